@@ -1,0 +1,209 @@
+//! The configuration as the program uses it: everything checked, every name resolved to an index or a value.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use url::Url;
+
+use crate::model::level::Ladder;
+use crate::model::route::RouteTable;
+use crate::model::session::Secret;
+use crate::model::target::Relaxations;
+
+#[derive(Debug)]
+pub struct Config {
+    pub listen: Vec<SocketAddr>,
+    pub admin_listen: Option<SocketAddr>,
+    /// Whose `Forwarded` and `X-Forwarded-*` are believed; nobody's by default.
+    pub trusted_proxies: Vec<IpNet>,
+    pub sessions: Sessions,
+    pub keycloak: Keycloak,
+    pub ladder: Ladder,
+    /// The first seals, all open. Empty: `server` draws one that lives as long as the process (memory store only).
+    pub seal_keys: Vec<Secret>,
+    pub upstreams: Vec<Upstream>,
+    pub apps: Vec<App>,
+    /// `host[:port]` in lower case, without the scheme's default port → index into `apps` and its `origins`.
+    pub hosts: HashMap<String, HostIndex>,
+    pub limits: Limits,
+    pub log: Log,
+    /// Every claim name that proofs, conditions and identity templates read, for what a session keeps.
+    pub kept_claims: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostIndex {
+    pub app: usize,
+    pub origin: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    /// Since the last request; default 1 h.
+    pub idle: Duration,
+    /// Since the login; default 12 h.
+    pub absolute: Duration,
+    /// How long a session goes on while refreshing fails without a refusal; default 1 h.
+    pub refresh_grace: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Keycloak {
+    /// Exactly as configured: `iss` is compared with it byte by byte.
+    pub issuer: Url,
+    pub client_id: String,
+    pub client_auth: ClientAuth,
+    pub par: Par,
+    /// Default `groups`.
+    pub groups_claim: String,
+    /// Default `realm_access.roles`.
+    pub roles_claim: String,
+    /// Of every call to Keycloak; default 5 s.
+    pub timeout: Duration,
+    /// Asymmetric signature algorithms that ID, access and logout tokens may use; default RS256, ES256, PS256, EdDSA.
+    pub algorithms: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub enum ClientAuth {
+    Secret(Secret),
+    /// PEM (PKCS#8) of the key for `private_key_jwt`; `kid` for its header when given; algorithm from the key's kind.
+    PrivateKey {
+        pem: Secret,
+        kid: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Par {
+    /// When discovery offers it.
+    #[default]
+    Auto,
+    Require,
+    Off,
+}
+
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub name: String,
+    /// At least one; `http` or `https`, host and port, no path.
+    pub urls: Vec<Url>,
+    pub host: UpstreamHost,
+    pub timeouts: Timeouts,
+    pub accept: Relaxations,
+    /// `path_match = "exact"` turns the lower-cased reading off.
+    pub exact_case: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UpstreamHost {
+    #[default]
+    Keep,
+    Upstream,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Default 5 s.
+    pub connect: Duration,
+    /// Until the response header; default 60 s.
+    pub response: Duration,
+    /// Between two reads or writes, and of a pooled connection; default 60 s.
+    pub idle: Duration,
+}
+
+/// One policy file.
+#[derive(Debug)]
+pub struct App {
+    /// The policy file's stem (`erp`).
+    pub name: String,
+    /// At least one.
+    pub origins: Vec<Origin>,
+    pub table: Arc<RouteTable>,
+    /// Union over the app's upstreams, by which its targets are parsed; the route's own upstream then narrows it.
+    pub accept: Relaxations,
+    pub identity: IdentityHeaders,
+    /// The app's own session cookies: expired and not forwarded at logout, user switch and a new session.
+    pub app_cookies: Vec<String>,
+    pub login: Login,
+}
+
+/// `scheme://host[:port]` as browsers see it, without a trailing slash.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub text: String,
+    /// `host[:port]` without the scheme's default port.
+    pub authority: String,
+    pub https: bool,
+    /// Session cookie name: `__Host-stepgate` or `__Host-stepgate-8443`; without `__Host-` on plain http.
+    pub cookie: String,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Login {
+    pub kc_idp_hint: Option<String>,
+    /// Extra authorization parameters, such as `ui_locales`.
+    pub params: BTreeMap<String, String>,
+}
+
+/// Header name and template, preset and own ones merged; empty = none.
+#[derive(Clone, Debug, Default)]
+pub struct IdentityHeaders {
+    pub headers: Vec<(http::HeaderName, Template)>,
+}
+
+/// Literal text and fields, parsed once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    pub parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    Text(String),
+    /// `{level}`: the name of the level that the request has.
+    Level,
+    /// `{sub}`
+    Subject,
+    /// `{groups}`, joined by `,`
+    Groups,
+    /// `{roles}`, joined by `,`
+    Roles,
+    /// `{claim.NAME}`; arrays joined by `,`
+    Claim(String),
+}
+
+/// Bounds on what a client can make grow; the defaults are the values in `config::limits`.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Total time for a request header, keep-alive wait included.
+    pub header_time: Duration,
+    /// Bytes of a request header block.
+    pub header_bytes: usize,
+    pub connections: usize,
+    pub connections_per_address: usize,
+    /// Calls to Keycloak in flight that start a login.
+    pub logins_in_flight: usize,
+    /// Login starts a minute from one address.
+    pub logins_per_minute: u32,
+    /// After SIGTERM.
+    pub grace: Duration,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    pub access: LogTarget,
+    pub audit: LogTarget,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LogTarget {
+    #[default]
+    Stdout,
+    Off,
+    File(PathBuf),
+}

@@ -1,0 +1,10 @@
+//! Pure types that every floor shares. No clock, no I/O, no async.
+
+pub mod claims;
+pub mod evidence;
+pub mod level;
+pub mod requirement;
+pub mod route;
+pub mod session;
+pub mod target;
+pub mod time;

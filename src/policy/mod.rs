@@ -1,0 +1,3 @@
+//! Deciding, and what tokens prove. Pure: no clock, no I/O, no async.
+
+pub mod decision;
