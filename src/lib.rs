@@ -1,4 +1,29 @@
 //! stepgate: a reverse proxy that enforces step-up authentication per route.
+//!
+//! # Floors
+//!
+//! Imports point down only; `tests/it/architecture.rs` holds the house to it.
+//!
+//! | floor | modules | what |
+//! | --- | --- | --- |
+//! | 5 | `cli`, `server` | start, listeners, stop; the only reader of the clock |
+//! | 4 | `edge` | Pingora's phases; bytes in, bytes out |
+//! | 3 | `gate` | judge a request; login, step-up, callback, refresh, logout, pages; knows no Pingora |
+//! | 2 | `oidc`, `seal`, `store`, `telemetry` | adapters: Keycloak, randomness and sealing, sessions, logs |
+//! | 1 | `config` | text in; a resolved `Config`, or all problems, out |
+//! | 0 | `model`, `policy` | pure: no clock, no I/O, no async |
+//!
+//! # Life of a request
+//!
+//! `edge::guard` (deadline, limits) → `edge::proxy` (Pingora's phases) → [`model::target`] (one canonical path) →
+//! `gate::judge` (session, facts) → [`policy::decide`] → either a reply (`edge::reply`) or a
+//! [`policy::decision::Permit`], without which no upstream is reached → `edge::peer`, `edge::headers` → `telemetry`.
+//!
+//! # Conventions
+//!
+//! Errors: one `thiserror` enum a module; `Display` is for the log, clients get a code and a request id.
+//! Time: `now` is an argument; [`model::time::Clock`] where a call awaits. Randomness: `seal::random`.
+//! Missing, malformed, unknown, unavailable: never allowed.
 
 pub mod config;
 pub mod model;

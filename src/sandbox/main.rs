@@ -1,1 +1,3 @@
+//! The sandbox: an OpenID provider and a sample app.
+
 fn main() {}
