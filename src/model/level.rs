@@ -14,6 +14,8 @@ pub struct Rank(u8);
 impl Rank {
     pub const ANONYMOUS: Self = Self(0);
     pub const LOWEST: Self = Self(1);
+    /// Above every ladder: a ladder has at most 254 levels.
+    pub const UNREACHABLE: Self = Self(u8::MAX);
 
     pub const fn new(rank: u8) -> Self {
         Self(rank)

@@ -1,0 +1,158 @@
+//! Which route a request falls under: patterns, how they lie to each other, and the table that finds the winner.
+
+mod demand;
+mod pattern;
+mod relation;
+mod table;
+mod tree;
+
+use http::Method;
+
+use super::requirement::Requirement;
+
+pub use demand::Demand;
+pub use pattern::{Pattern, PatternError, Segment};
+pub use relation::Relation;
+pub use table::{Considered, Explained, Match, Origin, Part, RouteTable, Why};
+
+/// Where something stands in the configuration, for `explain` and messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// As the user would type it.
+    pub file: String,
+    /// 1-based.
+    pub line: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub id: String,
+    pub pattern: Pattern,
+    /// Upper case; none listed = all; a public one has GET and HEAD at most.
+    pub methods: Option<Vec<Method>>,
+    pub requirement: Requirement,
+    /// Index into `Config::upstreams`.
+    pub upstream: usize,
+    /// Its upstream tells upper from lower case (`path_match = "exact"`).
+    pub exact_case: bool,
+    pub source: Source,
+}
+
+/// Comes on top of whatever route wins, and only tightens.
+#[derive(Clone, Debug)]
+pub struct Floor {
+    pub id: String,
+    /// `None`: every path.
+    pub pattern: Option<Pattern>,
+    pub methods: Option<Vec<Method>>,
+    pub requirement: Requirement,
+    pub source: Source,
+}
+
+/// Methods that are passed on at all. TRACE and CONNECT are not, and neither is a token with a lower-case letter, which
+/// an app may fold to a method that no route was written for.
+pub fn is_served(method: &Method) -> bool {
+    !matches!(*method, Method::TRACE | Method::CONNECT)
+        && !method
+            .as_str()
+            .bytes()
+            .any(|byte| byte.is_ascii_lowercase())
+}
+
+impl Route {
+    /// Whether it names the method; GET includes HEAD. A public route answers GET and HEAD whatever it lists.
+    pub fn lists(&self, method: &Method) -> bool {
+        self.methods
+            .as_deref()
+            .is_some_and(|listed| contains(listed, method))
+            && (!self.requirement.is_public() || is_read(method))
+    }
+
+    /// Whether it answers the method: it lists it, or lists none.
+    pub fn has(&self, method: &Method) -> bool {
+        match self.methods {
+            Some(_) => self.lists(method),
+            None => !self.requirement.is_public() || is_read(method),
+        }
+    }
+
+    /// A method that both have, for the request that shows an overlap.
+    pub fn shared_method(&self, other: &Self) -> Option<Method> {
+        probes([self.methods.as_deref(), other.methods.as_deref()])
+            .into_iter()
+            .find(|method| self.has(method) && other.has(method))
+    }
+
+    /// Whether no request can fall under it, because for each of its paths and methods one of `others` wins.
+    pub fn is_shadowed_by(&self, others: &[&Self]) -> bool {
+        let all = std::iter::once(self).chain(others.iter().copied());
+        probes(all.map(|route| route.methods.as_deref()))
+            .iter()
+            .filter(|method| self.has(method))
+            .all(|method| {
+                let winners: Vec<_> = others
+                    .iter()
+                    .filter(|other| other.has(method) && other.wins_over(self))
+                    .map(|other| &other.pattern)
+                    .collect();
+                self.pattern.is_covered_by(&winners)
+            })
+    }
+
+    fn wins_over(&self, other: &Self) -> bool {
+        match self.pattern.relation(&other.pattern) {
+            Relation::Subset => true,
+            Relation::Equal => self.methods.is_some() && other.methods.is_none(),
+            _ => false,
+        }
+    }
+}
+
+impl Floor {
+    /// Whether it comes on top of the route for some method of it; their paths are not compared.
+    pub fn shares_method_with(&self, route: &Route) -> bool {
+        probes([self.methods.as_deref(), route.methods.as_deref()])
+            .iter()
+            .any(|method| self.has(method) && route.has(method))
+    }
+
+    pub(in crate::model::route) fn has(&self, method: &Method) -> bool {
+        self.methods
+            .as_deref()
+            .is_none_or(|listed| contains(listed, method))
+    }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn contains(listed: &[Method], method: &Method) -> bool {
+    listed.contains(method) || (*method == Method::HEAD && listed.contains(&Method::GET))
+}
+
+/// Enough methods to tell any two lists apart: the usual ones, those listed, and one that nobody lists.
+fn probes<'m>(lists: impl IntoIterator<Item = Option<&'m [Method]>>) -> Vec<Method> {
+    let mut probes = vec![
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    for method in lists.into_iter().flatten().flatten() {
+        if !probes.contains(method) {
+            probes.push(method.clone());
+        }
+    }
+    let unlisted = (0_u8..=u8::MAX)
+        .filter_map(|number| Method::from_bytes(format!("X-{number}").as_bytes()).ok())
+        .find(|method| !probes.contains(method));
+    probes.extend(unlisted);
+    probes
+}
+
+#[cfg(test)]
+mod tests;
