@@ -27,4 +27,6 @@
 
 pub mod config;
 pub mod model;
+pub mod oidc;
 pub mod policy;
+pub mod seal;

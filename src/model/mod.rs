@@ -3,6 +3,7 @@
 pub mod claims;
 pub mod evidence;
 pub mod level;
+pub mod random;
 pub mod requirement;
 pub mod route;
 pub mod session;

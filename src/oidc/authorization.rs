@@ -1,0 +1,179 @@
+//! The way to Keycloak's login: PKCE (RFC 7636), pushed authorization requests (RFC 9126), the issuer on return (RFC 9207).
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{Request, StatusCode};
+use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
+use serde::Deserialize;
+use url::Url;
+
+use super::client_auth::Credentials;
+use super::error::{OidcError, Outage};
+use super::transport::{ANSWER_LIMIT, Transport};
+use crate::model::random::Random;
+use crate::model::session::Secret;
+
+/// 256 bits, 43 characters: the least that RFC 7636 section 4.1 takes.
+const VERIFIER_BYTES: usize = 32;
+
+/// Longer ones would not fit into a URL that every browser and proxy takes.
+const REQUEST_URI_LIMIT: usize = 2048;
+
+/// What only this module sets: a level's extra parameters do not choose where the answer goes, or to whom.
+const OURS: &[&str] = &[
+    "client_assertion",
+    "client_assertion_type",
+    "client_id",
+    "client_secret",
+    "code_challenge",
+    "code_challenge_method",
+    "nonce",
+    "redirect_uri",
+    "request",
+    "request_uri",
+    "response_mode",
+    "response_type",
+    "state",
+];
+
+/// The secret half stays in the sealed flow cookie, the challenge goes to the provider.
+#[derive(Clone, Debug)]
+pub struct Pkce {
+    pub verifier: Secret,
+    pub challenge: String,
+}
+
+/// One authorization request.
+#[derive(Clone, Copy, Debug)]
+pub struct Authorization<'a> {
+    pub redirect_uri: &'a str,
+    /// What `policy::ask` made of the level; `openid` is added to its `scope`.
+    pub ask: &'a [(String, String)],
+    pub state: &'a str,
+    pub nonce: &'a str,
+    /// [`Pkce::challenge`]
+    pub challenge: &'a str,
+}
+
+/// Where to send the browser.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Started {
+    pub url: Url,
+    /// The parameters were pushed: the browser's user cannot have edited them.
+    pub pushed: bool,
+}
+
+impl Pkce {
+    pub fn draw(random: &dyn Random) -> Self {
+        let mut bytes = [0; VERIFIER_BYTES];
+        random.fill(&mut bytes);
+        let verifier = PkceCodeVerifier::new(BASE64_URL_SAFE_NO_PAD.encode(bytes));
+        Self {
+            challenge: PkceCodeChallenge::from_code_verifier_sha256(&verifier)
+                .as_str()
+                .to_owned(),
+            verifier: Secret::new(verifier.into_secret()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Started {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Started")
+            .field("pushed", &self.pushed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Authorization<'_> {
+    pub(super) fn parameters(&self, client_id: &str) -> Vec<(String, String)> {
+        let mut parameters: Vec<_> = [
+            ("response_type", "code"),
+            ("client_id", client_id),
+            ("redirect_uri", self.redirect_uri),
+            ("scope", &self.scope()),
+            ("state", self.state),
+            ("nonce", self.nonce),
+            ("code_challenge", self.challenge),
+            ("code_challenge_method", "S256"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        parameters.extend(
+            self.ask
+                .iter()
+                .filter(|(name, _)| name != "scope" && !OURS.contains(&name.as_str()))
+                .cloned(),
+        );
+        parameters
+    }
+
+    fn scope(&self) -> String {
+        let mut scopes = vec!["openid"];
+        for (name, value) in self.ask {
+            if name == "scope" {
+                scopes.extend(value.split_ascii_whitespace().filter(|s| *s != "openid"));
+            }
+        }
+        scopes.join(" ")
+    }
+}
+
+/// Posts the parameters; the answer stands for them in the redirect.
+pub(super) async fn push(
+    transport: &Transport,
+    credentials: &Credentials,
+    endpoint: &Url,
+    parameters: &[(String, String)],
+) -> Result<String, OidcError> {
+    #[derive(Deserialize)]
+    struct Pushed {
+        request_uri: String,
+    }
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: String,
+    }
+    let form = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(parameters)
+        .finish();
+    let mut request = Request::post(endpoint.as_str())
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(ACCEPT, "application/json")
+        .body(form.into_bytes())
+        .map_err(|_| OidcError::Misconfigured("an endpoint that is no URI"))?;
+    credentials.sign(&mut request)?;
+
+    let response = transport.call(request, ANSWER_LIMIT).await?;
+    match response.status() {
+        StatusCode::CREATED | StatusCode::OK => {
+            let Pushed { request_uri } = serde_json::from_slice(response.body())
+                .map_err(|_| OidcError::garbage("pushed request"))?;
+            if request_uri.is_empty() || request_uri.len() > REQUEST_URI_LIMIT {
+                return Err(OidcError::garbage("request_uri"));
+            }
+            Ok(request_uri)
+        }
+        status if status.is_client_error() => {
+            match serde_json::from_slice::<Refusal>(response.body()) {
+                Ok(refusal) => Err(OidcError::refused(&refusal.error)),
+                Err(_) => Err(Outage::Status(status.as_u16()).into()),
+            }
+        }
+        status => Err(Outage::Status(status.as_u16()).into()),
+    }
+}
+
+/// RFC 9207 section 2.4: compared as it is; missing is an error where the provider promised it, on error answers too.
+pub(super) fn check_iss(
+    issuer: &str,
+    promised: bool,
+    returned: Option<&str>,
+) -> Result<(), OidcError> {
+    match returned {
+        Some(returned) if returned == issuer => Ok(()),
+        None if !promised => Ok(()),
+        _ => Err(OidcError::ForeignResponse),
+    }
+}

@@ -1,0 +1,22 @@
+//! Keycloak as an OpenID provider: discovery, pushed requests, code exchange, refresh, and the one verifier of its tokens.
+//!
+//! A token's claims leave this module only after every check. What they prove is `policy::evidence`'s to say.
+
+mod authorization;
+mod client_auth;
+mod error;
+mod identity;
+mod kept;
+mod keys;
+mod metadata;
+mod provider;
+mod tokens;
+mod transport;
+mod verifier;
+
+pub use authorization::{Authorization, Pkce, Started};
+pub use error::{OidcError, Outage, RefreshError, TokenFlaw};
+pub use identity::identity;
+pub use provider::{Provider, Status};
+pub use tokens::Exchange;
+pub use verifier::{CLOCK_TOLERANCE, LogoutToken};

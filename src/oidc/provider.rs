@@ -1,0 +1,332 @@
+//! One realm: everything that the flows ask of it. Starts without I/O, recovers by itself.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use super::authorization::{self, Authorization, Started};
+use super::client_auth::Credentials;
+use super::error::{OidcError, Outage, RefreshError, TokenFlaw};
+use super::kept::Kept;
+use super::keys::KeySet;
+use super::metadata::Metadata;
+use super::tokens::{Answer, Exchange, TokenEndpoint};
+use super::transport::Transport;
+use super::verifier::{Expected, LogoutToken, Signed, Verifier};
+use crate::config::{Keycloak, Par};
+use crate::model::random::Random;
+use crate::model::session::Secret;
+use crate::model::time::Clock;
+
+/// Between two attempts at discovery, whoever asks.
+const DISCOVERY_COOL_DOWN: Duration = Duration::from_secs(1);
+
+/// Between two fetches of the keys: a stranger's unknown `kid` costs the provider at most this.
+const KEYS_COOL_DOWN: Duration = Duration::from_secs(10);
+
+/// Keycloak says that its keys may be cached for 30 days; a deleted key must go sooner.
+const REFRESH_EVERY: Duration = Duration::from_secs(600);
+
+/// While the provider has never answered: from the first to the last.
+const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+#[derive(Debug)]
+pub struct Provider {
+    issuer: String,
+    client_id: String,
+    par: Par,
+    transport: Transport,
+    credentials: Credentials,
+    verifier: Verifier,
+    metadata: Kept<Metadata>,
+    keys: Kept<KeySet>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What is known of the provider now; asks nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Logins can start and end.
+    pub ready: bool,
+    /// Requests will be pushed; `None` while that is not known.
+    pub pushes: Option<bool>,
+}
+
+impl Provider {
+    /// No I/O. `rustls`' process-wide crypto provider has to be installed before.
+    pub fn new(
+        keycloak: &Keycloak,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, OidcError> {
+        let issuer = keycloak.issuer.as_str().to_owned();
+        Ok(Self {
+            transport: Transport::new(keycloak.timeout)?,
+            credentials: Credentials::new(keycloak, &issuer, Arc::clone(&clock), random)?,
+            verifier: Verifier::new(&issuer, &keycloak.client_id, &keycloak.algorithms)?,
+            metadata: Kept::new(Arc::clone(&clock), DISCOVERY_COOL_DOWN),
+            keys: Kept::new(Arc::clone(&clock), KEYS_COOL_DOWN),
+            par: keycloak.par,
+            client_id: keycloak.client_id.clone(),
+            issuer,
+            clock,
+        })
+    }
+
+    /// Learns where everything is as soon as the provider is up, and notices what changes; until `stop`.
+    pub async fn keep_fresh(&self, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        let mut backoff = BACKOFF.0;
+        loop {
+            let pause = match self.look_again().await {
+                Ok(()) => {
+                    backoff = BACKOFF.0;
+                    REFRESH_EVERY
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "keycloak could not be read");
+                    let pause = backoff;
+                    backoff = (backoff * 2).min(BACKOFF.1);
+                    pause
+                }
+            };
+            tokio::select! {
+                () = &mut stop => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        let metadata = self.metadata.look().document;
+        Status {
+            ready: metadata.is_some() && self.keys.look().document.is_some(),
+            pushes: metadata.map(|m| self.push_endpoint(&m).is_ok_and(|e| e.is_some())),
+        }
+    }
+
+    /// A pushed request that fails is an error, never a plain one: what the user can edit proves nothing.
+    pub async fn start(&self, request: Authorization<'_>) -> Result<Started, OidcError> {
+        let metadata = self.metadata().await?;
+        let parameters = request.parameters(&self.client_id);
+        let mut url = metadata.authorization_endpoint.clone();
+        let Some(endpoint) = self.push_endpoint(&metadata)? else {
+            url.query_pairs_mut().extend_pairs(&parameters);
+            return Ok(Started { url, pushed: false });
+        };
+        let request_uri =
+            authorization::push(&self.transport, &self.credentials, endpoint, &parameters).await?;
+        url.query_pairs_mut()
+            .append_pair("client_id", &self.client_id)
+            .append_pair("request_uri", &request_uri);
+        Ok(Started { url, pushed: true })
+    }
+
+    /// Of every authorization response, errors included, before anything in it is believed.
+    pub async fn check_iss(&self, returned: Option<&str>) -> Result<(), OidcError> {
+        let promised = self
+            .metadata()
+            .await?
+            .authorization_response_iss_parameter_supported;
+        authorization::check_iss(&self.issuer, promised, returned)
+    }
+
+    /// `redirect_uri` is that of the flow, `nonce` the one it sent.
+    pub async fn exchange(
+        &self,
+        code: &str,
+        verifier: &Secret,
+        redirect_uri: &str,
+        nonce: &str,
+    ) -> Result<Exchange, OidcError> {
+        let metadata = self.metadata().await?;
+        let answer = self
+            .token_endpoint(&metadata)
+            .exchange(code, verifier, redirect_uri)
+            .await?;
+        self.verified(answer, Some(nonce)).await
+    }
+
+    pub async fn refresh(&self, token: &Secret) -> Result<Exchange, RefreshError> {
+        let unsent = |cause| RefreshError::Unavailable {
+            maybe_used: false,
+            cause,
+        };
+        let metadata = self.metadata().await.map_err(unsent)?;
+        let answer = match self.token_endpoint(&metadata).refresh(token).await {
+            Ok(answer) => answer,
+            Err(OidcError::Refused { code }) if code == "invalid_grant" => {
+                return Err(RefreshError::Refused);
+            }
+            // Refused before the token was looked at (`invalid_client`), or never sent.
+            Err(
+                cause @ (OidcError::Refused { .. }
+                | OidcError::Misconfigured(_)
+                | OidcError::Unavailable(Outage::Unreachable)),
+            ) => return Err(unsent(cause)),
+            Err(cause) => {
+                return Err(RefreshError::Unavailable {
+                    maybe_used: true,
+                    cause,
+                });
+            }
+        };
+        self.verified(answer, None)
+            .await
+            .map_err(|cause| RefreshError::Unavailable {
+                maybe_used: true,
+                cause,
+            })
+    }
+
+    pub async fn logout_token(&self, raw: &str) -> Result<LogoutToken, OidcError> {
+        let token = self.signed(raw).await?;
+        Ok(self.verifier.logout_token(&token, self.clock.now())?)
+    }
+
+    /// RP-initiated logout; `None` while the provider is unknown or offers none.
+    pub fn end_session_url(
+        &self,
+        id_token_hint: &Secret,
+        post_logout_redirect_uri: &str,
+        state: &str,
+    ) -> Option<Url> {
+        let metadata = self.metadata.look().document?;
+        let mut url = metadata.end_session_endpoint.clone()?;
+        url.query_pairs_mut()
+            .append_pair("id_token_hint", id_token_hint.reveal())
+            .append_pair("client_id", &self.client_id)
+            .append_pair("post_logout_redirect_uri", post_logout_redirect_uri)
+            .append_pair("state", state);
+        Some(url)
+    }
+
+    async fn verified(&self, answer: Answer, nonce: Option<&str>) -> Result<Exchange, OidcError> {
+        let answered = self.clock.now();
+        let expected = Expected {
+            nonce,
+            access_token: answer.access_token.reveal(),
+            now: answered,
+        };
+        let token = self.signed(answer.id_token.reveal()).await?;
+        let id = self.verifier.id_token(token, expected)?;
+        let access = match self.signed(answer.access_token.reveal()).await {
+            // Opaque, or signed so that only the provider can check it: nothing is read from it.
+            Err(OidcError::InvalidToken(
+                TokenFlaw::Malformed | TokenFlaw::Algorithm | TokenFlaw::KeyId,
+            )) => None,
+            Err(error) => return Err(error),
+            Ok(token) if token.is_lightweight() => None,
+            Ok(token) => Some(self.verifier.access_token(
+                token,
+                id.text("sub").unwrap_or_default(),
+                answered,
+            )?),
+        };
+        Ok(Exchange {
+            id_token: answer.id_token,
+            id,
+            access,
+            refresh: answer.refresh_token,
+            access_expires: answer.expires_in.map(|span| answered.plus(span)),
+            answered,
+        })
+    }
+
+    async fn signed(&self, raw: &str) -> Result<Signed, OidcError> {
+        let token = self.verifier.parse(raw)?;
+        let seen = self.keys.look();
+        if let Some(keys) = &seen.document
+            && let Some(key) = keys.find(&token.kid)
+        {
+            return Ok(token.verify(key?)?);
+        }
+        // Keycloak signs with a new key at once: an unknown `kid` may be a rotation.
+        let metadata = self.metadata().await?;
+        self.keys.renew(&seen, self.fetch_keys(&metadata)).await?;
+        let keys = self.keys.look().document.ok_or(Outage::CoolingDown)?;
+        let key = keys.find(&token.kid).ok_or(TokenFlaw::UnknownKey)??;
+        Ok(token.verify(key)?)
+    }
+
+    async fn metadata(&self) -> Result<Arc<Metadata>, OidcError> {
+        let seen = self.metadata.look();
+        if let Some(metadata) = seen.document {
+            return Ok(metadata);
+        }
+        self.metadata.renew(&seen, self.fetch_metadata()).await?;
+        self.metadata
+            .look()
+            .document
+            .ok_or(Outage::CoolingDown.into())
+    }
+
+    async fn look_again(&self) -> Result<(), OidcError> {
+        let seen = self.metadata.look();
+        self.metadata.renew(&seen, self.fetch_metadata()).await?;
+        let metadata = self.metadata().await?;
+        let seen = self.keys.look();
+        self.keys.renew(&seen, self.fetch_keys(&metadata)).await
+    }
+
+    fn fetch_metadata(&self) -> impl Future<Output = Result<Metadata, OidcError>> + Send + use<> {
+        let (transport, issuer) = (self.transport.clone(), self.issuer.clone());
+        async move { Metadata::fetch(&transport, &issuer).await }
+    }
+
+    fn fetch_keys(
+        &self,
+        metadata: &Metadata,
+    ) -> impl Future<Output = Result<KeySet, OidcError>> + Send + use<> {
+        let (transport, url) = (self.transport.clone(), metadata.jwks_uri.clone());
+        async move { KeySet::fetch(&transport, &url).await }
+    }
+
+    fn token_endpoint<'a>(&'a self, metadata: &'a Metadata) -> TokenEndpoint<'a> {
+        TokenEndpoint {
+            transport: &self.transport,
+            credentials: &self.credentials,
+            client_id: &self.client_id,
+            url: &metadata.token_endpoint,
+        }
+    }
+
+    fn push_endpoint<'m>(&self, metadata: &'m Metadata) -> Result<Option<&'m Url>, OidcError> {
+        let offered = metadata.pushed_authorization_request_endpoint.as_ref();
+        match (self.par, offered) {
+            (Par::Off, _) => Ok(None),
+            (Par::Auto, offered) => Ok(offered),
+            (Par::Require, Some(endpoint)) => Ok(Some(endpoint)),
+            (Par::Require, None) => Err(OidcError::Misconfigured(
+                "par = \"require\", and discovery offers none",
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_send<T: Send>(_: &T) {}
+
+    /// Pingora runs its phases on a work-stealing runtime.
+    #[expect(dead_code, reason = "to compile is the test")]
+    fn every_call_can_move_between_threads(provider: &Provider, token: &Secret) {
+        let ask = Authorization {
+            redirect_uri: "",
+            ask: &[],
+            state: "",
+            nonce: "",
+            challenge: "",
+        };
+        is_send(&provider.start(ask));
+        is_send(&provider.exchange("", token, "", ""));
+        is_send(&provider.refresh(token));
+        is_send(&provider.logout_token(""));
+        is_send(&provider.check_iss(None));
+        is_send(&provider.keep_fresh(std::future::ready(())));
+    }
+}

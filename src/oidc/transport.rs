@@ -1,0 +1,77 @@
+//! HTTP to Keycloak: no redirects, no retries, no proxy from the environment; time and answer size are bounded.
+
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+
+use super::error::{OidcError, Outage};
+
+/// Of a token answer with two fat tokens; discovery is 10 KiB.
+pub(super) const ANSWER_LIMIT: usize = 256 * 1024;
+
+#[derive(Clone, Debug)]
+pub(super) struct Transport {
+    http: reqwest::Client,
+}
+
+impl Transport {
+    pub(super) fn new(timeout: Duration) -> Result<Self, OidcError> {
+        let http = reqwest::Client::builder()
+            .timeout(timeout)
+            .connect_timeout(timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            // A refresh token or code that was sent is not sent again.
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .user_agent(concat!("stepgate/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|_| OidcError::Misconfigured("no TLS for calls to keycloak"))?;
+        Ok(Self { http })
+    }
+
+    pub(super) async fn get(&self, url: &url::Url, limit: usize) -> Result<Vec<u8>, OidcError> {
+        let request = Request::get(url.as_str())
+            .header(http::header::ACCEPT, "application/json")
+            .body(Vec::new())
+            .map_err(|_| OidcError::Misconfigured("an endpoint that is no URI"))?;
+        let response = self.call(request, limit).await?;
+        if response.status() != StatusCode::OK {
+            return Err(Outage::Status(response.status().as_u16()).into());
+        }
+        Ok(response.into_body())
+    }
+
+    /// Any answer below 500; what is above, or 429, comes from something that did not get to the question.
+    pub(super) async fn call(
+        &self,
+        request: Request<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Response<Vec<u8>>, Outage> {
+        let request = request.try_into().map_err(|_| Outage::Unreachable)?;
+        let mut answer = self.http.execute(request).await.map_err(|e| outage(&e))?;
+        let status = answer.status();
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(Outage::Status(status.as_u16()));
+        }
+        let headers = std::mem::take(answer.headers_mut());
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|e| outage(&e))? {
+            if body.len() + chunk.len() > limit {
+                return Err(Outage::Garbage("too long"));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+}
+
+fn outage(error: &reqwest::Error) -> Outage {
+    if error.is_connect() || error.is_builder() {
+        Outage::Unreachable
+    } else {
+        Outage::NoAnswer
+    }
+}

@@ -1,0 +1,187 @@
+//! Authenticated encryption of what leaves the process: cookies and values in a store.
+//!
+//! A blob is `version (1) | key id (8) | salt (32) | ciphertext and tag`, in base64url. Each has a key of its own, derived
+//! from the seal key, the purpose and the random salt, so that no nonce can ever repeat under one key.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
+
+use crate::model::random::Random;
+use crate::model::session::Secret;
+
+/// A shorter text cannot hold 256 bits.
+pub const MIN_KEY_BYTES: usize = 32;
+
+const VERSION: u8 = 1;
+const KEY_ID_BYTES: usize = 8;
+const SALT_BYTES: usize = 32;
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    #[error("there is no seal key")]
+    None,
+    #[error("seal key {number} has {length} bytes; it needs {MIN_KEY_BYTES} or more")]
+    TooShort { number: usize, length: usize },
+    #[error("no key can be derived")]
+    Derivation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Sealed by a key that is not configured here: for a store that is an outage, not an absence.
+    #[error("sealed by an unknown key")]
+    UnknownKey,
+    #[error("not sealed here, for this purpose and place")]
+    Tampered,
+}
+
+/// The first key seals, all open.
+#[derive(Debug)]
+pub struct Sealer {
+    first: Key,
+    others: Vec<Key>,
+    random: Arc<dyn Random>,
+}
+
+#[derive(Debug)]
+struct Key {
+    id: [u8; KEY_ID_BYTES],
+    material: Secret,
+}
+
+impl Sealer {
+    pub fn new(keys: &[Secret], random: Arc<dyn Random>) -> Result<Self, KeyError> {
+        let mut keys = keys
+            .iter()
+            .enumerate()
+            .map(|(index, material)| Key::new(index + 1, material))
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter();
+        Ok(Self {
+            first: keys.next().ok_or(KeyError::None)?,
+            others: keys.collect(),
+            random,
+        })
+    }
+
+    /// `purpose` names what is sealed (`flow`, `session`), `aad` where it belongs (cookie name or store key, origin):
+    /// [`Sealer::open`] wants the same again.
+    pub fn seal(&self, purpose: &str, aad: &[&str], plaintext: &[u8]) -> String {
+        let mut salt = [0; SALT_BYTES];
+        self.random.fill(&mut salt);
+
+        let mut sealed = plaintext.to_vec();
+        let tagged = self.first.cipher(purpose, &salt).and_then(|cipher| {
+            cipher.seal_in_place_append_tag(nonce(), associated(purpose, aad), &mut sealed)
+        });
+        if tagged.is_err() {
+            // Only a plaintext of 64 GiB gets here. An empty text opens as `Tampered`: nothing leaks, nothing passes.
+            return String::new();
+        }
+
+        let mut blob = Vec::with_capacity(1 + KEY_ID_BYTES + SALT_BYTES + sealed.len());
+        blob.push(VERSION);
+        blob.extend_from_slice(&self.first.id);
+        blob.extend_from_slice(&salt);
+        blob.append(&mut sealed);
+        BASE64_URL_SAFE_NO_PAD.encode(blob)
+    }
+
+    pub fn open(&self, purpose: &str, aad: &[&str], sealed: &str) -> Result<Vec<u8>, OpenError> {
+        let blob = BASE64_URL_SAFE_NO_PAD
+            .decode(sealed)
+            .map_err(|_| OpenError::Tampered)?;
+        let (&[version], rest) = blob.split_first_chunk().ok_or(OpenError::Tampered)?;
+        let (id, rest) = rest
+            .split_first_chunk::<KEY_ID_BYTES>()
+            .ok_or(OpenError::Tampered)?;
+        let (salt, ciphertext) = rest
+            .split_first_chunk::<SALT_BYTES>()
+            .ok_or(OpenError::Tampered)?;
+        if version != VERSION {
+            return Err(OpenError::Tampered);
+        }
+        let key = std::iter::once(&self.first)
+            .chain(&self.others)
+            .find(|key| key.id == *id)
+            .ok_or(OpenError::UnknownKey)?;
+
+        let mut buffer = ciphertext.to_vec();
+        let length = key
+            .cipher(purpose, salt)
+            .and_then(|cipher| {
+                cipher
+                    .open_in_place(nonce(), associated(purpose, aad), &mut buffer)
+                    .map(|plaintext| plaintext.len())
+            })
+            .map_err(|_| OpenError::Tampered)?;
+        buffer.truncate(length);
+        Ok(buffer)
+    }
+}
+
+/// A seal key for a process that keeps nothing beyond its life.
+pub fn fresh_key(random: &dyn Random) -> Secret {
+    Secret::new(super::random::token(random, MIN_KEY_BYTES))
+}
+
+impl Key {
+    fn new(number: usize, material: &Secret) -> Result<Self, KeyError> {
+        let length = material.reveal().len();
+        if length < MIN_KEY_BYTES {
+            return Err(KeyError::TooShort { number, length });
+        }
+        let mut id = [0; KEY_ID_BYTES];
+        Salt::new(HKDF_SHA256, b"stepgate seal v1")
+            .extract(material.reveal().as_bytes())
+            .expand(&[b"key id"], IdLength)
+            .and_then(|okm| okm.fill(&mut id))
+            .map_err(|_| KeyError::Derivation)?;
+        Ok(Self {
+            id,
+            material: material.clone(),
+        })
+    }
+
+    fn cipher(
+        &self,
+        purpose: &str,
+        salt: &[u8; SALT_BYTES],
+    ) -> Result<LessSafeKey, ring::error::Unspecified> {
+        let key = Salt::new(HKDF_SHA256, salt)
+            .extract(self.material.reveal().as_bytes())
+            .expand(&[b"stepgate seal v1 ", purpose.as_bytes()], &AES_256_GCM)
+            .map(UnboundKey::from)?;
+        Ok(LessSafeKey::new(key))
+    }
+}
+
+struct IdLength;
+
+impl KeyType for IdLength {
+    fn len(&self) -> usize {
+        KEY_ID_BYTES
+    }
+}
+
+/// Constant, for the key is used once.
+fn nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; 12])
+}
+
+/// Every part with its length before it: `("a", "bc")` and `("ab", "c")` differ.
+fn associated(purpose: &str, aad: &[&str]) -> Aad<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for part in std::iter::once(&purpose).chain(aad) {
+        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    Aad::from(bytes)
+}
+
+#[cfg(test)]
+mod tests;
