@@ -1,0 +1,87 @@
+//! The decision: one pure function, called in one place for every protocol and entry point. It is monotone: less
+//! evidence, more age or a stricter requirement never turns into `Allow`, and whatever is odd is denied.
+
+use super::conditions::{self, Unmet};
+use super::decision::{Decision, Denial, Have, Need, Permit, StepUp};
+use super::evidence;
+use super::facts::{Facts, Known};
+use crate::model::level::{Ladder, Rank};
+use crate::model::requirement::Requirement;
+use crate::model::time::Timestamp;
+
+/// `demand`: requirements that hold together, as of a floor: the highest level, the smallest age, all conditions.
+/// `now`: our clock.
+pub fn decide(
+    demand: &[&Requirement],
+    facts: &Facts<'_>,
+    ladder: &Ladder,
+    now: Timestamp,
+) -> Decision {
+    let need = need(demand);
+    if is_public(demand) {
+        return Decision::Allow(Permit::new(need, Have::NOTHING));
+    }
+    if ladder.level(need.rank).is_none() {
+        return unenforceable(need);
+    }
+    let caller = match &facts.caller {
+        Known::Unavailable => return Decision::Unavailable(need),
+        Known::Absent => return Decision::Login(need),
+        Known::Found(caller) => caller,
+    };
+    let have = evidence::have(ladder, caller.evidence, now);
+    for requirement in demand {
+        let met = conditions::check(&requirement.conditions, caller.identity, facts.client);
+        if let Err(Unmet { condition, wanted }) = met {
+            return Decision::Deny(Denial {
+                condition,
+                wanted,
+                have,
+                need,
+            });
+        }
+    }
+    match evidence::shortfall(ladder, caller.evidence, need, now) {
+        Some(shortfall) => Decision::StepUp(StepUp {
+            need,
+            have,
+            shortfall,
+        }),
+        None => Decision::Allow(Permit::new(need, have)),
+    }
+}
+
+fn need(demand: &[&Requirement]) -> Need {
+    Need {
+        rank: demand
+            .iter()
+            .map(|requirement| requirement.rank)
+            .max()
+            .unwrap_or(Rank::UNREACHABLE),
+        max_age: demand
+            .iter()
+            .filter_map(|requirement| requirement.max_age)
+            .min(),
+    }
+}
+
+/// Public is only what asks for nothing at all, and a demand of nothing is none.
+fn is_public(demand: &[&Requirement]) -> bool {
+    !demand.is_empty()
+        && demand
+            .iter()
+            .all(|requirement| requirement.is_public() && **requirement == Requirement::PUBLIC)
+}
+
+/// A demand that no configuration that was checked can make.
+fn unenforceable(need: Need) -> Decision {
+    Decision::Deny(Denial {
+        condition: "policy",
+        wanted: Vec::new(),
+        have: Have::NOTHING,
+        need,
+    })
+}
+
+#[cfg(test)]
+mod tests;

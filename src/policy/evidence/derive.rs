@@ -1,0 +1,269 @@
+//! From a verified ID token to evidence. A forced flow proves a level and when; anything else only shows that the level
+//! is held, since a fresh `auth_time` beside a high `acr` may be the password's (seen on Keycloak).
+
+use std::time::Duration;
+
+use super::standing::{AHEAD, find};
+use super::token::{Met, Token};
+use crate::model::claims::Claims;
+use crate::model::evidence::{Evidence, Identity, LevelEvidence};
+use crate::model::level::{Enrol, Fingerprint, Ladder, Level, Rank};
+use crate::model::time::Timestamp;
+
+/// `auth_time` and the flow's start are known to whole seconds.
+const GRAIN: Duration = Duration::from_secs(1);
+
+/// Beyond this many seconds between the provider's clock and ours, no age can be trusted.
+const LARGEST_OFFSET: u64 = 60;
+
+/// How the flow that the token ends was started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowFacts {
+    /// The parameters went by PAR: the user could not edit them.
+    pub pushed: bool,
+    /// The level that was asked for.
+    pub asked: Option<Asked>,
+    pub prompt_login: bool,
+    /// The level was asked for as `always_asked`.
+    pub always_asked: bool,
+    pub kc_idp_hint: Option<String>,
+    /// Our clock: when the flow started.
+    pub started: Timestamp,
+    /// Our clock: when the exchange was answered.
+    pub exchanged: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub level: String,
+    pub fingerprint: Fingerprint,
+}
+
+/// What was known of the same session before. It is kept only for the same `iss`, `sub` and `sid`.
+#[derive(Clone, Copy, Debug)]
+pub struct Previous<'a> {
+    pub identity: &'a Identity,
+    pub evidence: &'a Evidence,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Derived {
+    /// Merged with what was known before.
+    pub evidence: Evidence,
+    /// The highest level that this token counts for, proven or held; [`Rank::ANONYMOUS`]: none at all.
+    pub landed: Rank,
+    /// Levels, weakest first, whose factor was enrolled in this very flow and which therefore do not count.
+    pub enrolled: Vec<String>,
+    /// An `always_asked` level that was not asked: from now on it needs `prompt=login`.
+    pub always_asked_broken: Option<String>,
+    /// The claims of the provider are there, but something local ran in the same SSO session.
+    pub broker_stale: bool,
+    /// The provider's clock is too far from ours, or unknown: the flow is void, and nothing is derived from it.
+    pub offset_excessive: bool,
+    /// What was known before belongs to another SSO session and was dropped.
+    pub previous_dropped: bool,
+}
+
+/// `claims`: of a verified ID token, fresh from the exchange.
+pub fn derive(
+    ladder: &Ladder,
+    flow: &FlowFacts,
+    claims: &Claims,
+    previous: Option<Previous<'_>>,
+) -> Derived {
+    let offset = claims
+        .integer("iat")
+        .map(|issued| issued.saturating_sub(flow.exchanged.as_unix()))
+        .filter(|offset| offset.unsigned_abs() <= LARGEST_OFFSET);
+    let Some(offset) = offset else {
+        return Derived::untimed();
+    };
+    let judge = Judge {
+        ladder,
+        flow,
+        token: Token::new(claims, ladder),
+        auth_time: claims
+            .auth_time()
+            .filter(|at| *at <= flow.exchanged.shifted(offset).plus(AHEAD)),
+        offset,
+    };
+    let verdicts: Vec<_> = ladder.iter().map(|level| judge.level(level)).collect();
+    let highest = |shown: Shown| {
+        ladder
+            .iter()
+            .zip(&verdicts)
+            .filter(|(_, verdict)| verdict.shown == shown)
+            .map(|(level, _)| level.rank)
+            .max()
+            .unwrap_or(Rank::ANONYMOUS)
+    };
+    let proven = highest(Shown::Proven);
+    let landed = proven.max(highest(Shown::Held));
+    let kept = previous.filter(|previous| is_same_session(previous.identity, claims));
+
+    let levels = ladder
+        .iter()
+        .zip(&verdicts)
+        .filter_map(|(level, verdict)| {
+            let known = kept.and_then(|previous| find(level, previous.evidence));
+            let shown = if level.rank <= proven || (level.base && level.rank <= landed) {
+                Shown::Proven
+            } else {
+                verdict.shown
+            };
+            merge(level, known, shown, judge.auth_time)
+        })
+        .collect();
+    Derived {
+        evidence: Evidence { levels, offset },
+        landed,
+        enrolled: ladder
+            .iter()
+            .zip(&verdicts)
+            .filter(|(level, verdict)| verdict.enrolled && level.rank > landed)
+            .map(|(level, _)| level.name.clone())
+            .collect(),
+        always_asked_broken: ladder
+            .iter()
+            .zip(&verdicts)
+            .find(|(_, verdict)| verdict.not_asked)
+            .map(|(level, _)| level.name.clone()),
+        broker_stale: verdicts.iter().any(|verdict| verdict.stale),
+        offset_excessive: false,
+        previous_dropped: previous.is_some() && kept.is_none(),
+    }
+}
+
+impl Derived {
+    fn untimed() -> Self {
+        Self {
+            evidence: Evidence::default(),
+            landed: Rank::ANONYMOUS,
+            enrolled: Vec::new(),
+            always_asked_broken: None,
+            broker_stale: false,
+            offset_excessive: true,
+            previous_dropped: false,
+        }
+    }
+}
+
+/// What the token shows of one level by that level's own proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Proven,
+    Held,
+    Nothing,
+}
+
+#[derive(Debug)]
+struct Verdict {
+    shown: Shown,
+    enrolled: bool,
+    stale: bool,
+    not_asked: bool,
+}
+
+struct Judge<'a> {
+    ladder: &'a Ladder,
+    flow: &'a FlowFacts,
+    token: Token<'a>,
+    /// Provider's clock; `None` when it is no proof of any time.
+    auth_time: Option<Timestamp>,
+    offset: i64,
+}
+
+impl Judge<'_> {
+    fn level(&self, level: &Level) -> Verdict {
+        let forced = self.is_forced_for(level);
+        let fresh = self.is_fresh();
+        let mut verdict = Verdict {
+            shown: Shown::Nothing,
+            enrolled: false,
+            stale: false,
+            not_asked: false,
+        };
+        let mut met = false;
+        for way in self.token.meets(level) {
+            let hinted = |hint: &str| self.flow.kc_idp_hint.as_deref() == Some(hint);
+            let counts = match way {
+                Met::Always => true,
+                Met::Forced => forced && fresh,
+                Met::Brokered(hint) => forced && fresh && hinted(hint),
+                Met::Stale(hint) => {
+                    verdict.stale |= forced && fresh && hinted(hint);
+                    false
+                }
+                Met::ButAmr => {
+                    verdict.enrolled |= forced && fresh && !level.base;
+                    false
+                }
+            };
+            verdict.not_asked |= matches!(way, Met::Always | Met::Forced);
+            met |= counts;
+        }
+        let enrolment_counts = verdict.enrolled && level.enrol == Enrol::Allow;
+        if forced && fresh && (met || enrolment_counts) {
+            verdict.shown = Shown::Proven;
+        } else if met {
+            verdict.shown = Shown::Held;
+        }
+        verdict.enrolled &= verdict.shown == Shown::Nothing;
+        verdict.not_asked &=
+            forced && !self.flow.prompt_login && self.auth_time.is_some() && !fresh;
+        verdict
+    }
+
+    /// Whether Keycloak could not have finished the flow from its SSO session without the level's factor.
+    fn is_forced_for(&self, level: &Level) -> bool {
+        let Some(asked) = &self.flow.asked else {
+            return false;
+        };
+        let Some(target) = self.ladder.by_name(&asked.level) else {
+            return false;
+        };
+        self.flow.pushed
+            && target.fingerprint == asked.fingerprint
+            && (self.flow.prompt_login && target.rank >= level.rank
+                || self.flow.always_asked && target.rank == level.rank)
+    }
+
+    /// Whether somebody authenticated in the course of the flow.
+    fn is_fresh(&self) -> bool {
+        let started = self.flow.started.shifted(self.offset);
+        self.auth_time.is_some_and(|at| at >= started.minus(GRAIN))
+    }
+}
+
+/// The later proof wins. `held_since` stays at the first sighting, or `lasts` would begin anew with every token.
+fn merge(
+    level: &Level,
+    known: Option<&LevelEvidence>,
+    shown: Shown,
+    auth_time: Option<Timestamp>,
+) -> Option<LevelEvidence> {
+    let (proven_at, held_since) = match (shown, auth_time) {
+        (Shown::Proven, Some(at)) => (known.and_then(|known| known.proven_at).max(Some(at)), None),
+        _ => match (known, shown) {
+            (Some(known), _) => (known.proven_at, known.held_since),
+            (None, Shown::Nothing) => return None,
+            // Without a time, held since ever: a level that decays is not counted then.
+            (None, _) => (None, Some(auth_time.unwrap_or(Timestamp::from_unix(0)))),
+        },
+    };
+    Some(LevelEvidence {
+        level: level.name.clone(),
+        fingerprint: level.fingerprint.clone(),
+        proven_at,
+        held_since,
+    })
+}
+
+fn is_same_session(identity: &Identity, claims: &Claims) -> bool {
+    claims.text("iss") == Some(&identity.iss)
+        && claims.text("sub") == Some(&identity.sub)
+        && claims.text("sid") == identity.sid.as_deref()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,10 @@
+//! Evidence: what a token proves, and what that is worth later.
+
+mod derive;
+mod standing;
+mod token;
+
+pub use derive::{Asked, Derived, FlowFacts, Previous, derive};
+pub use standing::{Assumed, LevelStanding, Standing, assumed, have, standings};
+
+pub(super) use standing::shortfall;
