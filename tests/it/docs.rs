@@ -1,0 +1,99 @@
+//! Runs what the documents show: every marked file is written down, every `console` block is typed and compared.
+//!
+//! `<!-- file: config/stepgate.toml -->` before a fenced block makes it a file of that page's folder; after the last
+//! one `stepgate check` must find nothing. A `console` block's `$ stepgate …` lines are run there; what the page shows
+//! below must be what came out, where a line `…` stands for any number of lines.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[test]
+fn every_example_in_the_documents_holds() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages: Vec<PathBuf> = fs::read_dir(root.join("docs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ext| ext == "md"))
+        .collect();
+    pages.push(root.join("README.md"));
+    let (mut files, mut commands) = (0, 0);
+    for page in pages {
+        let folder = tempfile::tempdir().unwrap();
+        let mut has_config = false;
+        for block in blocks(&fs::read_to_string(&page).unwrap()) {
+            if let Some(name) = &block.file {
+                let path = folder.path().join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, &block.text).unwrap();
+                has_config |= name == "config/stepgate.toml";
+                files += 1;
+            } else if block.language == "console" {
+                commands += typed(&page, folder.path(), &block.text);
+            }
+        }
+        if has_config {
+            let (status, output) = stepgate(folder.path(), &["check"]);
+            assert_eq!(status, Some(0), "`stepgate check` on the example of {}:\n{output}", page.display());
+        }
+    }
+    assert!(files >= 3 && commands >= 2, "found {files} files and {commands} commands: are the markers still read?");
+}
+
+struct Block {
+    file: Option<String>,
+    language: String,
+    text: String,
+}
+
+fn blocks(page: &str) -> Vec<Block> {
+    let mut found = Vec::new();
+    let mut file = None;
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if let Some(name) = line.strip_prefix("<!-- file: ").and_then(|rest| rest.strip_suffix(" -->")) {
+            file = Some(name.to_owned());
+        } else if let Some(language) = line.strip_prefix("```") {
+            let text: String = lines.by_ref().take_while(|line| *line != "```").flat_map(|line| [line, "\n"]).collect();
+            found.push(Block { file: file.take(), language: language.to_owned(), text });
+        }
+    }
+    found
+}
+
+/// Runs each `$ stepgate …` of the block and compares; the number run.
+fn typed(page: &Path, folder: &Path, text: &str) -> usize {
+    let mut count = 0;
+    for part in text.split("$ stepgate ").skip(1) {
+        let (command, shown) = part.split_once('\n').unwrap_or((part, ""));
+        let arguments: Vec<_> = command.split_whitespace().map(|word| word.trim_matches('\'')).collect();
+        let (_, output) = stepgate(folder, &arguments);
+        assert!(
+            agrees(shown.trim_end(), output.trim_end()),
+            "{}: `stepgate {command}` says\n{output}\nbut the page shows\n{shown}",
+            page.display()
+        );
+        count += 1;
+    }
+    count
+}
+
+fn agrees(shown: &str, said: &str) -> bool {
+    let mut rest = said;
+    for (index, piece) in shown.split("…\n").enumerate() {
+        let piece = piece.trim_end_matches('…');
+        let Some(at) = rest.find(piece) else { return false };
+        if index == 0 && at != 0 {
+            return false;
+        }
+        rest = &rest[at + piece.len()..];
+    }
+    shown.ends_with('…') || rest.trim().is_empty()
+}
+
+fn stepgate(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_stepgate")).args(arguments).current_dir(folder).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), text)
+}
