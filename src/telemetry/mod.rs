@@ -1,0 +1,11 @@
+//! The access log and the audit log: JSON lines, written off the request's thread.
+//!
+//! No cookie, token, code, state or query is a field of any of them, so none can slip in.
+
+mod access;
+mod audit;
+mod lines;
+
+pub use access::AccessLine;
+pub use audit::{Audit, AuditEvent, AuditKind};
+pub use lines::{Lines, LinesError};
