@@ -53,8 +53,8 @@ pub struct Sessions {
 
 #[derive(Clone, Debug)]
 pub struct Keycloak {
-    /// Exactly as configured: `iss` is compared with it byte by byte.
-    pub issuer: Url,
+    /// A URL, checked, but the text exactly as configured: `iss` is compared with it byte by byte, and `Url` would rewrite it.
+    pub issuer: String,
     pub client_id: String,
     pub client_auth: ClientAuth,
     pub par: Par,

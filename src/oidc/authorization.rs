@@ -177,3 +177,87 @@ pub(super) fn check_iss(
         _ => Err(OidcError::ForeignResponse),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oidc::testing::Counting;
+
+    #[test]
+    fn the_challenge_is_that_of_the_verifier() {
+        let random = Counting::default();
+        let (one, two) = (Pkce::draw(&random), Pkce::draw(&random));
+        assert_ne!(one.verifier, two.verifier);
+        assert_eq!(one.verifier.reveal().len(), 43);
+        assert_eq!(one.challenge.len(), 43);
+        assert_ne!(one.challenge, one.verifier.reveal());
+        assert!(!format!("{one:?}").contains(one.verifier.reveal()));
+    }
+
+    fn asked(ask: &[(&str, &str)]) -> Vec<(String, String)> {
+        let ask: Vec<_> = ask
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Authorization {
+            redirect_uri: "https://erp.example.com/.stepgate/callback",
+            ask: &ask,
+            state: "s",
+            nonce: "n",
+            challenge: "c",
+        }
+        .parameters("stepgate")
+    }
+
+    fn value<'p>(parameters: &'p [(String, String)], name: &str) -> Vec<&'p str> {
+        parameters
+            .iter()
+            .filter(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn the_ask_is_sent_as_it_is() {
+        let sent = asked(&[("acr_values", "mfa"), ("prompt", "login")]);
+        assert_eq!(value(&sent, "acr_values"), ["mfa"]);
+        assert_eq!(value(&sent, "prompt"), ["login"]);
+        assert_eq!(value(&sent, "scope"), ["openid"]);
+        assert_eq!(value(&sent, "response_type"), ["code"]);
+        assert_eq!(value(&sent, "code_challenge_method"), ["S256"]);
+    }
+
+    #[test]
+    fn scopes_are_joined_with_openid_once() {
+        let sent = asked(&[("scope", "auth-otp-form openid"), ("scope", "profile")]);
+        assert_eq!(value(&sent, "scope"), ["openid auth-otp-form profile"]);
+    }
+
+    #[test]
+    fn an_extra_parameter_does_not_choose_where_the_answer_goes() {
+        for name in OURS {
+            let sent = asked(&[(name, "evil")]);
+            assert!(!value(&sent, name).contains(&"evil"), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_issuer_on_return_is_compared_as_it_is() {
+        let issuer = "https://sso.example.com/realms/corp";
+        assert!(check_iss(issuer, true, Some(issuer)).is_ok());
+        assert!(check_iss(issuer, false, None).is_ok());
+        for (promised, returned) in [
+            (true, None),
+            (true, Some("")),
+            (false, Some("")),
+            (true, Some("https://sso.example.com/realms/corp/")),
+            (false, Some("https://SSO.example.com/realms/corp")),
+            (false, Some("https://evil.example")),
+        ] {
+            assert_eq!(
+                check_iss(issuer, promised, returned),
+                Err(OidcError::ForeignResponse)
+            );
+        }
+    }
+}

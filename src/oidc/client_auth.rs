@@ -31,7 +31,7 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 #[derive(Debug)]
 pub(super) enum Credentials {
     Basic(HeaderValue),
-    Assertion(Assertion),
+    Assertion(Box<Assertion>),
 }
 
 pub(super) struct Assertion {
@@ -57,14 +57,14 @@ impl Credentials {
     ) -> Result<Self, OidcError> {
         match &keycloak.client_auth {
             ClientAuth::Secret(secret) => basic(&keycloak.client_id, secret.reveal()),
-            ClientAuth::PrivateKey { pem, kid } => Ok(Self::Assertion(Assertion {
+            ClientAuth::PrivateKey { pem, kid } => Ok(Self::Assertion(Box::new(Assertion {
                 issuer: issuer.to_owned(),
                 client_id: keycloak.client_id.clone(),
                 key: SigningKey::from_pem(pem.reveal())?,
                 kid: kid.clone(),
                 clock,
                 random,
-            })),
+            }))),
         }
     }
 
@@ -189,4 +189,152 @@ fn basic(client_id: &str, secret: &str) -> Result<Credentials, OidcError> {
 )]
 fn blinding() -> SystemRandom {
     SystemRandom::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::Par;
+    use crate::model::session::Secret;
+    use crate::oidc::keys::KeySet;
+    use crate::oidc::testing::{Counting, HandClock, NOW, RSA_PEM, TestKey, ec_pkcs8, part};
+
+    const ISSUER: &str = "https://sso.example.com/realms/corp";
+
+    fn credentials(client_id: &str, client_auth: ClientAuth) -> Result<Credentials, OidcError> {
+        let keycloak = Keycloak {
+            issuer: ISSUER.to_owned(),
+            client_id: client_id.to_owned(),
+            client_auth,
+            par: Par::Auto,
+            groups_claim: String::new(),
+            roles_claim: String::new(),
+            timeout: Duration::from_secs(5),
+            algorithms: Vec::new(),
+        };
+        let random = Arc::new(Counting::default());
+        Credentials::new(&keycloak, ISSUER, HandClock::new(), random)
+    }
+
+    fn with_key(pem: &str) -> Result<Credentials, OidcError> {
+        credentials(
+            "stepgate",
+            ClientAuth::PrivateKey {
+                pem: Secret::new(pem),
+                kid: Some("client-1".to_owned()),
+            },
+        )
+    }
+
+    fn assertion(credentials: &Credentials) -> String {
+        let mut request = Request::new(b"grant_type=refresh_token".to_vec());
+        credentials.sign(&mut request).unwrap();
+        assert!(request.headers().is_empty());
+        let form: Vec<_> = form_urlencoded::parse(request.body())
+            .into_owned()
+            .collect();
+        assert_eq!(form[0].0, "grant_type");
+        assert_eq!(
+            form[1],
+            (
+                "client_assertion_type".to_owned(),
+                ASSERTION_TYPE.to_owned()
+            )
+        );
+        assert_eq!(form[2].0, "client_assertion");
+        form[2].1.clone()
+    }
+
+    fn pem(der: &[u8]) -> String {
+        format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            BASE64_STANDARD.encode(der)
+        )
+    }
+
+    #[test]
+    fn both_halves_of_basic_are_form_encoded() {
+        let credentials = credentials("a:b", ClientAuth::Secret(Secret::new("p%+ ö:&"))).unwrap();
+        let mut request = Request::new(Vec::new());
+        credentials.sign(&mut request).unwrap();
+        let header = request.headers()[AUTHORIZATION].to_str().unwrap();
+        let joined = BASE64_STANDARD
+            .decode(header.strip_prefix("Basic ").unwrap())
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(joined).unwrap(),
+            "a%3Ab:p%25%2B+%C3%B6%3A%26"
+        );
+        assert!(request.body().is_empty());
+        assert!(request.headers()[AUTHORIZATION].is_sensitive());
+    }
+
+    #[test]
+    fn an_assertion_says_who_for_whom_once_and_briefly() {
+        let credentials = with_key(RSA_PEM).unwrap();
+        let jwt = assertion(&credentials);
+        assert_eq!(
+            part(&jwt, 0),
+            json!({ "alg": "RS256", "typ": "JWT", "kid": "client-1" })
+        );
+        let claims = part(&jwt, 1);
+        let jti = claims["jti"].as_str().unwrap();
+        assert_eq!(
+            claims,
+            json!({ "iss": "stepgate", "sub": "stepgate", "aud": ISSUER, "jti": jti,
+                "iat": NOW, "exp": NOW + 60 })
+        );
+        assert_ne!(part(&assertion(&credentials), 1)["jti"], json!(jti));
+    }
+
+    #[test]
+    fn the_key_decides_the_algorithm_and_the_signature_holds() {
+        let der = ec_pkcs8();
+        for (pem, key, alg) in [
+            (pem(&der), TestKey::from_ec_pkcs8(&der), "ES256"),
+            (RSA_PEM.to_owned(), TestKey::rsa(), "RS256"),
+        ] {
+            let jwt = assertion(&with_key(&pem).unwrap());
+            assert_eq!(part(&jwt, 0)["alg"], alg);
+            let keys = json!({ "keys": [key.jwk("client-1")] }).to_string();
+            let keys = KeySet::parse(keys.as_bytes()).unwrap();
+            let (message, signature) = jwt.rsplit_once('.').unwrap();
+            let verified = jsonwebtoken::crypto::verify(
+                signature,
+                message.as_bytes(),
+                &keys.find("client-1").unwrap().unwrap().decoding,
+                alg.parse().unwrap(),
+            );
+            assert_eq!(verified, Ok(true));
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_kind_is_told_and_not_shown() {
+        for wrong in [
+            "",
+            "secret text",
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----",
+            "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----",
+        ] {
+            let error = with_key(wrong).unwrap_err();
+            assert!(error.to_string().contains("PKCS#8"), "{error}");
+            assert!(!error.to_string().contains("secret text"));
+        }
+        let shown = format!("{:?}", with_key(RSA_PEM).unwrap());
+        assert!(
+            shown.contains("RS256") && !shown.contains("PRIVATE"),
+            "{shown}"
+        );
+        let shown = format!(
+            "{:?}",
+            credentials("c", ClientAuth::Secret(Secret::new("s3cret")))
+        );
+        assert!(
+            !shown.contains("s3cret") && !shown.contains("YzpzM2NyZXQ"),
+            "{shown}"
+        );
+    }
 }

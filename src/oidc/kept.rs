@@ -26,7 +26,7 @@ pub(super) struct Seen<T> {
 }
 
 struct Attempt {
-    started: Timestamp,
+    ended: Timestamp,
     failure: Option<OidcError>,
 }
 
@@ -82,11 +82,10 @@ impl<T> Shared<T> {
             }
             let now = self.clock.now();
             // A clock that was set back must not stretch the cool-down.
-            if now >= last.started && now.since(last.started) < self.cool_down {
+            if now >= last.ended && now.since(last.ended) < self.cool_down {
                 return Err(last.failure.clone().unwrap_or(Outage::CoolingDown.into()));
             }
         }
-        let started = self.clock.now();
         let (document, failure) = match fetch.await {
             Ok(document) => (Some(Arc::new(document)), None),
             Err(failure) => (None, Some(failure)),
@@ -99,7 +98,8 @@ impl<T> Shared<T> {
             }
         }
         let result = failure.clone().map_or(Ok(()), Err);
-        *flight = Some(Attempt { started, failure });
+        let ended = self.clock.now();
+        *flight = Some(Attempt { ended, failure });
         result
     }
 }

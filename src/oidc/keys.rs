@@ -128,3 +128,6 @@ fn bits(number: &[u8]) -> usize {
     let leading = number.get(zeros).map_or(0, |byte| byte.leading_zeros());
     (number.len() - zeros) * 8 - leading as usize
 }
+
+#[cfg(test)]
+mod tests;

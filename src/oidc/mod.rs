@@ -20,3 +20,8 @@ pub use identity::identity;
 pub use provider::{Provider, Status};
 pub use tokens::Exchange;
 pub use verifier::{CLOCK_TOLERANCE, LogoutToken};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

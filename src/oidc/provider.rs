@@ -61,9 +61,9 @@ impl Provider {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, OidcError> {
-        let issuer = keycloak.issuer.as_str().to_owned();
+        let issuer = keycloak.issuer.clone();
         Ok(Self {
-            transport: Transport::new(keycloak.timeout)?,
+            transport: Transport::new(keycloak.timeout, issuer.starts_with("https:"))?,
             credentials: Credentials::new(keycloak, &issuer, Arc::clone(&clock), random)?,
             verifier: Verifier::new(&issuer, &keycloak.client_id, &keycloak.algorithms)?,
             metadata: Kept::new(Arc::clone(&clock), DISCOVERY_COOL_DOWN),
@@ -264,11 +264,16 @@ impl Provider {
     }
 
     async fn look_again(&self) -> Result<(), OidcError> {
+        // Read a moment ago for somebody's login: fresh enough.
+        let lately = |result| match result {
+            Err(OidcError::Unavailable(Outage::CoolingDown)) => Ok(()),
+            result => result,
+        };
         let seen = self.metadata.look();
-        self.metadata.renew(&seen, self.fetch_metadata()).await?;
+        lately(self.metadata.renew(&seen, self.fetch_metadata()).await)?;
         let metadata = self.metadata().await?;
         let seen = self.keys.look();
-        self.keys.renew(&seen, self.fetch_keys(&metadata)).await
+        lately(self.keys.renew(&seen, self.fetch_keys(&metadata)).await)
     }
 
     fn fetch_metadata(&self) -> impl Future<Output = Result<Metadata, OidcError>> + Send + use<> {

@@ -375,3 +375,6 @@ fn half_hash(algorithm: Algorithm, text: &str) -> Option<String> {
     let half = digest.as_ref().get(..digest.as_ref().len() / 2)?;
     Some(BASE64_URL_SAFE_NO_PAD.encode(half))
 }
+
+#[cfg(test)]
+mod tests;
