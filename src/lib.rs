@@ -30,4 +30,4 @@ pub mod model;
 pub mod oidc;
 pub mod policy;
 pub mod seal;
-pub mod telemetry;
+pub mod store;

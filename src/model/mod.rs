@@ -2,6 +2,7 @@
 
 pub mod claims;
 pub mod evidence;
+pub mod flow;
 pub mod level;
 pub mod random;
 pub mod requirement;

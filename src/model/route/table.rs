@@ -110,6 +110,16 @@ impl RouteTable {
         &self.routes
     }
 
+    /// Where a route of this table stands in [`Self::routes`]: a number that outlives the borrow, for logs.
+    pub fn position(&self, route: &Route) -> Option<usize> {
+        let distance = std::ptr::from_ref(route)
+            .addr()
+            .checked_sub(self.routes.as_ptr().addr())?;
+        let position = distance / size_of::<Route>();
+        let known = self.routes.get(position)?;
+        std::ptr::eq(known, route).then_some(position)
+    }
+
     pub fn floors(&self) -> &[Floor] {
         &self.floors
     }

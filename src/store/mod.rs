@@ -1,0 +1,88 @@
+//! Sessions, found by the hash of their id, and marks of what has ended. Each answer is found, absent or
+//! [`Unavailable`], never mixed up. Knows nothing of cookies, flows or Keycloak.
+
+mod live;
+mod memory;
+mod owner;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::model::session::{Session, SessionKey};
+use crate::model::time::Timestamp;
+
+pub use live::{Live, SubjectTag};
+pub use memory::{Capacity, MemoryStore};
+pub use owner::{Mark, Owner};
+
+/// The store did not answer. Says nothing about what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the session store is unavailable")]
+pub struct Unavailable;
+
+/// Counts the writes of one entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub u64);
+
+/// What an entry must be for a write to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Only the creation of a session asks for this.
+    Absent,
+    /// Every other write: an entry that is gone stays gone.
+    Version(Version),
+}
+
+/// What became of a write.
+#[derive(Clone, Debug)]
+pub enum Put {
+    Done(Arc<Live>),
+    /// Somebody was faster; this is what is there now, or nothing.
+    Conflict(Option<Arc<Live>>),
+}
+
+/// `now` and all expiries: our clock. An entry past its expiry is absent.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug {
+    /// What is at hand and known to be current, without waiting. `None` says nothing: ask [`Store::get`].
+    fn near(&self, key: &SessionKey, now: Timestamp) -> Option<Arc<Live>>;
+
+    async fn get(&self, key: &SessionKey, now: Timestamp)
+    -> Result<Option<Arc<Live>>, Unavailable>;
+
+    /// Writes `session` when the entry is as expected, in one step. A conflict changes nothing.
+    async fn put(
+        &self,
+        key: &SessionKey,
+        session: Session,
+        expires: Timestamp,
+        expect: Expect,
+        now: Timestamp,
+    ) -> Result<Put, Unavailable>;
+
+    /// Removes the entry and hands it to one caller only.
+    async fn take(
+        &self,
+        key: &SessionKey,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Live>>, Unavailable>;
+
+    /// Whether there was anything to delete. Nothing that runs at the same time brings it back.
+    async fn delete(&self, key: &SessionKey) -> Result<bool, Unavailable>;
+
+    /// Keys of the sessions of one `sid` or `sub`. Some may have ended meanwhile.
+    async fn by_index(&self, owner: &Owner) -> Result<Vec<SessionKey>, Unavailable>;
+
+    /// Remembers `at` under `mark` until `expires`; a later time replaces an earlier one.
+    async fn mark(
+        &self,
+        mark: &Mark,
+        at: Timestamp,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Unavailable>;
+
+    async fn marked(&self, mark: &Mark, now: Timestamp) -> Result<Option<Timestamp>, Unavailable>;
+}

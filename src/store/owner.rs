@@ -1,0 +1,67 @@
+//! Whose sessions: the keys of the indexes and of the marks, all of one provider and client.
+
+use ring::digest::{Context, SHA256};
+
+use crate::model::session::{Lineage, Session};
+
+/// 128 bits of a digest: short in memory, and a reader of the store learns no name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner([u8; 16]);
+
+/// What is remembered beyond the life of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mark([u8; 16]);
+
+impl Owner {
+    pub fn sid(issuer: &str, client: &str, sid: &str) -> Self {
+        Self(digest(&["sid", issuer, client, sid]))
+    }
+
+    pub fn sub(issuer: &str, client: &str, sub: &str) -> Self {
+        Self(digest(&["sub", issuer, client, sub]))
+    }
+
+    /// Under which a session is found.
+    pub(super) fn of(session: &Session) -> impl Iterator<Item = Self> {
+        let identity = &session.identity;
+        let sid = identity.sid.as_deref();
+        let sid = sid.map(|sid| Self::sid(&identity.iss, &session.client, sid));
+        let sub = Self::sub(&identity.iss, &session.client, &identity.sub);
+        sid.into_iter().chain([sub])
+    }
+}
+
+impl Mark {
+    /// A logout ended all sessions of the owner: a flow that began before it makes none.
+    pub fn logged_out(owner: Owner) -> Self {
+        let mut mark = Self(digest(&["logged out"]));
+        for (to, from) in mark.0.iter_mut().zip(owner.0) {
+            *to ^= from;
+        }
+        mark
+    }
+
+    /// The session of that lineage was ended.
+    pub fn ended(lineage: &Lineage) -> Self {
+        Self(digest(&["ended", &lineage.0]))
+    }
+
+    /// The level is refused to the user: its factor was enrolled while it was asked for.
+    pub fn enrol_hold(issuer: &str, client: &str, sub: &str, level: &str) -> Self {
+        Self(digest(&["enrol hold", issuer, client, sub, level]))
+    }
+}
+
+/// Every part with its length before it: no two lists of parts read the same.
+fn digest(parts: &[&str]) -> [u8; 16] {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    let mut short = [0; 16];
+    for (to, from) in short.iter_mut().zip(context.finish().as_ref()) {
+        *to = *from;
+    }
+    short
+}
