@@ -31,3 +31,4 @@ pub mod oidc;
 pub mod policy;
 pub mod seal;
 pub mod store;
+pub mod telemetry;
