@@ -29,7 +29,7 @@ const KEYS_COOL_DOWN: Duration = Duration::from_secs(10);
 /// Keycloak says that its keys may be cached for 30 days; a deleted key must go sooner.
 const REFRESH_EVERY: Duration = Duration::from_secs(600);
 
-/// While the provider has never answered: from the first to the last.
+/// While the provider does not answer: the first pause and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 #[derive(Debug)]
@@ -79,14 +79,20 @@ impl Provider {
     pub async fn keep_fresh(&self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
         let mut backoff = BACKOFF.0;
+        let mut answering = false;
         loop {
             let pause = match self.look_again().await {
                 Ok(()) => {
+                    if !answering {
+                        tracing::info!(issuer = self.issuer, "keycloak answers");
+                    }
+                    answering = true;
                     backoff = BACKOFF.0;
                     REFRESH_EVERY
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "keycloak could not be read");
+                    tracing::warn!(issuer = self.issuer, %error, "keycloak cannot be read");
+                    answering = false;
                     let pause = backoff;
                     backoff = (backoff * 2).min(BACKOFF.1);
                     pause
@@ -211,7 +217,14 @@ impl Provider {
             now: answered,
         };
         let token = self.signed(answer.id_token.reveal()).await?;
-        let id = self.verifier.id_token(token, expected)?;
+        let id = self
+            .verifier
+            .id_token(token, expected)
+            .inspect_err(|error| {
+                if let OidcError::Unavailable(Outage::Clock(offset)) = error {
+                    tracing::error!(offset, "keycloak's clock and ours differ: no login can end");
+                }
+            })?;
         let access = match self.signed(answer.access_token.reveal()).await {
             // Opaque, or signed so that only the provider can check it: nothing is read from it.
             Err(OidcError::InvalidToken(

@@ -9,6 +9,8 @@ use super::error::{OidcError, Outage};
 /// Of a token answer with two fat tokens; discovery is 10 KiB.
 pub(super) const ANSWER_LIMIT: usize = 256 * 1024;
 
+const POOL_IDLE: Duration = Duration::from_secs(15);
+
 #[derive(Clone, Debug)]
 pub(super) struct Transport {
     http: reqwest::Client,
@@ -24,6 +26,8 @@ impl Transport {
             // A refresh token or code that was sent is not sent again.
             .retry(reqwest::retry::never())
             .no_proxy()
+            // Shorter than the idle limit of proxies: a code sent into a closing connection is a lost login.
+            .pool_idle_timeout(POOL_IDLE)
             .user_agent(concat!("stepgate/", env!("CARGO_PKG_VERSION")));
         if !tls {
             http = http.tls_certs_only([]);

@@ -1,5 +1,6 @@
 //! Hostile tokens, one clause each, and no kind of token passing as another.
 
+use proptest::prelude::*;
 use ring::hmac;
 use serde_json::{Value, json};
 
@@ -479,4 +480,28 @@ fn a_logout_token_names_a_session_or_a_user() {
         realm.logout(&realm.sign(Some("JWT"), &claims)),
         Err(TokenFlaw::Type)
     );
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_a_token(text in "[A-Za-z0-9_.=-]{0,200}|\\PC*") {
+        let realm = Realm::new(TestKey::ec());
+        prop_assert!(realm.id(&text).is_err());
+    }
+
+    #[test]
+    fn no_header_chooses_its_own_way(
+        alg in "\\PC*|none|HS256|RS256|ES256",
+        kid in "\\PC*|k1",
+        typ in "\\PC*|JWT|logout[+]jwt",
+    ) {
+        let realm = Realm::new(TestKey::ec());
+        let header = json!({ "alg": alg, "kid": kid, "typ": typ });
+        let message = unsigned(&header, &id_claims(ISSUER).to_string());
+        for signature in ["", "AA", &"A".repeat(86)] {
+            let raw = format!("{message}.{signature}");
+            prop_assert!(realm.id(&raw).is_err());
+            prop_assert!(realm.logout(&raw).is_err());
+        }
+    }
 }
