@@ -10,3 +10,6 @@ pub mod route;
 pub mod session;
 pub mod target;
 pub mod time;
+
+#[cfg(test)]
+pub(crate) mod seeded;

@@ -3,6 +3,7 @@
 mod demand;
 mod pattern;
 mod relation;
+mod search;
 mod table;
 mod tree;
 

@@ -83,7 +83,8 @@ impl Pattern {
         true
     }
 
-    fn is_within(&self, other: &Self) -> bool {
+    /// Whether every path that it matches is matched by `other`.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
         let mut segments = self.segments().iter();
         other
             .segments()

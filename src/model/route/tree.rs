@@ -42,10 +42,10 @@ impl Node {
     ///
     /// Of two patterns that match a path, the narrower one has, at the first segment where they differ, the narrower
     /// segment: that is the order in which the branches are taken.
-    pub(super) fn walk(
-        &self,
+    pub(super) fn walk<'t>(
+        &'t self,
         path: &str,
-        visit: &mut impl FnMut(&[usize]) -> ControlFlow<()>,
+        visit: &mut impl FnMut(&'t [usize]) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         match path.strip_prefix('/') {
             Some(body) => self.descend(split(body), visit),
@@ -53,10 +53,10 @@ impl Node {
         }
     }
 
-    fn descend<'p>(
-        &self,
+    fn descend<'t, 'p>(
+        &'t self,
         mut segments: impl Iterator<Item = &'p str> + Clone,
-        visit: &mut impl FnMut(&[usize]) -> ControlFlow<()>,
+        visit: &mut impl FnMut(&'t [usize]) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         match segments.next() {
             None => offer(&self.here, visit)?,
@@ -91,7 +91,10 @@ impl Node {
     }
 }
 
-fn offer(routes: &[usize], visit: &mut impl FnMut(&[usize]) -> ControlFlow<()>) -> ControlFlow<()> {
+fn offer<'t>(
+    routes: &'t [usize],
+    visit: &mut impl FnMut(&'t [usize]) -> ControlFlow<()>,
+) -> ControlFlow<()> {
     if routes.is_empty() {
         return ControlFlow::Continue(());
     }
