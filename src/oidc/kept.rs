@@ -16,7 +16,6 @@ struct Shared<T> {
     seen: RwLock<Seen<T>>,
     flight: Mutex<Option<Attempt>>,
     clock: Arc<dyn Clock>,
-    cool_down: Duration,
 }
 
 /// The last good version, and how many attempts had ended when it was looked at.
@@ -31,7 +30,7 @@ struct Attempt {
 }
 
 impl<T: Send + Sync + 'static> Kept<T> {
-    pub(super) fn new(clock: Arc<dyn Clock>, cool_down: Duration) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Shared {
             seen: RwLock::new(Seen {
                 document: None,
@@ -39,7 +38,6 @@ impl<T: Send + Sync + 'static> Kept<T> {
             }),
             flight: Mutex::new(None),
             clock,
-            cool_down,
         }))
     }
 
@@ -47,16 +45,17 @@ impl<T: Send + Sync + 'static> Kept<T> {
         self.0.look()
     }
 
-    /// Fetches, unless somebody has since `seen` (then that result counts) or the last attempt is younger than the
-    /// cool-down. A caller that goes away does not stop the fetch: others wait for it.
+    /// Fetches, unless somebody has since `seen` (then that result counts) or the last attempt is younger than
+    /// `cool_down`. A caller that goes away does not stop the fetch: others wait for it.
     pub(super) async fn renew(
         &self,
         seen: &Seen<T>,
+        cool_down: Duration,
         fetch: impl Future<Output = Result<T, OidcError>> + Send + 'static,
     ) -> Result<(), OidcError> {
         let shared = Arc::clone(&self.0);
         let attempts = seen.attempts;
-        tokio::spawn(async move { shared.fly(attempts, fetch).await })
+        tokio::spawn(async move { shared.fly(attempts, cool_down, fetch).await })
             .await
             .map_err(|_| OidcError::Unavailable(Outage::NoAnswer))?
     }
@@ -73,6 +72,7 @@ impl<T> Shared<T> {
     async fn fly(
         &self,
         attempts: u64,
+        cool_down: Duration,
         fetch: impl Future<Output = Result<T, OidcError>>,
     ) -> Result<(), OidcError> {
         let mut flight = self.flight.lock().await;
@@ -82,7 +82,7 @@ impl<T> Shared<T> {
             }
             let now = self.clock.now();
             // A clock that was set back must not stretch the cool-down.
-            if now >= last.ended && now.since(last.ended) < self.cool_down {
+            if now >= last.ended && now.since(last.ended) < cool_down {
                 return Err(last.failure.clone().unwrap_or(Outage::CoolingDown.into()));
             }
         }
@@ -115,8 +115,6 @@ impl<T> Clone for Seen<T> {
 
 impl<T> fmt::Debug for Kept<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kept")
-            .field("cool_down", &self.0.cool_down)
-            .finish_non_exhaustive()
+        f.debug_struct("Kept").finish_non_exhaustive()
     }
 }

@@ -26,6 +26,10 @@ const DISCOVERY_COOL_DOWN: Duration = Duration::from_secs(1);
 /// Between two fetches of the keys: a stranger's unknown `kid` costs the provider at most this.
 const KEYS_COOL_DOWN: Duration = Duration::from_secs(10);
 
+/// The provider's own answer names an unknown `kid` only after a rotation. To wait would lose a refresh token that is
+/// used up by now, and strangers could make us wait.
+const NO_COOL_DOWN: Duration = Duration::ZERO;
+
 /// Keycloak says that its keys may be cached for 30 days; a deleted key must go sooner.
 const REFRESH_EVERY: Duration = Duration::from_secs(600);
 
@@ -66,8 +70,8 @@ impl Provider {
             transport: Transport::new(keycloak.timeout, issuer.starts_with("https:"))?,
             credentials: Credentials::new(keycloak, &issuer, Arc::clone(&clock), random)?,
             verifier: Verifier::new(&issuer, &keycloak.client_id, &keycloak.algorithms)?,
-            metadata: Kept::new(Arc::clone(&clock), DISCOVERY_COOL_DOWN),
-            keys: Kept::new(Arc::clone(&clock), KEYS_COOL_DOWN),
+            metadata: Kept::new(Arc::clone(&clock)),
+            keys: Kept::new(Arc::clone(&clock)),
             par: keycloak.par,
             client_id: keycloak.client_id.clone(),
             issuer,
@@ -77,31 +81,9 @@ impl Provider {
 
     /// Learns where everything is as soon as the provider is up, and notices what changes; until `stop`.
     pub async fn keep_fresh(&self, stop: impl Future<Output = ()>) {
-        let mut stop = std::pin::pin!(stop);
-        let mut backoff = BACKOFF.0;
-        let mut answering = false;
-        loop {
-            let pause = match self.look_again().await {
-                Ok(()) => {
-                    if !answering {
-                        tracing::info!(issuer = self.issuer, "keycloak answers");
-                    }
-                    answering = true;
-                    backoff = BACKOFF.0;
-                    REFRESH_EVERY
-                }
-                Err(error) => {
-                    tracing::warn!(issuer = self.issuer, %error, "keycloak cannot be read");
-                    answering = false;
-                    let pause = backoff;
-                    backoff = (backoff * 2).min(BACKOFF.1);
-                    pause
-                }
-            };
-            tokio::select! {
-                () = &mut stop => return,
-                () = tokio::time::sleep(pause) => {}
-            }
+        tokio::select! {
+            () = stop => {}
+            () = self.look_again_and_again() => {}
         }
     }
 
@@ -156,39 +138,20 @@ impl Provider {
     }
 
     pub async fn refresh(&self, token: &Secret) -> Result<Exchange, RefreshError> {
-        let unsent = |cause| RefreshError::Unavailable {
-            maybe_used: false,
-            cause,
-        };
-        let metadata = self.metadata().await.map_err(unsent)?;
+        let failed = |maybe_used| move |cause| RefreshError::Unavailable { maybe_used, cause };
+        let metadata = self.metadata().await.map_err(failed(false))?;
         let answer = match self.token_endpoint(&metadata).refresh(token).await {
             Ok(answer) => answer,
             Err(OidcError::Refused { code }) if code == "invalid_grant" => {
                 return Err(RefreshError::Refused);
             }
-            // Refused before the token was looked at (`invalid_client`), or never sent.
-            Err(
-                cause @ (OidcError::Refused { .. }
-                | OidcError::Misconfigured(_)
-                | OidcError::Unavailable(Outage::Unreachable)),
-            ) => return Err(unsent(cause)),
-            Err(cause) => {
-                return Err(RefreshError::Unavailable {
-                    maybe_used: true,
-                    cause,
-                });
-            }
+            Err(cause) => return Err(failed(may_have_used_the_token(&cause))(cause)),
         };
-        self.verified(answer, None)
-            .await
-            .map_err(|cause| RefreshError::Unavailable {
-                maybe_used: true,
-                cause,
-            })
+        self.verified(answer, None).await.map_err(failed(true))
     }
 
     pub async fn logout_token(&self, raw: &str) -> Result<LogoutToken, OidcError> {
-        let token = self.signed(raw).await?;
+        let token = self.signed(raw, KEYS_COOL_DOWN).await?;
         Ok(self.verifier.logout_token(&token, self.clock.now())?)
     }
 
@@ -216,7 +179,7 @@ impl Provider {
             access_token: answer.access_token.reveal(),
             now: answered,
         };
-        let token = self.signed(answer.id_token.reveal()).await?;
+        let token = self.signed(answer.id_token.reveal(), NO_COOL_DOWN).await?;
         let id = self
             .verifier
             .id_token(token, expected)
@@ -225,7 +188,10 @@ impl Provider {
                     tracing::error!(offset, "keycloak's clock and ours differ: no login can end");
                 }
             })?;
-        let access = match self.signed(answer.access_token.reveal()).await {
+        let access = match self
+            .signed(answer.access_token.reveal(), NO_COOL_DOWN)
+            .await
+        {
             // Opaque, or signed so that only the provider can check it: nothing is read from it.
             Err(OidcError::InvalidToken(
                 TokenFlaw::Malformed | TokenFlaw::Algorithm | TokenFlaw::KeyId,
@@ -248,7 +214,7 @@ impl Provider {
         })
     }
 
-    async fn signed(&self, raw: &str) -> Result<Signed, OidcError> {
+    async fn signed(&self, raw: &str, cool_down: Duration) -> Result<Signed, OidcError> {
         let token = self.verifier.parse(raw)?;
         let seen = self.keys.look();
         if let Some(keys) = &seen.document
@@ -258,7 +224,9 @@ impl Provider {
         }
         // Keycloak signs with a new key at once: an unknown `kid` may be a rotation.
         let metadata = self.metadata().await?;
-        self.keys.renew(&seen, self.fetch_keys(&metadata)).await?;
+        self.keys
+            .renew(&seen, cool_down, self.fetch_keys(&metadata))
+            .await?;
         let keys = self.keys.look().document.ok_or(Outage::CoolingDown)?;
         let key = keys.find(&token.kid).ok_or(TokenFlaw::UnknownKey)??;
         Ok(token.verify(key)?)
@@ -269,11 +237,38 @@ impl Provider {
         if let Some(metadata) = seen.document {
             return Ok(metadata);
         }
-        self.metadata.renew(&seen, self.fetch_metadata()).await?;
+        self.metadata
+            .renew(&seen, DISCOVERY_COOL_DOWN, self.fetch_metadata())
+            .await?;
         self.metadata
             .look()
             .document
             .ok_or(Outage::CoolingDown.into())
+    }
+
+    async fn look_again_and_again(&self) {
+        let mut backoff = BACKOFF.0;
+        let mut answering = false;
+        loop {
+            let pause = match self.look_again().await {
+                Ok(()) => {
+                    if !answering {
+                        tracing::info!(issuer = self.issuer, "keycloak answers");
+                    }
+                    answering = true;
+                    backoff = BACKOFF.0;
+                    REFRESH_EVERY
+                }
+                Err(error) => {
+                    tracing::warn!(issuer = self.issuer, %error, "keycloak cannot be read");
+                    answering = false;
+                    let pause = backoff;
+                    backoff = (backoff * 2).min(BACKOFF.1);
+                    pause
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
     }
 
     async fn look_again(&self) -> Result<(), OidcError> {
@@ -283,10 +278,18 @@ impl Provider {
             result => result,
         };
         let seen = self.metadata.look();
-        lately(self.metadata.renew(&seen, self.fetch_metadata()).await)?;
+        lately(
+            self.metadata
+                .renew(&seen, DISCOVERY_COOL_DOWN, self.fetch_metadata())
+                .await,
+        )?;
         let metadata = self.metadata().await?;
         let seen = self.keys.look();
-        lately(self.keys.renew(&seen, self.fetch_keys(&metadata)).await)
+        lately(
+            self.keys
+                .renew(&seen, KEYS_COOL_DOWN, self.fetch_keys(&metadata))
+                .await,
+        )
     }
 
     fn fetch_metadata(&self) -> impl Future<Output = Result<Metadata, OidcError>> + Send + use<> {
@@ -321,6 +324,16 @@ impl Provider {
                 "par = \"require\", and discovery offers none",
             )),
         }
+    }
+}
+
+/// Not when it was never sent, or when the provider did not take us for its client and so looked no further.
+fn may_have_used_the_token(cause: &OidcError) -> bool {
+    match cause {
+        OidcError::Unavailable(outage) => *outage != Outage::Unreachable,
+        OidcError::Refused { code } => code != "invalid_client" && code != "unauthorized_client",
+        OidcError::Misconfigured(_) => false,
+        OidcError::InvalidToken(_) | OidcError::ForeignResponse => true,
     }
 }
 

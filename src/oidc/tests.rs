@@ -409,7 +409,7 @@ async fn what_the_token_endpoint_may_say_instead() {
             400,
             r#"{"error":"Invalid Grant"}"#,
             refused("unreadable_code"),
-            Some(false),
+            Some(true),
         ),
         (
             500,
@@ -566,7 +566,15 @@ async fn the_background_task_finds_keycloak_and_keeps_what_was_good() {
 
     setting.idp.says(discovery, 200, &json!({ "issuer": "x" }));
     setting.clock.forward(600);
-    provider.keep_fresh(std::future::ready(())).await;
+    let before = setting.idp.asked(discovery).len();
+    let asked_again = async {
+        while setting.idp.asked(discovery).len() == before {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // Time to read the answer.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    provider.keep_fresh(asked_again).await;
     assert!(provider.status().ready);
     assert!(setting.start(&provider).await.unwrap().pushed);
 }
@@ -647,6 +655,24 @@ async fn unknown_keys_cost_one_fetch_a_cool_down() {
     setting.clock.forward(-86_400);
     assert_eq!(setting.logout("x").await, Err(TokenFlaw::UnknownKey.into()));
     assert_eq!(setting.fetches(), 3);
+}
+
+#[tokio::test]
+async fn strangers_cannot_make_an_answer_wait_for_its_key() {
+    let setting = Setting::new().await;
+    setting.logout("k1").await.unwrap();
+    assert!(is_outage(&setting.logout("x").await), "cooling down");
+    let stranger = TestKey::ec();
+    let sign = |claims: &Value| stranger.sign(json!({ "kid": "k2" }), &claims.to_string());
+    setting.tokens(|answer| {
+        answer["id_token"] = json!(sign(&id_claims(&setting.idp.issuer)));
+        answer["access_token"] = json!(sign(&access_claims(&setting.idp.issuer)));
+    });
+    setting
+        .idp
+        .keys(&[setting.key.jwk("k1"), stranger.jwk("k2")]);
+    setting.refresh().await.unwrap();
+    assert_eq!(setting.fetches(), 2);
 }
 
 #[tokio::test]
