@@ -20,8 +20,11 @@ use crate::config::{ClientAuth, Keycloak};
 use crate::model::random::Random;
 use crate::model::time::{Clock, Timestamp};
 
-/// Keycloak takes an assertion for a minute at most.
+/// From our now; long enough for one call.
 const ASSERTION_LIFE: Duration = Duration::from_secs(60);
+
+/// Keycloak takes an `iat` that is 60 s old to 15 s ahead (seen on 26.7.5): backdated, clocks may differ by 35 s either way.
+const BACKDATED: Duration = Duration::from_secs(20);
 
 /// 128 bits of `jti`: Keycloak takes each once.
 const ASSERTION_ID_BYTES: usize = 16;
@@ -109,7 +112,7 @@ impl Assertion {
             "sub": self.client_id,
             "aud": self.issuer,
             "jti": jti,
-            "iat": now.as_unix(),
+            "iat": now.minus(BACKDATED).as_unix(),
             "exp": now.plus(ASSERTION_LIFE).as_unix(),
         });
         let mut jwt = BASE64_URL_SAFE_NO_PAD.encode(header.to_string());
@@ -284,7 +287,7 @@ mod tests {
         assert_eq!(
             claims,
             json!({ "iss": "stepgate", "sub": "stepgate", "aud": ISSUER, "jti": jti,
-                "iat": NOW, "exp": NOW + 60 })
+                "iat": NOW - 20, "exp": NOW + 60 })
         );
         assert_ne!(part(&assertion(&credentials), 1)["jti"], json!(jti));
     }
