@@ -121,7 +121,8 @@ impl Provider {
         authorization::check_iss(&self.issuer, promised, returned)
     }
 
-    /// `redirect_uri` is that of the flow, `nonce` the one it sent.
+    /// `redirect_uri` is that of the flow, `nonce` the one it sent. Once for a code: Keycloak ends the user's session,
+    /// without a logout token, when one comes twice (seen on 26.7.5).
     pub async fn exchange(
         &self,
         code: &str,
