@@ -8,3 +8,7 @@ pub mod evidence;
 pub mod facts;
 
 pub use decide::decide;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod example;

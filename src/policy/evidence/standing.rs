@@ -166,3 +166,6 @@ fn closeness(shortfall: Shortfall) -> u8 {
         Shortfall::TooOld => 3,
     }
 }
+
+#[cfg(test)]
+mod tests;

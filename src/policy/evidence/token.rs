@@ -26,7 +26,7 @@ pub(super) enum Met<'p> {
     Brokered(&'p str),
     /// As before, but something local ran in the SSO session: whose login the claims tell of is unknown.
     Stale(&'p str),
-    /// All but `amr`.
+    /// All but `amr`, which is there.
     ButAmr,
 }
 
@@ -57,6 +57,7 @@ impl<'t> Token<'t> {
             return None;
         }
         Some(match &proof.kc_idp_hint {
+            _ if proof.looks_at_amr() && self.amr.is_none() => return None,
             _ if !self.has_amr(proof) => Met::ButAmr,
             // Keycloak lists in `amr` what ran locally in the SSO session: nothing, if the provider alone did it.
             Some(hint) if self.amr.as_ref().is_some_and(Vec::is_empty) => Met::Brokered(hint),
@@ -77,12 +78,7 @@ impl<'t> Token<'t> {
     }
 
     fn has_amr(&self, proof: &Proof) -> bool {
-        if !proof.looks_at_amr() {
-            return true;
-        }
-        let Some(amr) = &self.amr else {
-            return false;
-        };
+        let amr = self.amr.as_deref().unwrap_or_default();
         let has = |wanted: &String| amr.contains(&wanted.as_str());
         (proof.amr_any.is_empty() || proof.amr_any.iter().any(has)) && proof.amr_all.iter().all(has)
     }
