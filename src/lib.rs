@@ -26,6 +26,7 @@
 //! Missing, malformed, unknown, unavailable: never allowed.
 
 pub mod config;
+pub mod edge;
 pub mod model;
 pub mod oidc;
 pub mod policy;

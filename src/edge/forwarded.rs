@@ -1,0 +1,104 @@
+//! What an upstream is told of the way a request came: `X-Forwarded-*` and `Forwarded` (RFC 7239), always ours.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use http::{HeaderName, HeaderValue, header};
+
+use super::client::Client;
+use crate::config::Origin;
+
+/// Names and values; the request's own fields of these names are gone before.
+pub(in crate::edge) fn fields(
+    client: &Client,
+    peer: IpAddr,
+    origin: &Origin,
+) -> [(HeaderName, Option<HeaderValue>); 6] {
+    let proto = if origin.https { "https" } else { "http" };
+    let (host, port) = split(&origin.authority, origin.https);
+    let mut chain = String::with_capacity(32);
+    let mut forwarded = String::with_capacity(96);
+    for hop in client.chain.iter().chain([&peer.to_canonical()]) {
+        if !chain.is_empty() {
+            chain.push_str(", ");
+            forwarded.push_str(", ");
+        }
+        // Writing to a string does not fail.
+        let _written = write!(chain, "{hop}");
+        let _written = match hop {
+            IpAddr::V4(hop) => write!(forwarded, "for={hop}"),
+            IpAddr::V6(hop) => write!(forwarded, "for=\"[{hop}]\""),
+        };
+    }
+    let _written = write!(forwarded, ";host=\"{}\";proto={proto}", origin.authority);
+    [
+        (
+            HeaderName::from_static("x-forwarded-for"),
+            HeaderValue::try_from(chain).ok(),
+        ),
+        (
+            HeaderName::from_static("x-real-ip"),
+            HeaderValue::try_from(client.address.to_string()).ok(),
+        ),
+        (
+            HeaderName::from_static("x-forwarded-proto"),
+            Some(HeaderValue::from_static(proto)),
+        ),
+        (
+            HeaderName::from_static("x-forwarded-host"),
+            HeaderValue::from_str(host).ok(),
+        ),
+        (
+            HeaderName::from_static("x-forwarded-port"),
+            HeaderValue::from_str(port).ok(),
+        ),
+        (header::FORWARDED, HeaderValue::try_from(forwarded).ok()),
+    ]
+}
+
+/// `X-Forwarded-Host` carries the port where it is not the scheme's default, as `Host` does.
+fn split(authority: &str, https: bool) -> (&str, &str) {
+    let default = if https { "443" } else { "80" };
+    match authority.rsplit_once(':') {
+        Some((_, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (authority, port)
+        }
+        _ => (authority, default),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn the_whole_way_is_told() {
+        let origin = Origin {
+            text: "https://erp.example.com:8443".into(),
+            authority: "erp.example.com:8443".into(),
+            https: true,
+            cookie: String::new(),
+        };
+        let client = Client {
+            address: "2001:db8::1".parse().unwrap(),
+            chain: vec!["2001:db8::1".parse().unwrap()],
+        };
+        let told: Vec<_> = fields(&client, "10.0.0.1".parse().unwrap(), &origin)
+            .into_iter()
+            .map(|(name, value)| format!("{name}: {}", value.unwrap().to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "x-forwarded-for: 2001:db8::1, 10.0.0.1",
+                "x-real-ip: 2001:db8::1",
+                "x-forwarded-proto: https",
+                "x-forwarded-host: erp.example.com:8443",
+                "x-forwarded-port: 8443",
+                "forwarded: for=\"[2001:db8::1]\", for=10.0.0.1;host=\"erp.example.com:8443\";proto=https",
+            ]
+        );
+    }
+}

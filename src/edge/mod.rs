@@ -1,0 +1,9 @@
+//! Pingora's phases: bytes in, a permit or a reply, bytes out. The only floor below `server` that names Pingora.
+
+mod client;
+mod cookies;
+mod forwarded;
+mod identity;
+mod peer;
+mod race;
+mod reserved;

@@ -1,0 +1,237 @@
+//! Header names that only stepgate may set towards an upstream, and those that no upstream should see from a client.
+//!
+//! Many servers fold `_`, `.` and other bytes to `-` (CVE-2025-64484, CVE-2026-54763, CVE-2026-88011). A name with any
+//! byte but letters, digits and `-` is therefore dropped whole; what is left needs no folding to be compared.
+
+use std::collections::HashSet;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::config::Config;
+
+/// By which other proxies and apps tell who the user is; a client never gets to say it, whatever the config sets.
+const IDENTITY: &[&str] = &[
+    "client-ip",
+    "http-remote-user",
+    "remote-addr",
+    "remote-email",
+    "remote-groups",
+    "remote-name",
+    "remote-user",
+    "true-client-ip",
+    "x-access-token",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-email",
+    "x-groups",
+    "x-real-ip",
+    "x-request-id",
+    "x-roles",
+    "x-user",
+    "x-username",
+    "x-userinfo",
+];
+
+const IDENTITY_PREFIXES: &[&str] = &[
+    "x-auth-",
+    "x-authenticated-",
+    "x-forwarded-",
+    "x-remote-",
+    "x-stepgate-",
+    "x-webauth-",
+];
+
+/// By which a server may be told another path than the one that was decided on; and `Proxy` (httpoxy).
+const REWRITES: &[&str] = &[
+    "proxy",
+    "x-original-host",
+    "x-original-uri",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// By which a framework may be told another method.
+const METHOD_OVERRIDES: &[&str] = &[
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
+
+/// Computed once from the config.
+#[derive(Debug)]
+pub(in crate::edge) struct Reserved {
+    names: HashSet<HeaderName>,
+}
+
+impl Reserved {
+    pub(in crate::edge) fn new(config: &Config) -> Self {
+        let fixed = IDENTITY
+            .iter()
+            .chain(REWRITES)
+            .map(|name| HeaderName::from_static(name));
+        let own = config
+            .apps
+            .iter()
+            .flat_map(|app| &app.identity.headers)
+            .map(|(name, _)| name.clone());
+        Self {
+            names: fixed.chain(own).chain([header::FORWARDED]).collect(),
+        }
+    }
+
+    /// Whether only stepgate may set it, or nobody.
+    pub(in crate::edge) fn contains(&self, name: &HeaderName) -> bool {
+        self.names.contains(name)
+            || IDENTITY_PREFIXES
+                .iter()
+                .any(|prefix| name.as_str().starts_with(prefix))
+    }
+
+    /// The names of a client's request that must not reach the upstream; usually none, so nothing is allocated.
+    pub(in crate::edge) fn dropped(
+        &self,
+        headers: &HeaderMap,
+        method_override: bool,
+    ) -> Vec<HeaderName> {
+        headers
+            .keys()
+            .filter(|name| {
+                !is_plain(name)
+                    || self.contains(name)
+                    || (!method_override && METHOD_OVERRIDES.contains(&name.as_str()))
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// A `Connection` field that names one of ours would have it removed on the way (CVE-2026-105299 and its kin).
+    pub(in crate::edge) fn is_nominated(&self, headers: &HeaderMap) -> bool {
+        headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .any(|value| self.names_reserved(value))
+    }
+
+    fn names_reserved(&self, value: &HeaderValue) -> bool {
+        value.as_bytes().split(|byte| *byte == b',').any(|part| {
+            let name = part.trim_ascii();
+            // What is no header name cannot nominate one, but nobody sends it by accident either.
+            !name.is_empty()
+                && HeaderName::from_bytes(name).map_or(true, |name| {
+                    self.contains(&name)
+                        || !is_plain(&name)
+                        || matches!(name, header::HOST | header::COOKIE)
+                })
+        })
+    }
+}
+
+fn is_plain(name: &HeaderName) -> bool {
+    name.as_str()
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn reserved() -> Reserved {
+        let names = ["x-auth-request-user", "x-own"]
+            .into_iter()
+            .chain(IDENTITY.iter().copied())
+            .chain(REWRITES.iter().copied());
+        Reserved {
+            names: names
+                .map(HeaderName::from_static)
+                .chain([header::FORWARDED])
+                .collect(),
+        }
+    }
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(&str, &str)| {
+            (
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            )
+        };
+        lines.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn aliases_of_reserved_names_are_dropped() {
+        for name in [
+            "X-Own",
+            "x_own",
+            "X.Own",
+            "x-own",
+            "X-Forwarded-User",
+            "X_Forwarded_User",
+            "x-forwarded_user",
+            "Remote-User",
+            "REMOTE_USER",
+            "X-Original-URL",
+            "X-Rewrite-Url",
+            "Forwarded",
+            "X-Real-Ip",
+            "X-HTTP-Method-Override",
+            "Proxy",
+            "X-Auth-Request-Email",
+            "anything~odd",
+            "x!own",
+        ] {
+            assert_eq!(
+                reserved().dropped(&headers(&[(name, "1")]), false).len(),
+                1,
+                "{name} passes"
+            );
+        }
+    }
+
+    #[test]
+    fn ordinary_names_pass() {
+        let ordinary = headers(&[
+            ("Accept", "*/*"),
+            ("Authorization", "Basic eA=="),
+            ("X-Requested-With", "x"),
+            ("Cookie", "a=b"),
+        ]);
+        assert_eq!(
+            reserved().dropped(&ordinary, false),
+            Vec::<HeaderName>::new()
+        );
+    }
+
+    #[test]
+    fn a_relaxed_upstream_gets_the_method_override() {
+        let sent = headers(&[("X-HTTP-Method-Override", "DELETE")]);
+        assert!(reserved().dropped(&sent, true).is_empty());
+    }
+
+    #[test]
+    fn nominations_of_reserved_names_are_seen() {
+        for value in [
+            "x-own",
+            "close, X-Own",
+            "X_OWN",
+            "keep-alive,x-forwarded-user",
+            "host",
+            "cookie",
+            "a b",
+        ] {
+            assert!(
+                reserved().is_nominated(&headers(&[("Connection", value)])),
+                "{value} passes"
+            );
+        }
+        for value in ["close", "keep-alive, Upgrade", "TE", ""] {
+            assert!(
+                !reserved().is_nominated(&headers(&[("Connection", value)])),
+                "{value} is refused"
+            );
+        }
+    }
+}
