@@ -30,6 +30,9 @@ pub mod edge;
 pub mod model;
 pub mod oidc;
 pub mod policy;
+#[cfg(feature = "demo")]
+pub mod sandbox;
 pub mod seal;
+pub mod server;
 pub mod store;
 pub mod telemetry;

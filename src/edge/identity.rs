@@ -105,7 +105,10 @@ fn joined<'a>(members: impl Iterator<Item = &'a str>) -> Result<Option<String>, 
 
 /// Plain ASCII without `%` stays as it is, so ordinary names read as they are.
 fn encoded(text: &str) -> String {
-    if text.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'%') {
+    if text
+        .bytes()
+        .all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'%')
+    {
         return text.to_owned();
     }
     utf8_percent_encode(text, ENCODED).to_string()

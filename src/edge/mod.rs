@@ -3,7 +3,9 @@
 mod client;
 mod cookies;
 mod forwarded;
+mod guard;
 mod identity;
+mod inbound;
 mod peer;
 mod race;
 mod reserved;

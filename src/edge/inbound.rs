@@ -1,0 +1,233 @@
+//! One reading of a request before anything is decided: framing, authority, method, target, client. What could be read
+//! in two ways is refused.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, StatusCode, Version, header};
+use pingora::http::RequestHeader;
+
+use super::client::{Client, UnreadableChain, client};
+use super::reserved::Reserved;
+use crate::config::{Config, HostIndex};
+use crate::model::route::is_served;
+use crate::model::target::{Ambiguity, Target};
+
+/// A request that may be judged.
+#[derive(Debug)]
+pub(in crate::edge) struct Inbound {
+    pub(in crate::edge) place: HostIndex,
+    pub(in crate::edge) target: Target,
+    pub(in crate::edge) client: Client,
+}
+
+/// Refused before it was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::edge) enum Refusal {
+    #[error("{0}")]
+    Ambiguous(#[from] Ambiguity),
+    #[error("the Connection field names a header that only the proxy sets")]
+    ConnectionNomination,
+    #[error("the body's length is given in more than one way")]
+    Framing,
+    #[error("the header block is too large")]
+    HeaderTooLarge,
+    #[error("the method is not served")]
+    Method,
+    #[error("there is no single, valid Host")]
+    NoHost,
+    #[error("a trusted proxy sent an X-Forwarded-For that is not a list of addresses")]
+    UnreadableChain,
+    #[error("the host is not served here")]
+    UnknownHost,
+}
+
+impl Refusal {
+    pub(in crate::edge) fn status(self) -> StatusCode {
+        match self {
+            Self::Ambiguous(Ambiguity::TooLong) => StatusCode::URI_TOO_LONG,
+            Self::Ambiguous(_)
+            | Self::ConnectionNomination
+            | Self::Framing
+            | Self::NoHost
+            | Self::UnreadableChain => StatusCode::BAD_REQUEST,
+            Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
+        }
+    }
+
+    /// Stable, for the access log and the answer.
+    pub(in crate::edge) fn code(self) -> &'static str {
+        match self {
+            Self::Ambiguous(ambiguity) => ambiguity.code(),
+            Self::ConnectionNomination => "connection-nomination",
+            Self::Framing => "framing",
+            Self::HeaderTooLarge => "header-too-large",
+            Self::Method => "method",
+            Self::NoHost => "no-host",
+            Self::UnreadableChain => "unreadable-chain",
+            Self::UnknownHost => "unknown-host",
+        }
+    }
+}
+
+/// `raw`: the header block as it came, where it came over HTTP/1.
+pub(in crate::edge) fn examine(
+    request: &RequestHeader,
+    raw: Option<&[u8]>,
+    peer: IpAddr,
+    config: &Config,
+    reserved: &Reserved,
+) -> Result<Inbound, Refusal> {
+    framing(&request.headers, raw, config.limits.header_bytes)?;
+    if !is_served(&request.method) {
+        return Err(Refusal::Method);
+    }
+    let place = place(authority(request)?, config).ok_or(Refusal::UnknownHost)?;
+    let app = config.apps.get(place.app).ok_or(Refusal::UnknownHost)?;
+    if reserved.is_nominated(&request.headers) {
+        return Err(Refusal::ConnectionNomination);
+    }
+    if !request.raw_path_is_utf8() {
+        return Err(Ambiguity::NotUtf8.into());
+    }
+    // Pingora drops a fragment before it hands the target over.
+    if raw.is_some_and(|raw| {
+        raw.split(|byte| *byte == b'\n')
+            .next()
+            .is_some_and(|line| line.contains(&b'#'))
+    }) {
+        return Err(Ambiguity::Fragment.into());
+    }
+    // Of an absolute-form target this is the origin form; its authority agrees with `Host`, or Pingora refused it.
+    let path = request
+        .uri
+        .path_and_query()
+        .map_or("", |path| path.as_str());
+    let target = Target::parse(path.as_bytes(), app.accept)?;
+    let client = client(peer, &request.headers, &config.trusted_proxies)
+        .map_err(|UnreadableChain| Refusal::UnreadableChain)?;
+    Ok(Inbound {
+        place,
+        target,
+        client,
+    })
+}
+
+/// Stricter than RFC 9112 6.3 allows: whoever frames a body twice means to be read twice. Pingora has removed a
+/// `Content-Length` beside a `Transfer-Encoding` already, so that pair shows in the raw block only.
+fn framing(headers: &HeaderMap, raw: Option<&[u8]>, most: usize) -> Result<(), Refusal> {
+    if raw.is_some_and(|raw| raw.len() > most) {
+        return Err(Refusal::HeaderTooLarge);
+    }
+    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(encoding) = encodings.next() {
+        let beside_length =
+            raw.is_some_and(has_content_length) || headers.contains_key(header::CONTENT_LENGTH);
+        if encodings.next().is_some()
+            || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked")
+            || beside_length
+        {
+            return Err(Refusal::Framing);
+        }
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    if let Some(length) = lengths.next()
+        && (lengths.next().is_some() || !length.as_bytes().iter().all(u8::is_ascii_digit))
+    {
+        return Err(Refusal::Framing);
+    }
+    Ok(())
+}
+
+fn has_content_length(raw: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-length";
+    raw.split(|byte| *byte == b'\n').any(|line| {
+        line.get(..NAME.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(NAME))
+    })
+}
+
+/// Over HTTP/1 the one `Host`, over HTTP/2 `:authority`.
+fn authority(request: &RequestHeader) -> Result<&str, Refusal> {
+    if request.version == Version::HTTP_2
+        && let Some(authority) = request.uri.authority()
+    {
+        return Ok(authority.as_str());
+    }
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().map_err(|_| Refusal::NoHost),
+        _ => Err(Refusal::NoHost),
+    }
+}
+
+/// The scheme's default port may be spelled out; a trailing dot is another host.
+fn place(authority: &str, config: &Config) -> Option<HostIndex> {
+    if let Some(place) = config.hosts.get(authority) {
+        return Some(*place);
+    }
+    let lower = authority.to_ascii_lowercase();
+    let known = |host: &str| config.hosts.get(host).copied();
+    known(&lower).or_else(|| {
+        let (host, https) = lower
+            .strip_suffix(":443")
+            .map(|host| (host, true))
+            .or_else(|| Some((lower.strip_suffix(":80")?, false)))?;
+        let place = known(host)?;
+        let origin = config.apps.get(place.app)?.origins.get(place.origin)?;
+        (origin.https == https).then_some(place)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn framed(lines: &[(&str, &str)], raw: &str) -> Result<(), Refusal> {
+        let pair = |(name, value): &(&str, &str)| {
+            (
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            )
+        };
+        framing(
+            &lines.iter().map(pair).collect(),
+            Some(raw.as_bytes()),
+            1000,
+        )
+    }
+
+    #[test]
+    fn a_body_is_framed_in_one_way() {
+        assert_eq!(framed(&[("content-length", "5")], ""), Ok(()));
+        assert_eq!(framed(&[("transfer-encoding", "chunked")], ""), Ok(()));
+        for twice in [
+            &[("content-length", "5"), ("content-length", "5")][..],
+            &[("content-length", "5, 5")],
+            &[("content-length", "+5")],
+            &[("transfer-encoding", "gzip, chunked")],
+            &[
+                ("transfer-encoding", "chunked"),
+                ("transfer-encoding", "chunked"),
+            ],
+            &[("transfer-encoding", "identity")],
+        ] {
+            assert_eq!(framed(twice, ""), Err(Refusal::Framing), "{twice:?}");
+        }
+        let raw = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nCONTENT-length: 5\r\n\r\n";
+        assert_eq!(
+            framed(&[("transfer-encoding", "chunked")], raw),
+            Err(Refusal::Framing)
+        );
+    }
+
+    #[test]
+    fn a_header_block_has_a_size() {
+        assert_eq!(framed(&[], &"x".repeat(1001)), Err(Refusal::HeaderTooLarge));
+    }
+}

@@ -1,0 +1,103 @@
+//! A legacy payroll application. It knows nothing of levels and believes the header that names the user.
+
+use std::fmt::Write as _;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::{HeaderMap, Method, Uri};
+use axum::response::Html;
+use axum::routing::{any, get, post};
+
+use super::pages::escape;
+
+pub fn sample_app() -> Router {
+    Router::new()
+        .route("/", get(home))
+        .route("/payroll", get(payroll))
+        .route("/payroll/{id}/release", post(release))
+        .route("/admin", get(admin))
+        .route("/static/style.css", get(style))
+        .fallback(any(echo))
+}
+
+async fn home(headers: HeaderMap) -> Html<String> {
+    page(
+        "Payroll 1998",
+        &headers,
+        "<ul><li><a href=\"/payroll\">Payroll</a> (needs a one-time code)</li>\
+         <li><a href=\"/admin\">Administration</a> (for administrators only)</li>\
+         <li><a href=\"/anything?really=yes\">What the application sees of a request</a></li>\
+         <li><a href=\"/.stepgate/me\">My session</a></li></ul>",
+    )
+}
+
+async fn payroll(headers: HeaderMap) -> Html<String> {
+    page(
+        "Payroll",
+        &headers,
+        "<table><tr><th>No.</th><th>Employee</th><th>Amount</th><th></th></tr>\
+         <tr><td>7</td><td>Ada Lovelace</td><td>4,200</td><td><form method=\"post\" action=\"/payroll/7/release\">\
+         <input type=\"hidden\" name=\"amount\" value=\"4200\"><button>Release</button></form></td></tr></table>",
+    )
+}
+
+async fn release(Path(id): Path<String>, headers: HeaderMap, body: String) -> Html<String> {
+    page(
+        "Released",
+        &headers,
+        &format!(
+            "<p>Payment {} was released: {}.</p>",
+            escape(&id),
+            escape(&body)
+        ),
+    )
+}
+
+async fn admin(headers: HeaderMap) -> Html<String> {
+    page(
+        "Administration",
+        &headers,
+        "<p>Nothing to administrate since 1998.</p>",
+    )
+}
+
+async fn style() -> ([(&'static str, &'static str); 1], &'static str) {
+    (
+        [("content-type", "text/css")],
+        "body{font:1rem/1.5 Georgia,serif;max-width:40rem;margin:2rem auto;padding:0 1rem}\
+         header{border-bottom:3px double #336;color:#336}table{border-collapse:collapse}td,th{border:1px solid #99a;padding:.3rem .8rem}",
+    )
+}
+
+/// Says what arrived, so that one can see what an application behind stepgate sees.
+async fn echo(method: Method, uri: Uri, headers: HeaderMap, body: String) -> Html<String> {
+    let mut text = format!("{method} {uri}\n");
+    for (name, value) in &headers {
+        // Writing to a string does not fail.
+        let _written = writeln!(text, "{name}: {}", value.to_str().unwrap_or("(not text)"));
+    }
+    page(
+        "What the application sees",
+        &headers,
+        &format!("<pre>{}\n{}</pre>", escape(&text), escape(&body)),
+    )
+}
+
+fn page(title: &str, headers: &HeaderMap, body: &str) -> Html<String> {
+    let user = [
+        "x-forwarded-preferred-username",
+        "x-forwarded-user",
+        "remote-user",
+    ]
+    .iter()
+    .find_map(|name| headers.get(*name)?.to_str().ok())
+    .unwrap_or("nobody");
+    Html(format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <link rel=\"stylesheet\" href=\"/static/style.css\"></head>\
+         <body><header><p>Payroll 1998 · signed in as <strong>{}</strong></p></header><main><h1>{title}</h1>{body}\
+         <p><a href=\"/\">Home</a></p></main></body></html>",
+        escape(user)
+    ))
+}

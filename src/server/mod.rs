@@ -1,0 +1,5 @@
+//! Start, listeners, stop; the only reader of the clock.
+
+mod clock;
+
+pub use clock::SystemClock;
