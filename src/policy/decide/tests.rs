@@ -236,25 +236,25 @@ fn conditions() {
             "deny networks_any office",
         ),
         (
-            |c| c.claims = claim("country", json!(["de", "at"])),
+            |c| c.claims = claim("country", &json!(["de", "at"])),
             "allow",
         ),
         (
-            |c| c.claims = claim("country", json!(["at"])),
+            |c| c.claims = claim("country", &json!(["at"])),
             "deny claims country=at",
         ),
-        (|c| c.claims = claim("sites", json!(["ulm"])), "allow"),
+        (|c| c.claims = claim("sites", &json!(["ulm"])), "allow"),
         (
-            |c| c.claims = claim("sites", json!(["kiel"])),
+            |c| c.claims = claim("sites", &json!(["kiel"])),
             "deny claims sites=kiel",
         ),
-        (|c| c.claims = claim("age", json!([42])), "allow"),
+        (|c| c.claims = claim("age", &json!([42])), "allow"),
         (
-            |c| c.claims = claim("age", json!(["42"])),
+            |c| c.claims = claim("age", &json!(["42"])),
             "deny claims age=42",
         ),
         (
-            |c| c.claims = claim("absent", json!([null])),
+            |c| c.claims = claim("absent", &json!([null])),
             "deny claims absent=null",
         ),
         (
@@ -363,7 +363,7 @@ fn networks(ranges: &[&str]) -> Vec<Network> {
     }]
 }
 
-fn claim(name: &str, values: serde_json::Value) -> Vec<(String, Vec<serde_json::Value>)> {
+fn claim(name: &str, values: &serde_json::Value) -> Vec<(String, Vec<serde_json::Value>)> {
     vec![(name.to_owned(), values.as_array().unwrap().clone())]
 }
 

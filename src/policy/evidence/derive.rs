@@ -87,23 +87,27 @@ pub fn derive(
             .filter(|at| *at <= flow.exchanged.shifted(offset).plus(AHEAD)),
         offset,
     };
-    let verdicts: Vec<_> = ladder.iter().map(|level| judge.level(level)).collect();
-    let highest = |shown: Shown| {
-        ladder
+    let verdicts: Vec<_> = ladder
+        .iter()
+        .map(|level| (level, judge.level(level)))
+        .collect();
+    let named = |wanted: fn(&Verdict) -> bool| {
+        verdicts
             .iter()
-            .zip(&verdicts)
-            .filter(|(_, verdict)| verdict.shown == shown)
-            .map(|(level, _)| level.rank)
-            .max()
-            .unwrap_or(Rank::ANONYMOUS)
+            .filter(move |(_, verdict)| wanted(verdict))
+            .map(|(level, _)| *level)
     };
-    let proven = highest(Shown::Proven);
-    let landed = proven.max(highest(Shown::Held));
+    let highest = |wanted| {
+        named(wanted)
+            .last()
+            .map_or(Rank::ANONYMOUS, |level| level.rank)
+    };
+    let proven = highest(|verdict| verdict.shown == Shown::Proven);
+    let landed = highest(|verdict| verdict.shown != Shown::Nothing);
     let kept = previous.filter(|previous| is_same_session(previous.identity, claims));
 
-    let levels = ladder
+    let levels = verdicts
         .iter()
-        .zip(&verdicts)
         .filter_map(|(level, verdict)| {
             let known = kept.and_then(|previous| find(level, previous.evidence));
             let shown = if level.rank <= proven || (level.base && level.rank <= landed) {
@@ -117,18 +121,14 @@ pub fn derive(
     Derived {
         evidence: Evidence { levels, offset },
         landed,
-        enrolled: ladder
-            .iter()
-            .zip(&verdicts)
-            .filter(|(level, verdict)| verdict.enrolled && level.rank > landed)
-            .map(|(level, _)| level.name.clone())
+        enrolled: named(|verdict| verdict.enrolled)
+            .filter(|level| level.rank > landed)
+            .map(|level| level.name.clone())
             .collect(),
-        always_asked_broken: ladder
-            .iter()
-            .zip(&verdicts)
-            .find(|(_, verdict)| verdict.not_asked)
-            .map(|(level, _)| level.name.clone()),
-        broker_stale: verdicts.iter().any(|verdict| verdict.stale),
+        always_asked_broken: named(|verdict| verdict.not_asked)
+            .next()
+            .map(|level| level.name.clone()),
+        broker_stale: named(|verdict| verdict.stale).next().is_some(),
         offset_excessive: false,
         previous_dropped: previous.is_some() && kept.is_none(),
     }
@@ -159,8 +159,11 @@ enum Shown {
 #[derive(Debug)]
 struct Verdict {
     shown: Shown,
+    /// The flow forced the level, and all of its proof is there but its factor's name in `amr`.
     enrolled: bool,
+    /// See [`Met::Stale`].
     stale: bool,
+    /// An `always_asked` level without a fresh time.
     not_asked: bool,
 }
 
@@ -175,43 +178,34 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn level(&self, level: &Level) -> Verdict {
-        let forced = self.is_forced_for(level);
-        let fresh = self.is_fresh();
-        let mut verdict = Verdict {
-            shown: Shown::Nothing,
-            enrolled: false,
-            stale: false,
-            not_asked: false,
-        };
-        let mut met = false;
-        for way in self.token.meets(level) {
-            let hinted = |hint: &str| self.flow.kc_idp_hint.as_deref() == Some(hint);
-            let counts = match way {
-                Met::Always => true,
-                Met::Forced => forced && fresh,
-                Met::Brokered(hint) => forced && fresh && hinted(hint),
-                Met::Stale(hint) => {
-                    verdict.stale |= forced && fresh && hinted(hint);
-                    false
-                }
-                Met::ButAmr => {
-                    verdict.enrolled |= forced && fresh && !level.base;
-                    false
-                }
-            };
-            verdict.not_asked |= matches!(way, Met::Always | Met::Forced);
-            met |= counts;
+        let asked = self.is_forced_for(level);
+        let forced = asked && self.is_fresh();
+        let hinted = |hint: &str| forced && self.flow.kc_idp_hint.as_deref() == Some(hint);
+
+        let ways: Vec<_> = self.token.meets(level).collect();
+        let any = |wanted: &dyn Fn(&Met<'_>) -> bool| ways.iter().any(wanted);
+        let met = any(&|way| match way {
+            Met::Always => true,
+            Met::Forced => forced,
+            Met::Brokered(hint) => hinted(hint),
+            Met::Stale(_) | Met::ButAmr => false,
+        });
+        let enrolled = !met && !level.base && forced && any(&|way| *way == Met::ButAmr);
+        let enrolment_counts = enrolled && level.enrol == Enrol::Allow;
+        Verdict {
+            shown: match met || enrolment_counts {
+                true if forced => Shown::Proven,
+                true => Shown::Held,
+                false => Shown::Nothing,
+            },
+            enrolled: enrolled && !enrolment_counts,
+            stale: !met && any(&|way| matches!(way, Met::Stale(hint) if hinted(hint))),
+            not_asked: asked
+                && !forced
+                && !self.flow.prompt_login
+                && self.auth_time.is_some()
+                && any(&|way| matches!(way, Met::Always | Met::Forced)),
         }
-        let enrolment_counts = verdict.enrolled && level.enrol == Enrol::Allow;
-        if forced && fresh && (met || enrolment_counts) {
-            verdict.shown = Shown::Proven;
-        } else if met {
-            verdict.shown = Shown::Held;
-        }
-        verdict.enrolled &= verdict.shown == Shown::Nothing;
-        verdict.not_asked &=
-            forced && !self.flow.prompt_login && self.auth_time.is_some() && !fresh;
-        verdict
     }
 
     /// Whether Keycloak could not have finished the flow from its SSO session without the level's factor.
