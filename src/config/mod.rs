@@ -1,5 +1,26 @@
 //! Text in; a resolved [`Config`], or all problems, out. The only floor that reads files and environment.
+//!
+//! Files are read into a tree that knows the place of every value ([`document`]), read from there by key and type
+//! ([`fields`]), and resolved: every name becomes an index or a value. Each step goes on after a problem, so that all of
+//! them are reported in one go.
 
+mod code;
+mod document;
+mod fields;
+mod keys;
+mod load;
+mod problem;
+mod resolve;
 mod resolved;
+mod secret;
+mod units;
 
+pub use code::Code;
+pub use load::{Input, Loaded, Options, Secrets, load, parse};
+pub use problem::{Place, Problem, Severity};
+pub use resolve::PRESETS;
 pub use resolved::*;
+pub use units::spell_duration;
+
+#[cfg(test)]
+mod tests;

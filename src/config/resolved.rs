@@ -139,7 +139,7 @@ pub struct Origin {
     /// `host[:port]` without the scheme's default port.
     pub authority: String,
     pub https: bool,
-    /// Session cookie name: `__Host-stepgate` or `__Host-stepgate-8443`; without `__Host-` on plain http.
+    /// Session cookie name: `__Host-stepgate`, or `__Host-stepgate-8443` when the port is not the default of the scheme.
     pub cookie: String,
 }
 

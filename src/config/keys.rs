@@ -1,0 +1,70 @@
+//! The language's keys, table by table, with those that later versions bring. They are known so that a policy written for
+//! a later version is refused instead of half understood.
+
+#[derive(Debug)]
+pub(super) struct Keys {
+    /// `[keycloak]`; empty at the top of a file.
+    pub(super) table: &'static str,
+    pub(super) known: &'static [&'static str],
+    pub(super) later: &'static [&'static str],
+}
+
+impl Keys {
+    pub(super) fn within(&self) -> String {
+        if self.table.is_empty() {
+            String::new()
+        } else {
+            format!(" in `{}`", self.table)
+        }
+    }
+}
+
+macro_rules! keys {
+    ($($name:ident = $table:literal, [$($known:literal),* $(,)?], [$($later:literal),* $(,)?];)*) => {
+        $(pub(super) static $name: Keys = Keys {
+            table: $table,
+            known: &[$($known),*],
+            later: &[$($later),*],
+        };)*
+    };
+}
+
+keys! {
+    INSTALLATION = "",
+        ["version", "listen", "admin_listen", "policies", "trusted_proxies", "sessions", "keycloak", "levels", "floors",
+         "upstreams", "seal", "networks", "limits", "log"],
+        ["listen_tls", "certificates", "approver_app", "redis", "approvals", "peers", "channels", "forward_auth"];
+    SESSIONS = "[sessions]", ["store", "idle", "absolute", "refresh_grace"], ["path", "url", "redis", "renew_before", "on_lapse"];
+    KEYCLOAK = "[keycloak]",
+        ["issuer", "client_id", "client_secret", "client_key", "client_key_id", "par", "groups_claim", "roles_claim",
+         "timeout", "algorithms"],
+        ["introspect", "bearer_age", "ciba"];
+    LEVEL = "[[levels]]", ["name", "label", "base", "proof", "ask", "lasts", "enrol", "enrol_hold"], ["approval"];
+    PROOF = "proof", ["acr", "amr_any", "amr_all", "claims", "kc_idp_hint"], [];
+    ASK = "ask",
+        ["acr_values", "scope", "prompt", "always_asked", "essential", "max_age", "params"], [];
+    FLOOR = "[[floors]]", ["id", "hosts", "path", "methods", "require"], ["approval"];
+    UPSTREAM = "[upstreams.…]",
+        ["url", "urls", "host", "timeouts", "accept", "path_match"],
+        ["health", "tls", "ca", "client_cert", "h2", "protocol", "assertion", "challenge", "forward_token"];
+    TIMEOUTS = "timeouts", ["connect", "response", "idle"], [];
+    SEAL = "[seal]", ["keys"], [];
+    LIMITS = "[limits]",
+        ["header_time", "header_bytes", "connections", "connections_per_address", "logins_in_flight",
+         "logins_per_minute", "grace"],
+        ["body_bytes", "parked_bodies"];
+    LOG = "[log]", ["access", "audit"], [];
+    LOG_FILE = "[log]", ["file"], [];
+    SECRET = "a secret", ["file", "env", "credential"], ["vault"];
+    APP = "",
+        ["url", "urls", "upstream", "require", "identity", "app_cookies", "login", "bearer", "routes"],
+        ["approvals", "forward_auth", "bearer_age", "challenge", "inject_agent", "renew_before", "introspect",
+         "on_lapse", "forward_token", "assertion"];
+    LOGIN = "login", ["kc_idp_hint", "params"], [];
+    ROUTE = "[[routes]]",
+        ["id", "path", "methods", "public", "upstream", "require", "loosens"],
+        ["approval", "bearer", "bearer_age", "challenge", "on_lapse", "introspect", "forward_token"];
+    REQUIRE = "require",
+        ["level", "max_age", "groups_any", "groups_all", "roles_any", "roles_all", "networks_any", "claims", "inherit"],
+        ["introspect", "approval"];
+}

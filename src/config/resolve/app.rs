@@ -1,0 +1,126 @@
+//! A policy file: the origins of an app, what every path of it requires, and what its routes say otherwise.
+
+use std::sync::Arc;
+
+use super::floors::FloorDraft;
+use super::routes::{self, RouteDraft};
+use super::upstreams::addresses;
+use super::{Names, cookies, identity, levels, require, urls};
+use crate::config::code::Code;
+use crate::config::document::{Node, Value};
+use crate::config::fields::{Fields, Text, check_name, not_in_this_version};
+use crate::config::keys;
+use crate::config::problem::{Place, Problem, Report};
+use crate::config::resolved::{App, IdentityHeaders, Login, Origin};
+use crate::model::route::RouteTable;
+use crate::model::target::Relaxations;
+
+#[derive(Debug)]
+pub(super) struct AppDraft {
+    pub(super) name: String,
+    pub(super) origins: Vec<(Origin, Place)>,
+    /// The app's own, for every path, is the last.
+    pub(super) routes: Vec<RouteDraft>,
+    identity: IdentityHeaders,
+    app_cookies: Vec<String>,
+    login: Login,
+}
+
+pub(super) fn resolve(name: &str, node: &Node, names: &Names, report: &Report) -> Option<AppDraft> {
+    let app = Fields::open(node, &keys::APP, report)?;
+    check_name(name, &node.place, &[], report);
+    check_bearer(app);
+    Some(AppDraft {
+        name: name.to_owned(),
+        origins: addresses(app)
+            .into_iter()
+            .filter_map(|given| Some((urls::origin(given, report)?, given.place.clone())))
+            .collect(),
+        routes: routes::resolve(app, names),
+        identity: identity::resolve(app),
+        app_cookies: cookies::resolve(app),
+        login: login(app),
+    })
+}
+
+impl AppDraft {
+    pub(super) fn claims(&self) -> Vec<String> {
+        self.routes
+            .iter()
+            .flat_map(|draft| require::claims(&draft.route.requirement))
+            .chain(identity::claims(&self.identity))
+            .collect()
+    }
+
+    pub(super) fn finish(self, floors: &[FloorDraft], names: &Names) -> App {
+        let floors = floors
+            .iter()
+            .filter(|draft| draft.covers(&self))
+            .map(|draft| draft.floor.clone())
+            .collect();
+        let accept = self
+            .routes
+            .iter()
+            .filter_map(|draft| names.upstreams.get(draft.route.upstream))
+            .fold(Relaxations::NONE, |all, upstream| all | upstream.accept);
+        App {
+            name: self.name,
+            origins: self.origins.into_iter().map(|(origin, _)| origin).collect(),
+            table: Arc::new(RouteTable::new(
+                self.routes.into_iter().map(|draft| draft.route).collect(),
+                floors,
+            )),
+            accept,
+            identity: self.identity,
+            app_cookies: self.app_cookies,
+            login: self.login,
+        }
+    }
+}
+
+/// The index of the upstream that is named.
+pub(super) fn upstream(given: Text<'_>, names: &Names, report: &Report) -> Option<usize> {
+    let found = names
+        .upstreams
+        .iter()
+        .position(|upstream| upstream.name == given.text);
+    if found.is_none() {
+        report.push(
+            Problem::error(
+                Code::UnknownUpstream,
+                given.place,
+                format!("there is no upstream `{}`", given.text),
+            )
+            .did_you_mean(
+                given.text,
+                names
+                    .upstreams
+                    .iter()
+                    .map(|upstream| upstream.name.as_str()),
+            ),
+        );
+    }
+    found
+}
+
+/// Tokens of API clients are for later; `off` leaves `Authorization` alone.
+fn check_bearer(app: Fields<'_>) {
+    let Some(node) = app.node("bearer") else {
+        return;
+    };
+    if !matches!(&node.value, Value::Text(text) if text == "off") {
+        app.report().push(
+            not_in_this_version(&node.place, "bearer").help("`bearer = \"off\"`, or no such key"),
+        );
+    }
+}
+
+fn login(app: Fields<'_>) -> Login {
+    let Some(fields) = app.table("login", &keys::LOGIN) else {
+        return Login::default();
+    };
+    Login {
+        kc_idp_hint: fields.text("kc_idp_hint").map(|hint| hint.text.to_owned()),
+        params: levels::params(fields),
+    }
+}

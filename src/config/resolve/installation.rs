@@ -1,0 +1,254 @@
+//! What is neither Keycloak, nor the ladder, nor an app: addresses, sessions, seal keys, networks, limits, logs.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::config::code::Code;
+use crate::config::document::{Node, Value};
+use crate::config::fields::{self, Fields, Text, check_name};
+use crate::config::keys;
+use crate::config::load::Outside;
+use crate::config::problem::{Problem, Report};
+use crate::config::resolved::{Limits, Log, LogTarget, Sessions};
+use crate::config::secret;
+use crate::model::requirement::Network;
+use crate::model::session::Secret;
+
+const VERSION: i64 = 1;
+const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8080);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+/// 256 bits.
+const SEAL_KEY_BYTES: usize = 32;
+
+pub(super) struct Basics {
+    pub(super) listen: Vec<SocketAddr>,
+    pub(super) admin_listen: Option<SocketAddr>,
+    pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) sessions: Sessions,
+    pub(super) seal_keys: Vec<Secret>,
+    pub(super) limits: Limits,
+    pub(super) log: Log,
+}
+
+pub(super) fn resolve(root: Fields<'_>, outside: &Outside<'_>) -> Basics {
+    let report = root.report();
+    check_version(root);
+    // Where it leads was looked up before; here only its type is checked.
+    let _ = root.text("policies");
+    Basics {
+        listen: match root.texts("listen") {
+            Some(given) => given
+                .into_iter()
+                .filter_map(|given| address(given, report))
+                .collect(),
+            None => vec![SocketAddr::from(LISTEN)],
+        },
+        admin_listen: root
+            .text("admin_listen")
+            .and_then(|given| address(given, report)),
+        trusted_proxies: root
+            .texts("trusted_proxies")
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|given| network(given, report))
+            .collect(),
+        sessions: sessions(root),
+        seal_keys: seal_keys(root, outside),
+        limits: limits(root),
+        log: log(root),
+    }
+}
+
+pub(super) fn networks(root: Fields<'_>) -> Vec<Network> {
+    let report = root.report();
+    root.named("networks")
+        .iter()
+        .map(|entry| {
+            check_name(&entry.key, &entry.place, &[], report);
+            Network {
+                name: entry.key.clone(),
+                ranges: fields::texts(&entry.node, report)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|given| network(given, report))
+                    .collect(),
+            }
+        })
+        .collect()
+}
+
+fn check_version(root: Fields<'_>) {
+    let Some(node) = root.required("version") else {
+        return;
+    };
+    match node.value {
+        Value::Integer(VERSION) => {}
+        Value::Integer(_) => root.report().push(
+            Problem::error(
+                Code::WrongVersion,
+                &node.place,
+                "this stepgate reads version 1 of the configuration",
+            )
+            .label("expected 1"),
+        ),
+        _ => fields::wrong_type(node, "a number", root.report()).unwrap_or_default(),
+    }
+}
+
+fn sessions(root: Fields<'_>) -> Sessions {
+    let fields = root.table("sessions", &keys::SESSIONS);
+    let span = |key: &str, default: Duration| {
+        fields
+            .and_then(|fields| fields.span(key))
+            .unwrap_or(default)
+    };
+    if let Some(fields) = fields {
+        let _ = fields.choice_but("store", &[("memory", ())], &["file", "redis"]);
+    }
+    Sessions {
+        idle: span("idle", HOUR),
+        absolute: span("absolute", 12 * HOUR),
+        refresh_grace: span("refresh_grace", HOUR),
+    }
+}
+
+fn seal_keys(root: Fields<'_>, outside: &Outside<'_>) -> Vec<Secret> {
+    let Some(fields) = root.table("seal", &keys::SEAL) else {
+        return Vec::new();
+    };
+    let report = root.report();
+    let Some(listed) = fields.required("keys") else {
+        return Vec::new();
+    };
+    let nodes: &[Node] = fields::list(listed, report);
+    if nodes.is_empty() && matches!(listed.value, Value::List(_)) {
+        report.push(
+            Problem::error(Code::EmptyValue, &listed.place, "the list is empty")
+                .help("without `[seal]`, a key is drawn at each start"),
+        );
+    }
+    nodes
+        .iter()
+        .filter_map(|node| {
+            let key = secret::read(node, outside, report)?;
+            let length = key.reveal().len();
+            // An unreadable one is empty where that is only a warning.
+            if length != 0 && length < SEAL_KEY_BYTES {
+                report.push(
+                    Problem::error(
+                        Code::WeakSecret,
+                        &node.place,
+                        format!("the key has {length} bytes; it needs {SEAL_KEY_BYTES} or more"),
+                    )
+                    .help("openssl rand -base64 48 > FILE"),
+                );
+            }
+            Some(key)
+        })
+        .collect()
+}
+
+fn limits(root: Fields<'_>) -> Limits {
+    let fields = root.table("limits", &keys::LIMITS);
+    let span = |key: &str, default: u64| {
+        fields
+            .and_then(|fields| fields.span(key))
+            .unwrap_or(Duration::from_secs(default))
+    };
+    let number = |key: &str, most: u64, default: u32| {
+        fields
+            .and_then(|fields| fields.number(key, 1, most))
+            .and_then(|number| u32::try_from(number).ok())
+            .unwrap_or(default)
+    };
+    let count = |key: &str, default: u32| number(key, 1_000_000, default) as usize;
+    Limits {
+        header_time: span("header_time", 30),
+        header_bytes: fields
+            .and_then(|fields| fields.size("header_bytes", 4 << 10, 1 << 20))
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .unwrap_or(64 << 10),
+        connections: count("connections", 10_000),
+        connections_per_address: count("connections_per_address", 256),
+        logins_in_flight: count("logins_in_flight", 64),
+        logins_per_minute: number("logins_per_minute", 100_000, 60),
+        grace: span("grace", 30),
+    }
+}
+
+fn log(root: Fields<'_>) -> Log {
+    let Some(fields) = root.table("log", &keys::LOG) else {
+        return Log::default();
+    };
+    let target = |key: &str| {
+        let node = fields.node(key)?;
+        if matches!(node.value, Value::Table(_)) {
+            let file = Fields::open(node, &keys::LOG_FILE, root.report())?;
+            return Some(LogTarget::File(PathBuf::from(
+                file.required_text("file")?.text,
+            )));
+        }
+        fields
+            .choice(key, &[("stdout", false), ("off", true)])
+            .map(|off| {
+                if off {
+                    LogTarget::Off
+                } else {
+                    LogTarget::Stdout
+                }
+            })
+    };
+    Log {
+        access: target("access").unwrap_or_default(),
+        audit: target("audit").unwrap_or_default(),
+    }
+}
+
+fn address(given: Text<'_>, report: &Report) -> Option<SocketAddr> {
+    let address = given.text.parse().ok();
+    if address.is_none() {
+        report.push(
+            Problem::error(
+                Code::BadAddress,
+                given.place,
+                format!("`{}` is not an address and a port", given.text),
+            )
+            .help("such as \"127.0.0.1:8080\" or \"[::1]:8080\""),
+        );
+    }
+    address
+}
+
+/// A single address is the network of it alone.
+fn network(given: Text<'_>, report: &Report) -> Option<IpNet> {
+    let parsed = given
+        .text
+        .parse::<IpNet>()
+        .ok()
+        .or_else(|| given.text.parse::<std::net::IpAddr>().ok().map(IpNet::from));
+    let Some(network) = parsed else {
+        report.push(
+            Problem::error(
+                Code::BadNetwork,
+                given.place,
+                format!("`{}` is not a network", given.text),
+            )
+            .help("such as \"192.0.2.0/24\" or \"2001:db8::/32\""),
+        );
+        return None;
+    };
+    if network.trunc() != network {
+        report.push(
+            Problem::error(
+                Code::BadNetwork,
+                given.place,
+                format!("`{}` has bits behind its prefix", given.text),
+            )
+            .help(format!("did you mean `{}`?", network.trunc())),
+        );
+    }
+    Some(network.trunc())
+}

@@ -1,0 +1,111 @@
+//! From trees to a [`Config`]: the installation first, then every app against its names, then the rules over all routes.
+
+mod app;
+mod cookies;
+mod floors;
+mod identity;
+mod installation;
+mod keycloak;
+mod levels;
+mod require;
+mod routes;
+mod rules;
+mod upstreams;
+mod urls;
+
+use std::collections::HashMap;
+
+use super::code::Code;
+use super::document::Node;
+use super::fields::Fields;
+use super::keys;
+use super::load::Outside;
+use super::problem::{Problem, Report};
+use super::resolved::{Config, HostIndex, Upstream};
+use crate::model::level::Ladder;
+use crate::model::requirement::Network;
+
+pub use identity::PRESETS;
+
+/// What apps, routes and floors refer to by name.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) ladder: Ladder,
+    pub(super) networks: Vec<Network>,
+    pub(super) upstreams: Vec<Upstream>,
+}
+
+pub(super) fn resolve(
+    installation: &Node,
+    apps: &[(String, Node)],
+    outside: &Outside<'_>,
+    report: &Report,
+) -> Option<Config> {
+    let root = Fields::open(installation, &keys::INSTALLATION, report)?;
+    let basics = installation::resolve(root, outside);
+    let keycloak = keycloak::resolve(root, outside);
+    let ladder = levels::resolve(root);
+    let names = Names {
+        networks: installation::networks(root),
+        upstreams: upstreams::resolve(root),
+        ladder: ladder.ladder,
+    };
+    let floors = floors::resolve(root, &names);
+
+    if apps.is_empty() {
+        report.push(
+            Problem::nowhere(Code::NoPolicies, "there is no policy file, and so no app")
+                .help("an app is one file in `policies`, such as policies/erp.toml"),
+        );
+    }
+    let drafts: Vec<_> = apps
+        .iter()
+        .filter_map(|(name, node)| app::resolve(name, node, &names, report))
+        .collect();
+
+    rules::check_hosts(&drafts, report);
+    for draft in &drafts {
+        rules::check_routes(draft, &names, report);
+        rules::check_floors(draft, &floors, report);
+    }
+    floors::check_hosts(&floors, &drafts, report);
+    if let Some(keycloak) = &keycloak {
+        rules::check_par(keycloak, &drafts, &floors, &names, report);
+    }
+
+    let mut kept_claims = ladder.claims;
+    for draft in &drafts {
+        kept_claims.extend(draft.claims());
+    }
+    for floor in &floors {
+        kept_claims.extend(require::claims(&floor.floor.requirement));
+    }
+    kept_claims.sort();
+    kept_claims.dedup();
+
+    let apps: Vec<_> = drafts
+        .into_iter()
+        .map(|draft| draft.finish(&floors, &names))
+        .collect();
+    let mut hosts = HashMap::new();
+    for (app, resolved) in apps.iter().enumerate() {
+        for (origin, found) in resolved.origins.iter().enumerate() {
+            hosts.insert(found.authority.clone(), HostIndex { app, origin });
+        }
+    }
+    Some(Config {
+        listen: basics.listen,
+        admin_listen: basics.admin_listen,
+        trusted_proxies: basics.trusted_proxies,
+        sessions: basics.sessions,
+        keycloak: keycloak?.keycloak,
+        ladder: names.ladder,
+        seal_keys: basics.seal_keys,
+        upstreams: names.upstreams,
+        apps,
+        hosts,
+        limits: basics.limits,
+        log: basics.log,
+        kept_claims,
+    })
+}

@@ -1,0 +1,250 @@
+//! The routes of an app, and the one for every path that no route names.
+
+use http::Method;
+
+use super::Names;
+use super::app::upstream;
+use super::require::{self, Partial};
+use crate::config::code::Code;
+use crate::config::document::Node;
+use crate::config::fields::{Fields, Text, check_name};
+use crate::config::keys;
+use crate::config::problem::{Place, Problem, Report};
+use crate::model::requirement::Requirement;
+use crate::model::route::{Pattern, PatternError, Route, is_served};
+
+/// The id of what an app's own `require` makes.
+const DEFAULT: &str = "default";
+const EVERYTHING: &str = "/**";
+
+#[derive(Debug)]
+pub(super) struct RouteDraft {
+    pub(super) route: Route,
+    /// Of its path; of `require` for the app's own.
+    pub(super) place: Place,
+    pub(super) loosens: bool,
+    /// The app's own, for every path.
+    pub(super) is_default: bool,
+}
+
+/// What is broken is left out, with its problem reported.
+pub(super) fn resolve(app: Fields<'_>, names: &Names) -> Vec<RouteDraft> {
+    let report = app.report();
+    let default_upstream = app
+        .required_text("upstream")
+        .and_then(|given| upstream(given, names, report));
+    let own = app_requirement(app, names);
+    let mut routes: Vec<RouteDraft> = Vec::new();
+    let mut ids: Vec<Text<'_>> = Vec::new();
+    for node in app.tables("routes") {
+        let Some(fields) = Fields::open(node, &keys::ROUTE, report) else {
+            continue;
+        };
+        if let Some(id) = fields.required_text("id") {
+            check_name(id.text, id.place, &[DEFAULT, "none"], report);
+            match ids.iter().find(|known| known.text == id.text) {
+                Some(first) => report.push(
+                    Problem::error(
+                        Code::Duplicate,
+                        id.place,
+                        format!("the route `{}` stands twice", id.text),
+                    )
+                    .related(first.place, "first here"),
+                ),
+                None => ids.push(id),
+            }
+        }
+        routes.extend(route(fields, own.as_ref(), default_upstream, names));
+    }
+    routes.extend(default_route(own, default_upstream, names, report));
+    routes
+}
+
+pub(super) fn path(given: Text<'_>, report: &Report) -> Option<Pattern> {
+    match Pattern::parse(given.text) {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            let code = match error {
+                PatternError::Unreachable(_) => Code::RefusedPath,
+                _ => Code::BadPath,
+            };
+            report.push(
+                Problem::error(code, given.place, format!("`{}`: {error}", given.text))
+                    .help("such as \"/payments/{id}/release\", \"/static/**\", \"/reports/*.pdf\""),
+            );
+            None
+        }
+    }
+}
+
+/// Upper case, and served at all. `None`: the key is absent.
+pub(super) fn methods(fields: Fields<'_>) -> Option<Vec<Method>> {
+    let given = fields.texts("methods")?;
+    Some(
+        given
+            .into_iter()
+            .filter_map(|given| {
+                let method = Method::from_bytes(given.text.as_bytes()).ok();
+                let fine = method.filter(is_served);
+                if fine.is_none() {
+                    let problem = Problem::error(
+                        Code::BadMethod,
+                        given.place,
+                        format!("`{}` is not a method that is served", given.text),
+                    );
+                    let upper = given.text.to_ascii_uppercase();
+                    fields.report().push(if upper == given.text {
+                        problem.help("TRACE and CONNECT are answered 405")
+                    } else {
+                        problem.help(format!("did you mean `{upper}`?"))
+                    });
+                }
+                fine
+            })
+            .collect(),
+    )
+}
+
+fn app_requirement(app: Fields<'_>, names: &Names) -> Option<Partial> {
+    let report = app.report();
+    let Some(node) = app.node("require") else {
+        report.push(
+            Problem::error(
+                Code::NoLevelRequired,
+                app.place(),
+                "the policy does not say what a path requires that no route names",
+            )
+            .help("require = { level = \"…\" } at the top of the file"),
+        );
+        return None;
+    };
+    require::read(node, names, report)
+}
+
+fn default_route(
+    own: Option<Partial>,
+    upstream: Option<usize>,
+    names: &Names,
+    report: &Report,
+) -> Option<RouteDraft> {
+    let own = own?;
+    let place = own.place.clone();
+    let requirement = own.into_requirement(report)?;
+    let upstream = upstream?;
+    Some(RouteDraft {
+        route: Route {
+            id: DEFAULT.to_owned(),
+            pattern: Pattern::parse(EVERYTHING).ok()?,
+            methods: None,
+            requirement,
+            upstream,
+            exact_case: exact_case(upstream, names),
+            source: place.as_route_source(),
+        },
+        place,
+        loosens: false,
+        is_default: true,
+    })
+}
+
+fn route(
+    fields: Fields<'_>,
+    own: Option<&Partial>,
+    default_upstream: Option<usize>,
+    names: &Names,
+) -> Option<RouteDraft> {
+    let report = fields.report();
+    let id = fields.text("id");
+    let given = fields.required_text("path");
+    let pattern = given.and_then(|given| path(given, report));
+    let methods = methods(fields);
+    let upstream = match fields.text("upstream") {
+        Some(given) => upstream(given, names, report),
+        None => default_upstream,
+    };
+    let public = fields.flag("public").unwrap_or(false);
+    let loosens = fields.flag("loosens").unwrap_or(false);
+    let require = fields.node("require");
+    let requirement = if public {
+        check_public(fields, methods.as_deref());
+        Some(Requirement::PUBLIC)
+    } else {
+        requirement(require, own, names, report)
+    };
+    let place = given?.place.clone();
+    let upstream = upstream?;
+    Some(RouteDraft {
+        route: Route {
+            id: id?.text.to_owned(),
+            pattern: pattern?,
+            methods,
+            requirement: requirement?,
+            upstream,
+            exact_case: exact_case(upstream, names),
+            source: place.as_route_source(),
+        },
+        place,
+        loosens,
+        is_default: false,
+    })
+}
+
+/// Without a `require` of its own, the app's.
+fn requirement(
+    node: Option<&Node>,
+    own: Option<&Partial>,
+    names: &Names,
+    report: &Report,
+) -> Option<Requirement> {
+    let Some(node) = node else {
+        // A level that the app's lacks is reported there.
+        return own
+            .filter(|own| own.rank.is_some())?
+            .clone()
+            .into_requirement(report);
+    };
+    let partial = require::read(node, names, report)?;
+    if partial.inherits() {
+        // Nothing to inherit from: that is reported where it is missing.
+        let own = own.filter(|own| own.rank.is_some() || partial.rank.is_some())?;
+        return partial.over(own).into_requirement(report);
+    }
+    partial.into_requirement(report)
+}
+
+fn check_public(fields: Fields<'_>, methods: Option<&[Method]>) {
+    let report = fields.report();
+    if let Some(place) = fields.key_place("require") {
+        let problem = Problem::error(
+            Code::PublicAndRequire,
+            place,
+            "a public route requires nothing",
+        );
+        report.push(match fields.key_place("public") {
+            Some(public) => problem.related(public, "public here"),
+            None => problem,
+        });
+        // Its own problems count all the same, but not for this route.
+    }
+    let other = methods
+        .into_iter()
+        .flatten()
+        .find(|method| !matches!(**method, Method::GET | Method::HEAD));
+    if let (Some(method), Some(node)) = (other, fields.node("methods")) {
+        report.push(
+            Problem::error(
+                Code::PublicMethod,
+                &node.place,
+                format!("a public route answers GET and HEAD only, not {method}"),
+            )
+            .help("what writes belongs to somebody: give it a route with a `require`"),
+        );
+    }
+}
+
+fn exact_case(upstream: usize, names: &Names) -> bool {
+    names
+        .upstreams
+        .get(upstream)
+        .is_some_and(|upstream| upstream.exact_case)
+}

@@ -1,0 +1,32 @@
+//! What loads, what it becomes, and the message for every problem.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::path::Path;
+
+use super::*;
+
+fn problems(result: &Result<Loaded, Vec<Problem>>) -> String {
+    let all = match result {
+        Ok(loaded) => &loaded.warnings,
+        Err(problems) => problems,
+    };
+    all.iter()
+        .map(|problem| problem.render(false) + "\n\n")
+        .collect()
+}
+
+#[test]
+fn the_shipped_example_loads_without_a_word() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let result = load(&root.join("config/stepgate.toml"), &Options::default());
+    assert_eq!(problems(&result), "");
+    let config = result.unwrap().config;
+    assert_eq!(config.apps[0].origins[0].cookie, "__Host-stepgate-8080");
+    assert_eq!(config.apps[0].table.routes().len(), 5);
+}
