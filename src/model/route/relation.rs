@@ -45,6 +45,10 @@ impl Pattern {
         if short.segments().len() < long.segments().len() && !short.has_rest() {
             return None;
         }
+        let mut pairs = short.segments().iter().zip(long.segments());
+        if pairs.any(|(one, other)| one.differs_from(other)) {
+            return None;
+        }
         let mut path = String::new();
         for (index, segment) in long.segments().iter().enumerate() {
             let text = match short.segments().get(index) {
@@ -97,7 +101,20 @@ impl Pattern {
 impl Segment {
     /// Exact: a pattern that matches what no pattern names in place of every star matches whatever stands there.
     fn is_within(&self, other: &Self) -> bool {
-        other.matches(&self.unnamed())
+        match (self, other) {
+            (_, any) if any.is_any() => true,
+            (Self::Literal(text), _) => other.matches(text),
+            (Self::Glob(_), Self::Glob(_)) => other.matches(&self.unnamed()),
+            _ => false,
+        }
+    }
+
+    /// Two literals that are not the same: what most patterns are told apart by, without building a path first.
+    fn differs_from(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Literal(one), Self::Literal(other)) => one != other,
+            _ => false,
+        }
     }
 
     fn unnamed(&self) -> String {

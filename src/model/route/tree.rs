@@ -53,6 +53,48 @@ impl Node {
         }
     }
 
+    /// The routes whose patterns can share a path with this one: none of those that do is missing.
+    pub(super) fn near(&self, pattern: &Pattern) -> Vec<usize> {
+        let mut found = Vec::new();
+        self.gather(pattern.segments(), pattern.has_rest(), &mut found);
+        found.sort_unstable();
+        found
+    }
+
+    fn gather(&self, segments: &[Segment], rest: bool, found: &mut Vec<usize>) {
+        found.extend(&self.rest);
+        if segments.is_empty() {
+            found.extend(&self.here);
+        }
+        match segments.split_first() {
+            None if !rest => {}
+            Some((Segment::Literal(text), further)) => {
+                let globs = self
+                    .globs
+                    .iter()
+                    .filter(|((_, glob), _)| glob.matches(text));
+                let children = self.literals.get(text.as_str()).into_iter();
+                for node in children
+                    .chain(globs.map(|(_, node)| node))
+                    .chain(self.any.as_deref())
+                {
+                    node.gather(further, rest, found);
+                }
+            }
+            split => {
+                let further = split.map_or(segments, |(_, further)| further);
+                for node in self
+                    .literals
+                    .values()
+                    .chain(self.globs.values())
+                    .chain(self.any.as_deref())
+                {
+                    node.gather(further, rest, found);
+                }
+            }
+        }
+    }
+
     fn descend<'t, 'p>(
         &'t self,
         mut segments: impl Iterator<Item = &'p str> + Clone,

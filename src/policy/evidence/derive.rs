@@ -99,7 +99,7 @@ pub fn derive(
     };
     let highest = |wanted| {
         named(wanted)
-            .last()
+            .next_back()
             .map_or(Rank::ANONYMOUS, |level| level.rank)
     };
     let proven = highest(|verdict| verdict.shown == Shown::Proven);

@@ -178,6 +178,20 @@ proptest! {
     }
 
     #[test]
+    fn no_neighbour_is_missing(
+        one in patterns(),
+        others in proptest::collection::vec(patterns(), 0..12),
+    ) {
+        let one = pattern(&one);
+        let others: Vec<_> = others.iter().map(|other| pattern(other)).collect();
+        let near = Neighbours::new(&others).of(&one);
+        for (index, other) in others.iter().enumerate() {
+            let disjoint = one.relation(other) == Relation::Disjoint;
+            prop_assert!(disjoint || near.contains(&index), "{}", other);
+        }
+    }
+
+    #[test]
     fn covering_agrees_with_comparing_all_paths(
         one in patterns(),
         others in proptest::collection::vec(patterns(), 0..5),
