@@ -10,7 +10,7 @@ use crate::config::code::Code;
 use crate::config::problem::{Problem, Report, quoted};
 use crate::config::resolved::Par;
 use crate::model::requirement::Requirement;
-use crate::model::route::{Pattern, Relation, Route};
+use crate::model::route::{Neighbours, Pattern, Relation, Route};
 
 /// What stepgate answers itself on every app's host.
 const RESERVED: &str = "/.stepgate/**";
@@ -37,30 +37,26 @@ pub(super) fn check_hosts(apps: &[AppDraft], report: &Report) {
 }
 
 pub(super) fn check_routes(app: &AppDraft, names: &Names, report: &Report) {
+    let neighbours = Neighbours::new(app.routes.iter().map(|draft| &draft.route.pattern));
     for (index, draft) in app.routes.iter().enumerate() {
         if draft.is_default {
             continue;
         }
         check_reserved(draft, report);
         check_canonical(draft, names, report);
-        for other in app
-            .routes
-            .iter()
-            .take(index)
-            .filter(|other| !other.is_default)
-        {
-            check_overlap(draft, other, report);
-        }
-        if let Some(default) = app.routes.iter().find(|other| other.is_default) {
-            check_overlap(draft, default, report);
-        }
-        check_loosens(draft, &app.routes, report);
-        let others: Vec<&Route> = app
-            .routes
-            .iter()
-            .filter(|other| !std::ptr::eq(*other, draft))
-            .map(|other| &other.route)
+        let near: Vec<(usize, &RouteDraft)> = neighbours
+            .of(&draft.route.pattern)
+            .into_iter()
+            .filter(|other| *other != index)
+            .filter_map(|other| Some((other, app.routes.get(other)?)))
             .collect();
+        for (place, other) in &near {
+            if *place < index || other.is_default {
+                check_overlap(draft, other, report);
+            }
+        }
+        check_loosens(draft, near.iter().map(|(_, other)| *other), report);
+        let others: Vec<&Route> = near.iter().map(|(_, other)| &other.route).collect();
         if draft.route.is_shadowed_by(&others) {
             report.push(
                 Problem::error(
@@ -226,7 +222,11 @@ fn check_overlap(draft: &RouteDraft, other: &RouteDraft, report: &Report) {
     );
 }
 
-fn check_loosens(draft: &RouteDraft, routes: &[RouteDraft], report: &Report) {
+fn check_loosens<'d>(
+    draft: &RouteDraft,
+    routes: impl IntoIterator<Item = &'d RouteDraft>,
+    report: &Report,
+) {
     if draft.loosens {
         return;
     }
