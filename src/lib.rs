@@ -27,6 +27,7 @@
 
 pub mod config;
 pub mod edge;
+pub mod gate;
 pub mod model;
 pub mod oidc;
 pub mod policy;

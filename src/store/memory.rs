@@ -215,6 +215,27 @@ impl Store for MemoryStore {
         let marked = self.marks.get(mark);
         Ok(marked.filter(|known| known.expires > now).map(|m| m.at))
     }
+
+    async fn once(
+        &self,
+        mark: &Mark,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, Unavailable> {
+        let mut first = false;
+        self.marks.entry_by_ref(mark).and_compute_with(|entry| {
+            if entry.is_some_and(|known| known.into_value().expires > now) {
+                return Op::Nop;
+            }
+            first = true;
+            Op::Put(Marked {
+                at: now,
+                expires,
+                lifetime: lifetime(expires, now),
+            })
+        });
+        Ok(first)
+    }
 }
 
 impl Index {

@@ -85,4 +85,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     ) -> Result<(), Unavailable>;
 
     async fn marked(&self, mark: &Mark, now: Timestamp) -> Result<Option<Timestamp>, Unavailable>;
+
+    /// Sets `mark` for the first caller, who is told so; everybody else until `expires` is told that it was set before.
+    async fn once(
+        &self,
+        mark: &Mark,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, Unavailable>;
 }

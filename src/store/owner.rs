@@ -46,6 +46,16 @@ impl Mark {
         Self(digest(&["ended", &lineage.0]))
     }
 
+    /// The flow of that `state` came back: Keycloak ends the user's session when its code is sent twice.
+    pub fn used_flow(state: &str) -> Self {
+        Self(digest(&["used flow", state]))
+    }
+
+    /// The logout token was obeyed.
+    pub fn logout_token(issuer: &str, jti: &str) -> Self {
+        Self(digest(&["logout token", issuer, jti]))
+    }
+
     /// The level is refused to the user: its factor was enrolled while it was asked for.
     pub fn enrol_hold(issuer: &str, client: &str, sub: &str, level: &str) -> Self {
         Self(digest(&["enrol hold", issuer, client, sub, level]))

@@ -1,0 +1,60 @@
+//! Entries of the audit log, with what every one of them has.
+
+use super::sessions::Held;
+use super::{Gate, Incoming};
+use crate::model::evidence::Identity;
+use crate::policy::decision::{Have, Need};
+use crate::telemetry::{AuditEvent, AuditKind};
+
+/// What is known beside the request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::gate) struct Circumstances<'a> {
+    pub(in crate::gate) reason: Option<&'a str>,
+    pub(in crate::gate) route: Option<&'a str>,
+    pub(in crate::gate) who: Option<&'a Identity>,
+    pub(in crate::gate) have: Option<Have>,
+    pub(in crate::gate) need: Option<Need>,
+}
+
+impl<'a> Circumstances<'a> {
+    pub(in crate::gate) fn because(reason: &'a str) -> Self {
+        Self {
+            reason: Some(reason),
+            ..Self::default()
+        }
+    }
+
+    pub(in crate::gate) fn of(held: &'a Held) -> Self {
+        Self {
+            who: Some(&held.live.session.identity),
+            ..Self::default()
+        }
+    }
+}
+
+impl Gate {
+    pub(in crate::gate) fn audit(
+        &self,
+        kind: AuditKind,
+        incoming: &Incoming<'_>,
+        circumstances: Circumstances<'_>,
+    ) {
+        let ladder = &self.parts.config.ladder;
+        let client = incoming.client.to_string();
+        let event = AuditEvent {
+            reason: circumstances.reason,
+            origin: self
+                .site(incoming.place)
+                .map(|site| site.origin.text.as_str()),
+            route: circumstances.route,
+            sub: circumstances.who.map(|who| who.sub.as_str()),
+            sid: circumstances.who.and_then(|who| who.sid.as_deref()),
+            have: circumstances.have.map(|have| ladder.name_of(have.rank)),
+            need: circumstances.need.map(|need| ladder.name_of(need.rank)),
+            request: Some(incoming.request_id),
+            client: Some(&client),
+            ..AuditEvent::new(kind)
+        };
+        self.parts.audit.record(&event, self.parts.clock.now());
+    }
+}

@@ -1,0 +1,222 @@
+//! How a decision that is not `Allow` is told: a browser is sent on or gets a page, a program a problem and a link.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method, StatusCode, header};
+
+use super::audit::Circumstances;
+use super::negotiate::{Kind, kind};
+use super::pages::{self, Page};
+use super::reply::{Problem, Wanted};
+use super::sessions::{Held, display_name};
+use super::start::{Start, askable, step_up_href};
+use super::{Gate, Incoming, Record, Reply, Site};
+use crate::model::level::Level;
+use crate::model::route::Route;
+use crate::model::time::Timestamp;
+use crate::policy::decision::{Denial, Have, Need, Shortfall};
+use crate::telemetry::AuditKind;
+
+/// Landing short on a route again so soon after a flow for it ended short is a loop.
+const LOOP: Duration = Duration::from_secs(60);
+
+/// The same where the flow ended well: only an age of next to nothing can be short by then.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+/// What a request falls short of.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gate) struct Short<'a> {
+    pub(in crate::gate) site: Site<'a>,
+    pub(in crate::gate) route: &'a Route,
+    pub(in crate::gate) need: Need,
+    pub(in crate::gate) have: Have,
+    /// `None`: nobody is signed in.
+    pub(in crate::gate) shortfall: Option<Shortfall>,
+    pub(in crate::gate) held: Option<&'a Held>,
+    pub(in crate::gate) now: Timestamp,
+}
+
+impl Gate {
+    pub(in crate::gate) async fn challenge(
+        &self,
+        incoming: &Incoming<'_>,
+        short: Short<'_>,
+        record: Record,
+    ) -> Reply {
+        let Some(level) = askable(&self.parts.config.ladder, short.need.rank) else {
+            // A checked configuration demands no such level.
+            return self.unavailable(incoming, None, record, "level-cannot-be-asked");
+        };
+        let path = incoming.target.path_and_query();
+        match kind(incoming.headers) {
+            Kind::Page if !matches!(*incoming.method, Method::GET | Method::HEAD) => {
+                let page = Page::NotSent {
+                    method: incoming.method.as_str(),
+                    need: &level.label,
+                    confirm: &step_up_href(&level.name, path),
+                    back: "/",
+                };
+                self.asking_page(&page, incoming, record)
+            }
+            Kind::Page if self.is_loop(&short) => {
+                let reason = match short.shortfall {
+                    Some(Shortfall::TooOld | Shortfall::Lapsed) => pages::Short::TooOld,
+                    _ => pages::Short::NotGranted,
+                };
+                self.not_enough(incoming, &short, level, reason, path, record)
+            }
+            Kind::Page => {
+                let start = Start {
+                    level,
+                    shortfall: short.shortfall,
+                    max_age: short.need.max_age,
+                    force_login: false,
+                    held: short.held,
+                    return_to: path,
+                    round: 1,
+                    retried: false,
+                    confirm: false,
+                };
+                self.start(incoming, short.site, start, record).await
+            }
+            Kind::Frame => {
+                let page = Page::InFrame {
+                    need: &level.label,
+                    href: &step_up_href(&level.name, path),
+                };
+                self.asking_page(&page, incoming, record)
+            }
+            Kind::Program => self.problem(incoming, &short, level, record),
+        }
+    }
+
+    fn problem(
+        &self,
+        incoming: &Incoming<'_>,
+        short: &Short<'_>,
+        level: &Level,
+        record: Record,
+    ) -> Reply {
+        let ladder = &self.parts.config.ladder;
+        let step_up = format!(
+            "{}{}",
+            short.site.origin.text,
+            step_up_href(&level.name, "/")
+        );
+        let (code, title) = match short.shortfall {
+            None => ("login", "Sign in first."),
+            Some(_) => ("step-up", "This needs a stronger or more recent sign-in."),
+        };
+        let problem = Problem {
+            status: StatusCode::UNAUTHORIZED.as_u16(),
+            title,
+            code,
+            request_id: incoming.request_id,
+            need: Some(Wanted {
+                level: ladder.name_of(short.need.rank),
+                max_age: short.need.max_age.map(|age| age.as_secs()),
+            }),
+            have: short.shortfall.map(|_| ladder.name_of(short.have.rank)),
+            step_up: Some(&step_up),
+        };
+        with_scheme(Reply::json(StatusCode::UNAUTHORIZED, &problem, record))
+    }
+
+    fn asking_page(&self, page: &Page<'_>, incoming: &Incoming<'_>, record: Record) -> Reply {
+        with_scheme(self.page(StatusCode::UNAUTHORIZED, page, incoming.request_id, record))
+    }
+
+    /// A flow for this route ended a moment ago, and here it is short again.
+    fn is_loop(&self, short: &Short<'_>) -> bool {
+        let Some(held) = short.held else {
+            return false;
+        };
+        let route = route_name(short.site, short.route);
+        held.live
+            .session
+            .finished
+            .iter()
+            .filter(|finished| finished.route == route)
+            .any(|finished| {
+                let since = short.now.since(finished.at);
+                since < if finished.short { LOOP } else { AT_ONCE }
+            })
+    }
+
+    pub(in crate::gate) fn not_enough(
+        &self,
+        incoming: &Incoming<'_>,
+        short: &Short<'_>,
+        level: &Level,
+        why: pages::Short,
+        return_to: &str,
+        record: Record,
+    ) -> Reply {
+        let ladder = &self.parts.config.ladder;
+        let identity = short.held.map(|held| &held.live.session.identity);
+        let retry = (why != pages::Short::EnrolHeld).then(|| step_up_href(&level.name, return_to));
+        let page = Page::NotEnough {
+            user: identity.map(display_name).unwrap_or_default(),
+            have: ladder
+                .level(short.have.rank)
+                .map_or("nothing", |have| have.label.as_str()),
+            need: &level.label,
+            max_age: short.need.max_age,
+            why,
+            retry: retry.as_deref(),
+        };
+        self.page(StatusCode::FORBIDDEN, &page, incoming.request_id, record)
+            .reason("not-enough")
+    }
+
+    /// A condition that no factor meets.
+    pub(in crate::gate) fn forbidden(
+        &self,
+        incoming: &Incoming<'_>,
+        route: &Route,
+        held: Option<&Held>,
+        denial: &Denial,
+        record: Record,
+    ) -> Reply {
+        let identity = held.map(|held| &held.live.session.identity);
+        self.audit(
+            AuditKind::Refusal,
+            incoming,
+            Circumstances {
+                reason: Some(denial.condition),
+                route: Some(&route.id),
+                who: identity,
+                have: Some(denial.have),
+                need: Some(denial.need),
+            },
+        );
+        let page = Page::Forbidden {
+            user: identity.map(display_name).unwrap_or_default(),
+            condition: denial.condition,
+            wanted: &denial.wanted,
+        };
+        self.page_or_problem(
+            incoming.headers,
+            StatusCode::FORBIDDEN,
+            &page,
+            "forbidden",
+            "You may not do this, however you sign in.",
+            incoming.request_id,
+            record,
+        )
+    }
+}
+
+/// As a session remembers it.
+pub(in crate::gate) fn route_name(site: Site<'_>, route: &Route) -> String {
+    format!("{}/{}", site.app.name, route.id)
+}
+
+/// RFC 9110 15.5.2 wants one beside every 401; what helps is a session cookie.
+fn with_scheme(mut reply: Reply) -> Reply {
+    reply.headers.insert(
+        header::WWW_AUTHENTICATE,
+        HeaderValue::from_static("Cookie realm=\"stepgate\""),
+    );
+    reply
+}

@@ -1,0 +1,161 @@
+//! The one way of every request: own endpoint or route, session, decision.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::challenge::Short;
+use super::sessions::Held;
+use super::{Forward, Gate, Incoming, OWN_PREFIX, Record, Refusal, Site, Verdict};
+use crate::model::requirement::Requirement;
+use crate::model::time::Timestamp;
+use crate::policy;
+use crate::policy::decision::{Decision, Shortfall};
+use crate::policy::facts::{Caller, Facts, Known};
+
+impl Gate {
+    pub async fn judge(self: &Arc<Self>, incoming: &Incoming<'_>) -> Verdict {
+        let Some(site) = self.site(incoming.place) else {
+            let refusal = Refusal::UnknownHost;
+            return Verdict::Reply(self.refuse(
+                refusal,
+                incoming.headers,
+                false,
+                incoming.request_id,
+            ));
+        };
+        if let Some(name) = incoming.target.path().strip_prefix(OWN_PREFIX) {
+            return Verdict::Reply(self.own(incoming, site, name).await);
+        }
+        let now = self.parts.clock.now();
+        let found = site.app.table.find(incoming.method, incoming.target);
+        // A public route needs no session, but for the app's own cookies.
+        let is_public = found.demand.iter().all(|part| part.is_public());
+        let caller = if is_public && site.app.app_cookies.is_empty() {
+            Known::Absent
+        } else {
+            self.caller(incoming, site, now).await
+        };
+        let decision = self.decide(&found.demand, facts_of(&caller), incoming.client, now);
+        let mut record = Record {
+            route: site
+                .app
+                .table
+                .position(found.route)
+                .map(|position| (incoming.place.app, position)),
+            ..Record::of(decision.name())
+        };
+        let held = match caller {
+            Known::Found(held) => {
+                record.subject = Some(held.live.subject);
+                Some(held)
+            }
+            Known::Absent | Known::Unavailable => None,
+        };
+        let short = |need, have, shortfall| Short {
+            site,
+            route: found.route,
+            need,
+            have,
+            shortfall,
+            held: held.as_ref(),
+            now,
+        };
+        let reply = match decision {
+            Decision::Allow(permit) => {
+                record.need = Some(permit.need());
+                record.have = Some(permit.have());
+                let key = held.as_ref().map(|held| held.key);
+                return Verdict::Forward(Forward {
+                    permit,
+                    place: incoming.place,
+                    upstream: found.route.upstream,
+                    session: held.map(|held| held.live),
+                    record,
+                    key,
+                });
+            }
+            Decision::Login(need) => {
+                record.need = Some(need);
+                let have = policy::decision::Have::NOTHING;
+                self.challenge(incoming, short(need, have, None), record)
+                    .await
+            }
+            Decision::StepUp(step_up) => {
+                record.need = Some(step_up.need);
+                record.have = Some(step_up.have);
+                record.reason = Some(reason(step_up.shortfall));
+                let short = short(step_up.need, step_up.have, Some(step_up.shortfall));
+                self.challenge(incoming, short, record).await
+            }
+            Decision::Deny(denial) => {
+                record.need = Some(denial.need);
+                record.have = Some(denial.have);
+                record.reason = Some(denial.condition);
+                self.forbidden(incoming, found.route, held.as_ref(), &denial, record)
+            }
+            Decision::Unavailable(need) => {
+                record.need = Some(need);
+                let retry = incoming.retry_href();
+                self.unavailable(incoming, retry, record, "store-unavailable")
+            }
+        };
+        Verdict::Reply(reply)
+    }
+
+    /// Whoever the session's cookie stands for, with tokens that are still good as far as that can be had.
+    pub(in crate::gate) async fn caller(
+        self: &Arc<Self>,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        now: Timestamp,
+    ) -> Known<Held> {
+        match self.session(incoming, site.origin, now).await {
+            Known::Found(held) => self.refreshed(held, now).await,
+            other => other,
+        }
+    }
+
+    /// The one place where the policy is asked.
+    pub(in crate::gate) fn decide(
+        &self,
+        demand: &[&Requirement],
+        caller: Known<Caller<'_>>,
+        client: IpAddr,
+        now: Timestamp,
+    ) -> Decision {
+        policy::decide(
+            demand,
+            &Facts { caller, client },
+            &self.parts.config.ladder,
+            now,
+        )
+    }
+}
+
+fn facts_of(caller: &Known<Held>) -> Known<Caller<'_>> {
+    match caller {
+        Known::Found(held) => Known::Found(Caller {
+            evidence: &held.live.session.evidence,
+            identity: &held.live.session.identity,
+        }),
+        Known::Absent => Known::Absent,
+        Known::Unavailable => Known::Unavailable,
+    }
+}
+
+impl<'r> Incoming<'r> {
+    /// Where to try again: nothing that could be a second order.
+    pub(in crate::gate) fn retry_href(&self) -> Option<&'r str> {
+        matches!(*self.method, http::Method::GET | http::Method::HEAD)
+            .then(|| self.target.path_and_query())
+    }
+}
+
+pub(in crate::gate) fn reason(shortfall: Shortfall) -> &'static str {
+    match shortfall {
+        Shortfall::AgeUnknown => "age-unknown",
+        Shortfall::Lapsed => "lapsed",
+        Shortfall::Missing => "missing",
+        Shortfall::TooOld => "too-old",
+    }
+}

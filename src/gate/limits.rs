@@ -1,0 +1,176 @@
+//! What holds a flood of strangers off Keycloak: sign-ins that start at once, and a bucket for each address.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use moka::sync::Cache;
+
+use crate::config;
+use crate::model::time::Timestamp;
+
+/// Addresses that are remembered; beyond it the least recently used start with a full bucket.
+const ADDRESSES: u64 = 100_000;
+
+/// Who would be let in when the flood is over.
+const BUSY_RETRY: u64 = 5;
+
+/// Of one sign-in, in drops.
+const COST: u64 = 60;
+
+#[derive(Debug)]
+pub(in crate::gate) struct Limits {
+    most_at_once: usize,
+    at_once: Arc<AtomicUsize>,
+    per_minute: u32,
+    buckets: Cache<IpAddr, Arc<Mutex<Bucket>>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    /// In sixtieths of a sign-in: a second brings as many as there are sign-ins a minute.
+    drops: u64,
+    filled: Timestamp,
+}
+
+/// A place among the calls that are under way; given back when dropped.
+#[derive(Debug)]
+pub(in crate::gate) struct Place(Arc<AtomicUsize>);
+
+/// Seconds after which another try makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gate) struct TryLater(pub(in crate::gate) u64);
+
+impl Limits {
+    pub(in crate::gate) fn new(limits: &config::Limits) -> Self {
+        Self {
+            most_at_once: limits.logins_in_flight,
+            at_once: Arc::default(),
+            per_minute: limits.logins_per_minute,
+            buckets: Cache::builder()
+                .max_capacity(ADDRESSES)
+                // A bucket is full again after a minute.
+                .time_to_idle(Duration::from_secs(90))
+                .build(),
+        }
+    }
+
+    pub(in crate::gate) fn enter(
+        &self,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Place, TryLater> {
+        self.take(address, now)?;
+        let place = Place(Arc::clone(&self.at_once));
+        if self.at_once.fetch_add(1, Ordering::Relaxed) >= self.most_at_once {
+            return Err(TryLater(BUSY_RETRY));
+        }
+        Ok(place)
+    }
+
+    fn take(&self, address: IpAddr, now: Timestamp) -> Result<(), TryLater> {
+        let rate = u64::from(self.per_minute.max(1));
+        let most = rate * COST;
+        let full = || {
+            Arc::new(Mutex::new(Bucket {
+                drops: most,
+                filled: now,
+            }))
+        };
+        let bucket = self.buckets.get_with(source(address), full);
+        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let gained = now.since(bucket.filled).as_secs().saturating_mul(rate);
+        bucket.drops = bucket.drops.saturating_add(gained).min(most);
+        bucket.filled = bucket.filled.max(now);
+        match bucket.drops.checked_sub(COST) {
+            Some(left) => {
+                bucket.drops = left;
+                Ok(())
+            }
+            None => Err(TryLater((COST - bucket.drops).div_ceil(rate))),
+        }
+    }
+}
+
+/// One household or host gets a /64 of IPv6, and with it more addresses than can be counted.
+fn source(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
+            address.to_bits() & !u128::from(u64::MAX),
+        )),
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(at_once: usize, per_minute: u32) -> Limits {
+        Limits {
+            most_at_once: at_once,
+            at_once: Arc::default(),
+            per_minute,
+            buckets: Cache::new(10),
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_unix(second)
+    }
+
+    #[test]
+    fn a_bucket_empties_and_fills_again() {
+        let limits = limits(100, 2);
+        let address = "192.0.2.1".parse().unwrap();
+        for _ in 0..2 {
+            limits.enter(address, at(0)).unwrap();
+        }
+        assert_eq!(limits.enter(address, at(0)).unwrap_err(), TryLater(30));
+        assert_eq!(limits.enter(address, at(10)).unwrap_err(), TryLater(20));
+        limits.enter(address, at(30)).unwrap();
+        limits.enter("192.0.2.2".parse().unwrap(), at(30)).unwrap();
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_fills_no_bucket() {
+        let limits = limits(100, 1);
+        let address = "192.0.2.1".parse().unwrap();
+        limits.enter(address, at(1000)).unwrap();
+        limits.enter(address, at(0)).unwrap_err();
+        limits.enter(address, at(1030)).unwrap_err();
+        limits.enter(address, at(1060)).unwrap();
+    }
+
+    #[test]
+    fn addresses_of_one_network_share_a_bucket() {
+        let limits = limits(100, 1);
+        limits.enter("2001:db8::1".parse().unwrap(), at(0)).unwrap();
+        limits
+            .enter("2001:db8::2".parse().unwrap(), at(0))
+            .unwrap_err();
+        limits
+            .enter("::ffff:192.0.2.1".parse().unwrap(), at(0))
+            .unwrap();
+        limits
+            .enter("192.0.2.1".parse().unwrap(), at(0))
+            .unwrap_err();
+    }
+
+    #[test]
+    fn places_are_given_back() {
+        let limits = limits(1, 100);
+        let address = "192.0.2.1".parse().unwrap();
+        let place = limits.enter(address, at(0)).unwrap();
+        limits.enter(address, at(0)).unwrap_err();
+        drop(place);
+        limits.enter(address, at(0)).unwrap();
+    }
+}

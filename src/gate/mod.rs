@@ -1,0 +1,203 @@
+//! Judges a request: own endpoints, sessions, the decision, and what a client is told when it is not `Allow`.
+//!
+//! Knows no Pingora: the edge hands in a canonical request and gets a [`Forward`] with its permit, or a [`Reply`].
+//! A request goes `judge` → `sessions` (and `refresh`) → `policy::decide` → `challenge` → `start`; what comes back from
+//! Keycloak goes `callback` → `land`.
+
+mod audit;
+mod callback;
+mod challenge;
+mod cookies;
+mod endpoints;
+mod flows;
+mod judge;
+mod land;
+mod limits;
+mod logout;
+mod me;
+mod negotiate;
+mod pages;
+mod refresh;
+mod refusal;
+mod reply;
+mod sessions;
+mod start;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use url::Url;
+
+use crate::config::{App, Config, HostIndex, Origin};
+use crate::model::random::Random;
+use crate::model::target::Target;
+use crate::model::time::Clock;
+use crate::oidc::Provider;
+use crate::policy::decision::{Have, Need, Permit};
+use crate::seal::Sealer;
+use crate::store::{Live, Store, SubjectTag};
+use crate::telemetry::Audit;
+
+pub use cookies::{pairs, sets_reserved};
+pub use refusal::Refusal;
+
+use limits::Limits;
+use pages::{Pages, PagesError};
+use refresh::InFlight;
+
+/// Of a body that is posted to one of our own endpoints, in bytes.
+pub const BODY_LIMIT: usize = 64 << 10;
+
+/// Everything under it is ours on every host, and never forwarded.
+pub const OWN_PREFIX: &str = "/.stepgate/";
+
+/// What the gate is made of; one of each for the whole process.
+#[derive(Debug)]
+pub struct Parts {
+    pub config: Arc<Config>,
+    pub provider: Arc<Provider>,
+    pub store: Arc<dyn Store>,
+    pub sealer: Sealer,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub audit: Audit,
+}
+
+pub struct Gate {
+    parts: Parts,
+    pages: Pages,
+    limits: Limits,
+    refreshes: InFlight,
+    /// Claims that a session keeps: those that the configuration reads, and what a user is called.
+    kept: Vec<String>,
+    /// `always_asked` levels that came back without having been asked: the realm is not what the configuration says.
+    broken: Mutex<HashSet<String>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    #[error(transparent)]
+    Pages(#[from] PagesError),
+}
+
+/// A canonical request.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming<'r> {
+    pub place: HostIndex,
+    pub method: &'r Method,
+    pub target: &'r Target,
+    pub headers: &'r HeaderMap,
+    /// The client's address by `trusted_proxies`.
+    pub client: IpAddr,
+    pub request_id: &'r str,
+    /// Of a POST under [`OWN_PREFIX`], whole; else empty.
+    pub body: &'r [u8],
+}
+
+#[derive(Debug)]
+pub enum Verdict {
+    Forward(Forward),
+    Reply(Reply),
+}
+
+/// May go to the upstream.
+#[derive(Debug)]
+pub struct Forward {
+    pub permit: Permit,
+    pub place: HostIndex,
+    /// Index into `Config::upstreams`.
+    pub upstream: usize,
+    /// `None` where the route is public and the app has no cookies that depend on it.
+    pub session: Option<Arc<Live>>,
+    pub record: Record,
+    key: Option<crate::model::session::SessionKey>,
+}
+
+/// An answer of ours: final but for its length, its request id, and the body's absence in answer to HEAD.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub record: Record,
+}
+
+/// What the access log says of the decision.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// `allow login step-up deny unavailable own refuse`
+    pub decision: &'static str,
+    /// Stable.
+    pub reason: Option<&'static str>,
+    /// Index of the app, and of the route in its table.
+    pub route: Option<(usize, usize)>,
+    pub have: Option<Have>,
+    pub need: Option<Need>,
+    pub subject: Option<SubjectTag>,
+}
+
+impl Record {
+    const fn of(decision: &'static str) -> Self {
+        Self {
+            decision,
+            reason: None,
+            route: None,
+            have: None,
+            need: None,
+            subject: None,
+        }
+    }
+}
+
+impl Gate {
+    pub fn new(parts: Parts) -> Result<Self, GateError> {
+        let provider = Url::parse(&parts.config.keycloak.issuer)
+            .map(|issuer| issuer.origin().ascii_serialization())
+            .unwrap_or_default();
+        let mut kept = parts.config.kept_claims.clone();
+        for name in NAMES {
+            if !kept.iter().any(|known| known == name) {
+                kept.push((*name).to_owned());
+            }
+        }
+        Ok(Self {
+            pages: Pages::new(&[&provider])?,
+            limits: Limits::new(&parts.config.limits),
+            refreshes: InFlight::default(),
+            kept,
+            broken: Mutex::default(),
+            parts,
+        })
+    }
+
+    pub fn config(&self) -> &Arc<Config> {
+        &self.parts.config
+    }
+
+    /// Of a request that has one: the edge took the place from this configuration.
+    fn site(&self, place: HostIndex) -> Option<Site<'_>> {
+        let app = self.parts.config.apps.get(place.app)?;
+        let origin = app.origins.get(place.origin)?;
+        Some(Site { app, origin })
+    }
+}
+
+/// By which a user is called on pages and in `login_hint`, best first.
+const NAMES: &[&str] = &["preferred_username", "email"];
+
+/// Where a request is for.
+#[derive(Clone, Copy, Debug)]
+struct Site<'c> {
+    app: &'c App,
+    origin: &'c Origin,
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").finish_non_exhaustive()
+    }
+}
