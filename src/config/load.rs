@@ -26,6 +26,19 @@ pub struct Options {
     pub secrets: Secrets,
 }
 
+impl Options {
+    /// With the process's environment. A name or value that is no UTF-8 is nobody's setting.
+    pub fn from_environment(secrets: Secrets) -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self {
+            environment: std::env::vars_os().filter_map(text).collect(),
+            secrets,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Loaded {
     pub config: Config,

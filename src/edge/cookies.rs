@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
+use crate::gate::pairs;
+
 /// What the upstream gets.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::edge) enum Cookies {
@@ -40,23 +42,6 @@ pub(in crate::edge) fn forwarded(
         Ok(value) if !joined.is_empty() => Cookies::Joined(value),
         _ => Cookies::None,
     }
-}
-
-/// Name, value, and the pair as it stands.
-pub(in crate::edge) fn pairs(field: &HeaderValue) -> impl Iterator<Item = (&[u8], &[u8], &[u8])> {
-    field
-        .as_bytes()
-        .split(|byte| *byte == b';')
-        .map(<[u8]>::trim_ascii)
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let mut halves = pair.splitn(2, |byte| *byte == b'=');
-            let name = halves.next().unwrap_or_default();
-            match halves.next() {
-                Some(value) => (name.trim_ascii(), value.trim_ascii(), pair),
-                None => (&b""[..], name, pair),
-            }
-        })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -55,6 +55,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Deadline<A> {
             biased;
             done = &mut work => return done,
             () = fast_sleep(self.header_time) => {}
+            // The process is about to end: a connection that waits for its next request has no reason to.
+            () = stopping(shutdown.clone()) => {}
         }
         if seen.load(Ordering::Relaxed) {
             work.await
@@ -76,12 +78,33 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Deadline<A> {
     }
 }
 
+async fn stopping(mut shutdown: ShutdownWatch) {
+    if shutdown.wait_for(|stop| *stop).await.is_err() {
+        // Whoever could have said so is gone, and so is the reason to wait for it.
+        std::future::pending().await
+    }
+}
+
 /// The whole front: counted connections, each with the deadline.
 #[derive(Debug)]
 pub(crate) struct Guard<A> {
     app: Arc<Deadline<A>>,
     config: Arc<Config>,
-    open: Arc<Mutex<Open>>,
+    open: Connections,
+}
+
+/// How many there are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Connections(Arc<Mutex<Open>>);
+
+impl Connections {
+    pub(crate) fn are_over(&self) -> bool {
+        self.lock().all == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -93,7 +116,7 @@ struct Open {
 /// One connection's place; given back when it ends.
 #[derive(Debug)]
 struct Place {
-    open: Arc<Mutex<Open>>,
+    open: Connections,
     address: Option<IpAddr>,
 }
 
@@ -106,15 +129,19 @@ impl<A> Guard<A> {
         Self {
             app,
             config,
-            open: Arc::default(),
+            open: Connections::default(),
         }
+    }
+
+    pub(crate) fn connections(&self) -> Connections {
+        self.open.clone()
     }
 
     /// Nothing when there is none left. All of a trusted proxy's clients share its address, so it has no limit of its own.
     fn place(&self, address: Option<IpAddr>) -> Option<Place> {
         let limits = &self.config.limits;
         let address = address.filter(|address| !is_trusted(*address, &self.config.trusted_proxies));
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         if open.all >= limits.connections {
             return None;
         }
@@ -127,7 +154,7 @@ impl<A> Guard<A> {
         }
         open.all += 1;
         Some(Place {
-            open: Arc::clone(&self.open),
+            open: self.open.clone(),
             address,
         })
     }
@@ -135,7 +162,7 @@ impl<A> Guard<A> {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         open.all = open.all.saturating_sub(1);
         if let Some(address) = self.address
             && let Some(count) = open.by_address.get_mut(&address)

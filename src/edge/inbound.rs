@@ -3,12 +3,13 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, StatusCode, Version, header};
+use http::{HeaderMap, Version, header};
 use pingora::http::RequestHeader;
 
 use super::client::{Client, UnreadableChain, client};
 use super::reserved::Reserved;
 use crate::config::{Config, HostIndex};
+use crate::gate::Refusal;
 use crate::model::route::is_served;
 use crate::model::target::{Ambiguity, Target};
 
@@ -18,57 +19,6 @@ pub(in crate::edge) struct Inbound {
     pub(in crate::edge) place: HostIndex,
     pub(in crate::edge) target: Target,
     pub(in crate::edge) client: Client,
-}
-
-/// Refused before it was judged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::edge) enum Refusal {
-    #[error("{0}")]
-    Ambiguous(#[from] Ambiguity),
-    #[error("the Connection field names a header that only the proxy sets")]
-    ConnectionNomination,
-    #[error("the body's length is given in more than one way")]
-    Framing,
-    #[error("the header block is too large")]
-    HeaderTooLarge,
-    #[error("the method is not served")]
-    Method,
-    #[error("there is no single, valid Host")]
-    NoHost,
-    #[error("a trusted proxy sent an X-Forwarded-For that is not a list of addresses")]
-    UnreadableChain,
-    #[error("the host is not served here")]
-    UnknownHost,
-}
-
-impl Refusal {
-    pub(in crate::edge) fn status(self) -> StatusCode {
-        match self {
-            Self::Ambiguous(Ambiguity::TooLong) => StatusCode::URI_TOO_LONG,
-            Self::Ambiguous(_)
-            | Self::ConnectionNomination
-            | Self::Framing
-            | Self::NoHost
-            | Self::UnreadableChain => StatusCode::BAD_REQUEST,
-            Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
-        }
-    }
-
-    /// Stable, for the access log and the answer.
-    pub(in crate::edge) fn code(self) -> &'static str {
-        match self {
-            Self::Ambiguous(ambiguity) => ambiguity.code(),
-            Self::ConnectionNomination => "connection-nomination",
-            Self::Framing => "framing",
-            Self::HeaderTooLarge => "header-too-large",
-            Self::Method => "method",
-            Self::NoHost => "no-host",
-            Self::UnreadableChain => "unreadable-chain",
-            Self::UnknownHost => "unknown-host",
-        }
-    }
 }
 
 /// `raw`: the header block as it came, where it came over HTTP/1.
@@ -81,15 +31,15 @@ pub(in crate::edge) fn examine(
 ) -> Result<Inbound, Refusal> {
     framing(&request.headers, raw, config.limits.header_bytes)?;
     if !is_served(&request.method) {
-        return Err(Refusal::Method);
+        return Err(Refusal::MethodNotAllowed);
     }
     let place = place(authority(request)?, config).ok_or(Refusal::UnknownHost)?;
     let app = config.apps.get(place.app).ok_or(Refusal::UnknownHost)?;
     if reserved.is_nominated(&request.headers) {
-        return Err(Refusal::ConnectionNomination);
+        return Err(Refusal::Nominated);
     }
     if !request.raw_path_is_utf8() {
-        return Err(Ambiguity::NotUtf8.into());
+        return Err(Refusal::Ambiguous(Ambiguity::NotUtf8));
     }
     // Pingora drops a fragment before it hands the target over.
     if raw.is_some_and(|raw| {
@@ -97,14 +47,14 @@ pub(in crate::edge) fn examine(
             .next()
             .is_some_and(|line| line.contains(&b'#'))
     }) {
-        return Err(Ambiguity::Fragment.into());
+        return Err(Refusal::Ambiguous(Ambiguity::Fragment));
     }
     // Of an absolute-form target this is the origin form; its authority agrees with `Host`, or Pingora refused it.
     let path = request
         .uri
         .path_and_query()
         .map_or("", |path| path.as_str());
-    let target = Target::parse(path.as_bytes(), app.accept)?;
+    let target = Target::parse(path.as_bytes(), app.accept).map_err(Refusal::Ambiguous)?;
     let client = client(peer, &request.headers, &config.trusted_proxies)
         .map_err(|UnreadableChain| Refusal::UnreadableChain)?;
     Ok(Inbound {

@@ -1,11 +1,43 @@
 //! Pingora's phases: bytes in, a permit or a reply, bytes out. The only floor below `server` that names Pingora.
 
+mod access;
 mod client;
+mod context;
 mod cookies;
 mod forwarded;
 mod guard;
 mod identity;
 mod inbound;
 mod peer;
+mod proxy;
 mod race;
+mod reply;
 mod reserved;
+mod upstream;
+
+use std::sync::Arc;
+
+use pingora::proxy::{HttpProxy, http_proxy};
+use pingora::server::configuration::ServerConf;
+
+use crate::config::Config;
+
+pub(crate) use guard::{Connections, Guard};
+pub(crate) use peer::Peers;
+pub(crate) use proxy::Proxy;
+
+/// Idle connections to upstreams that are kept; each listener's runtime shares them.
+const POOL: usize = 1024;
+
+/// Attempts to connect to an upstream, the first included.
+const ATTEMPTS: usize = 2;
+
+/// What serves the connections of a listener.
+pub(crate) fn front(proxy: Proxy, config: Arc<Config>) -> Guard<HttpProxy<Proxy>> {
+    let pingora = ServerConf {
+        max_retries: ATTEMPTS,
+        upstream_keepalive_pool_size: POOL,
+        ..ServerConf::default()
+    };
+    Guard::new(http_proxy(&Arc::new(pingora), proxy), config)
+}

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::race::TunnelConnector;
 use crate::config::{Timeouts, Upstream};
+use crate::policy::decision::Permit;
 
 /// How often names are asked for again; an answer that fails leaves the last good one.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
@@ -83,8 +84,17 @@ impl Peers {
         if missing { RETRY_EVERY } else { RESOLVE_EVERY }
     }
 
-    /// The next address of the upstream in turn; nothing when none is known.
-    pub(in crate::edge) fn pick(&self, upstream: usize, tunnel: bool) -> Option<Box<HttpPeer>> {
+    /// The next address of the upstream in turn; nothing when none is known. Without a permit there is no way to one.
+    pub(in crate::edge) fn pick(
+        &self,
+        _permit: &Permit,
+        upstream: usize,
+        tunnel: bool,
+    ) -> Option<Box<HttpPeer>> {
+        self.next(upstream, tunnel)
+    }
+
+    fn next(&self, upstream: usize, tunnel: bool) -> Option<Box<HttpPeer>> {
         let upstream = self.upstreams.get(upstream)?;
         let turn = upstream.next.fetch_add(1, Ordering::Relaxed);
         let endpoint = upstream
@@ -162,10 +172,10 @@ mod tests {
     fn addresses_take_turns_and_every_timeout_is_set() {
         let peers = Peers::new(&[upstream(&["http://127.0.0.1:1", "http://[::1]:2"])]);
         let picked: Vec<_> = (0..3)
-            .map(|_| peers.pick(0, false).unwrap()._address.to_string())
+            .map(|_| peers.next(0, false).unwrap()._address.to_string())
             .collect();
         assert_eq!(picked, ["127.0.0.1:1", "[::1]:2", "127.0.0.1:1"]);
-        let options = peers.pick(0, false).unwrap().options;
+        let options = peers.next(0, false).unwrap().options;
         assert_eq!(options.read_timeout, Some(Duration::from_secs(2)));
         assert!(options.connection_timeout.is_some() && options.total_connection_timeout.is_some());
         assert!(options.write_timeout.is_some() && options.idle_timeout.is_some());
@@ -178,7 +188,7 @@ mod tests {
             upstream(&["http://127.0.0.1:1"]),
         ]);
         let groups: std::collections::HashSet<_> = [(0, false), (0, true), (1, false), (1, true)]
-            .map(|(index, tunnel)| peers.pick(index, tunnel).unwrap().group_key)
+            .map(|(index, tunnel)| peers.next(index, tunnel).unwrap().group_key)
             .into_iter()
             .collect();
         assert_eq!(groups.len(), 4);
@@ -188,7 +198,7 @@ mod tests {
     async fn a_name_that_does_not_resolve_is_no_peer_and_no_panic() {
         let peers = Peers::new(&[upstream(&["http://nowhere.invalid:1"])]);
         assert_eq!(peers.resolve().await, RETRY_EVERY);
-        assert!(peers.pick(0, false).is_none());
-        assert!(peers.pick(7, false).is_none());
+        assert!(peers.next(0, false).is_none());
+        assert!(peers.next(7, false).is_none());
     }
 }

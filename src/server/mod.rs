@@ -1,5 +1,9 @@
 //! Start, listeners, stop; the only reader of the clock.
 
 mod clock;
+mod instance;
+mod run;
 
 pub use clock::SystemClock;
+pub use instance::{Instance, Listeners, StartError};
+pub use run::{Ended, run};

@@ -1,0 +1,73 @@
+//! A request's line in the access log.
+
+use pingora::proxy::Session;
+
+use super::context::Context;
+use crate::config::Config;
+use crate::model::time::Timestamp;
+use crate::telemetry::{AccessLine, Lines};
+
+pub(in crate::edge) fn write(
+    lines: &Lines,
+    session: &Session,
+    context: &Context,
+    config: &Config,
+    now: Timestamp,
+) {
+    let record = context.record();
+    let ladder = &config.ladder;
+    let have = record.and_then(|record| record.have);
+    let need = record.and_then(|record| record.need);
+    let app = context.place.and_then(|place| config.apps.get(place.app));
+    let origin = context
+        .place
+        .zip(app)
+        .and_then(|(place, app)| app.origins.get(place.origin));
+    let route = record
+        .and_then(|record| record.route)
+        .zip(app)
+        .and_then(|((_, position), app)| app.table.routes().get(position));
+    let upstream = context
+        .forward
+        .as_ref()
+        .and_then(|forward| config.upstreams.get(forward.upstream));
+    let client = context
+        .client
+        .as_ref()
+        .map(|client| client.address)
+        .or(context.peer)
+        .map(|address| address.to_string())
+        .unwrap_or_default();
+    let subject = record
+        .and_then(|record| record.subject)
+        .map(|subject| subject.to_string());
+    let downstream = session.as_downstream();
+    let line = AccessLine {
+        log: "access",
+        time: now.as_unix(),
+        id: &context.id,
+        method: session.req_header().method.as_str(),
+        host: origin.map_or("", |origin| origin.authority.as_str()),
+        path: context.target.as_ref().map_or("", |target| target.path()),
+        route: route.map(|route| route.id.as_str()),
+        // A request that broke off before it was judged.
+        decision: record.map_or("refuse", |record| record.decision),
+        reason: record.and_then(|record| record.reason),
+        have: have.map(|have| ladder.name_of(have.rank)),
+        age: have.and_then(|have| have.age).map(|age| age.as_secs()),
+        need: need.map(|need| ladder.name_of(need.rank)),
+        max_age: need
+            .and_then(|need| need.max_age)
+            .map(|max_age| max_age.as_secs()),
+        status: downstream
+            .response_written()
+            .map_or(0, |response| response.status.as_u16()),
+        milliseconds: u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        bytes: downstream.body_bytes_sent() as u64,
+        client: &client,
+        subject: subject.as_deref(),
+        upstream: upstream.map(|upstream| upstream.name.as_str()),
+        error: context.error,
+    };
+    line.write(lines);
+}

@@ -1,0 +1,401 @@
+//! Pingora's phases, a few lines each: take the request in, have it judged, send it on or answer it, write its line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Method, header};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use super::access;
+use super::context::{Context, RequestIds};
+use super::guard;
+use super::inbound::{self, Inbound};
+use super::peer::Peers;
+use super::reply;
+use super::reserved::Reserved;
+use super::upstream;
+use crate::gate::{
+    BODY_LIMIT, Forward, Gate, Incoming, OWN_PREFIX, Refusal, Reply, Verdict, sets_reserved,
+};
+use crate::model::random::Random;
+use crate::model::target::Target;
+use crate::model::time::Clock;
+use crate::telemetry::Lines;
+
+/// Nobody who reads takes longer for one write.
+const WRITE_TIME: Duration = Duration::from_secs(60);
+
+/// For the body that is posted to an endpoint of ours.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    gate: Arc<Gate>,
+    peers: Arc<Peers>,
+    reserved: Reserved,
+    lines: Lines,
+    clock: Arc<dyn Clock>,
+    ids: RequestIds,
+}
+
+impl Proxy {
+    pub(crate) fn new(
+        gate: Arc<Gate>,
+        peers: Arc<Peers>,
+        lines: Lines,
+        clock: Arc<dyn Clock>,
+        random: &dyn Random,
+    ) -> Self {
+        Self {
+            reserved: Reserved::new(gate.config()),
+            ids: RequestIds::new(random),
+            gate,
+            peers,
+            lines,
+            clock,
+        }
+    }
+
+    fn refusal(&self, refusal: Refusal, session: &Session, context: &Context) -> Reply {
+        let known_host = context.place.is_some();
+        let headers = &session.req_header().headers;
+        self.gate.refuse(refusal, headers, known_host, &context.id)
+    }
+
+    fn examine(&self, session: &Session, context: &mut Context) -> Result<Inbound, Refusal> {
+        let peer = session
+            .client_addr()
+            .and_then(|address| address.as_inet())
+            .map(|address| address.ip().to_canonical())
+            .ok_or(Refusal::Internal)?;
+        context.peer = Some(peer);
+        let raw = session
+            .as_downstream()
+            .as_http1()
+            .map(|session| session.get_headers_raw_bytes());
+        inbound::examine(
+            session.req_header(),
+            raw.as_deref(),
+            peer,
+            self.gate.config(),
+            &self.reserved,
+        )
+    }
+
+    /// A permit, or what is answered instead.
+    async fn judge(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+    ) -> std::result::Result<Forward, Reply> {
+        if is_ping(session.req_header()) {
+            return Err(Gate::pong());
+        }
+        let inbound = match self.examine(session, context) {
+            Ok(inbound) => inbound,
+            Err(refusal) => return Err(self.refusal(refusal, session, context)),
+        };
+        context.place = Some(inbound.place);
+        let target = context.target.insert(inbound.target);
+        let client = context.client.insert(inbound.client).address;
+        let is_own_post =
+            session.req_header().method == Method::POST && target.path().starts_with(OWN_PREFIX);
+        let body = if is_own_post {
+            match read_body(session).await {
+                Ok(body) => body,
+                Err(refusal) => return Err(self.refusal(refusal, session, context)),
+            }
+        } else {
+            Bytes::new()
+        };
+        let Some(target) = &context.target else {
+            return Err(self.refusal(Refusal::Internal, session, context));
+        };
+        let request = session.req_header();
+        let incoming = Incoming {
+            place: inbound.place,
+            method: &request.method,
+            target,
+            headers: &request.headers,
+            client,
+            request_id: &context.id,
+            body: &body,
+        };
+        match self.gate.judge(&incoming).await {
+            Verdict::Reply(reply) => Err(reply),
+            Verdict::Forward(forward) => match self.check(&forward, request, target) {
+                Ok(()) => Ok(forward),
+                Err(refusal) => Err(self.refusal(refusal, session, context)),
+            },
+        }
+    }
+
+    /// What only the route's own upstream can tell.
+    fn check(
+        &self,
+        forward: &Forward,
+        request: &RequestHeader,
+        target: &Target,
+    ) -> Result<(), Refusal> {
+        let config = self.gate.config();
+        let upstream = config
+            .upstreams
+            .get(forward.upstream)
+            .ok_or(Refusal::Internal)?;
+        // The app as a whole accepts it, but this upstream may not.
+        if !upstream.accept.contains(target.used()) {
+            let sent = request
+                .uri
+                .path_and_query()
+                .map_or("", |sent| sent.as_str());
+            Target::parse(sent.as_bytes(), upstream.accept).map_err(Refusal::Ambiguous)?;
+        }
+        upstream::check_identity(forward, config).map_err(|ambiguous| {
+            tracing::warn!(header = %ambiguous.header, "a member of a list holds a comma");
+            Refusal::AmbiguousIdentity
+        })
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::new(self.ids.next())
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, _: &mut Context) -> Result<()> {
+        guard::header_is_there();
+        session
+            .as_downstream_mut()
+            .set_write_timeout(Some(WRITE_TIME));
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
+        match self.judge(session, context).await {
+            Ok(forward) => {
+                context.forward = Some(forward);
+                Ok(false)
+            }
+            Err(answer) => {
+                context.record = Some(answer.record.clone());
+                reply::write(session, &answer, &context.id).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn upstream_peer(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+    ) -> Result<Box<HttpPeer>> {
+        let Some(forward) = &context.forward else {
+            return Error::e_explain(ErrorType::InternalError, "no permit");
+        };
+        let tunnel = session.is_upgrade_req();
+        self.peers
+            .pick(&forward.permit, forward.upstream, tunnel)
+            .ok_or_else(|| {
+                Error::explain(
+                    ErrorType::ConnectNoRoute,
+                    "the upstream's address is unknown",
+                )
+                .into_up()
+            })
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        let Some(forward) = &context.forward else {
+            return Error::e_explain(ErrorType::InternalError, "no permit");
+        };
+        upstream::prepare(request, context, forward, &self.gate, &self.reserved)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        if response.headers.contains_key(header::SET_COOKIE) {
+            if let Some(forward) = &context.forward
+                && self.gate.tracks_app_cookies(forward)
+            {
+                let set: Vec<_> = response
+                    .headers
+                    .get_all(header::SET_COOKIE)
+                    .iter()
+                    .collect();
+                self.gate.note_app_cookies(forward, &set).await;
+            }
+            drop_reserved_cookies(response)?;
+        }
+        response.insert_header("x-request-id", context.id.as_str())
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        context: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing was sent yet: another address of the same upstream may do. Pingora bounds the attempts.
+        context.error = Some("connect");
+        error.set_retry(true);
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        context: &mut Context,
+    ) -> FailToProxy {
+        let failure = Failure::of(error);
+        context.error = Some(failure.name());
+        let unanswered = session.as_downstream().response_written().is_none();
+        let mut status = 0;
+        if let Some(refusal) = failure.refusal().filter(|_| unanswered) {
+            let reply = self.refusal(refusal, session, context);
+            status = reply.status.as_u16();
+            session.as_downstream_mut().set_keepalive(None);
+            if let Err(error) = reply::write(session, &reply, &context.id).await {
+                tracing::debug!(%error, "nobody reads the answer");
+            }
+        }
+        FailToProxy {
+            error_code: status,
+            can_reuse_downstream: false,
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Context) {
+        if !self.lines.is_off() {
+            access::write(
+                &self.lines,
+                session,
+                context,
+                self.gate.config(),
+                self.clock.now(),
+            );
+        }
+    }
+
+    /// Pingora's own would show path and query in its error log.
+    fn request_summary(&self, _session: &Session, context: &Context) -> String {
+        context.id.clone()
+    }
+}
+
+/// Why there is no answer of the upstream's.
+#[derive(Clone, Copy, Debug)]
+enum Failure {
+    /// The client is gone, or broke its own request off.
+    Client,
+    Down,
+    Timeout,
+    Internal,
+}
+
+impl Failure {
+    fn of(error: &Error) -> Self {
+        match (error.esource(), error.etype()) {
+            (ErrorSource::Downstream, _) => Self::Client,
+            (
+                ErrorSource::Upstream,
+                ErrorType::ConnectTimedout
+                | ErrorType::ReadTimedout
+                | ErrorType::WriteTimedout
+                | ErrorType::TLSHandshakeTimedout,
+            ) => Self::Timeout,
+            (ErrorSource::Upstream, _) => Self::Down,
+            (ErrorSource::Internal | ErrorSource::Unset, _) => Self::Internal,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client-gone",
+            Self::Down => "upstream-down",
+            Self::Timeout => "upstream-timeout",
+            Self::Internal => "internal",
+        }
+    }
+
+    fn refusal(self) -> Option<Refusal> {
+        match self {
+            Self::Client => None,
+            Self::Down => Some(Refusal::UpstreamDown),
+            Self::Timeout => Some(Refusal::UpstreamTimeout),
+            Self::Internal => Some(Refusal::Internal),
+        }
+    }
+}
+
+fn is_ping(request: &RequestHeader) -> bool {
+    matches!(request.method, Method::GET | Method::HEAD) && request.uri.path() == "/.stepgate/ping"
+}
+
+async fn read_body(session: &mut Session) -> Result<Bytes, Refusal> {
+    let read = async {
+        let downstream = session.as_downstream_mut();
+        if downstream.req_header().headers.contains_key(header::EXPECT) {
+            downstream
+                .write_continue_response()
+                .await
+                .map_err(|_| Refusal::BodyTimeout)?;
+        }
+        let mut body = BytesMut::new();
+        loop {
+            match downstream.read_request_body().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > BODY_LIMIT => {
+                    return Err(Refusal::BodyTooLarge);
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(body.freeze()),
+                Err(_) => return Err(Refusal::Framing),
+            }
+        }
+    };
+    tokio::time::timeout(BODY_TIME, read)
+        .await
+        .unwrap_or(Err(Refusal::BodyTimeout))
+}
+
+/// An app cannot set, or take away, the session of the proxy before it.
+fn drop_reserved_cookies(response: &mut ResponseHeader) -> Result<()> {
+    if !response
+        .headers
+        .get_all(header::SET_COOKIE)
+        .iter()
+        .any(sets_reserved)
+    {
+        return Ok(());
+    }
+    let kept: Vec<HeaderValue> = response
+        .headers
+        .get_all(header::SET_COOKIE)
+        .iter()
+        .filter(|field| !sets_reserved(field))
+        .cloned()
+        .collect();
+    response.remove_header(&header::SET_COOKIE);
+    for field in kept {
+        response.append_header(header::SET_COOKIE, field)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! The one place that writes answers of ours: always with a length, and with the request's body out of the way.
+
+use std::time::Duration;
+
+use http::{Method, header};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use crate::gate::Reply;
+
+/// Of a body that nobody wants, in bytes: a browser that is still sending does not read the answer. More is cut off.
+const DRAINED: usize = 64 << 10;
+
+const DRAIN_TIME: Duration = Duration::from_secs(3);
+
+pub(in crate::edge) async fn write(session: &mut Session, reply: &Reply, id: &str) -> Result<()> {
+    if !drain(session).await {
+        session.as_downstream_mut().set_keepalive(None);
+    }
+    let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 4))?;
+    for (name, value) in &reply.headers {
+        head.append_header(name.clone(), value.clone())?;
+    }
+    head.insert_header(header::CONTENT_LENGTH, reply.body.len())?;
+    head.insert_header("x-request-id", id)?;
+    let bodiless = reply.body.is_empty() || session.req_header().method == Method::HEAD;
+    session
+        .write_response_header(Box::new(head), bodiless)
+        .await?;
+    if !bodiless {
+        session
+            .write_response_body(Some(reply.body.clone()), true)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Whether the connection can serve another request.
+async fn drain(session: &mut Session) -> bool {
+    if session.as_downstream_mut().is_body_empty() || session.as_downstream_mut().is_body_done() {
+        return true;
+    }
+    // It waits for our word before it sends the body, and gets an answer instead (RFC 9110 10.1.1).
+    if session.req_header().headers.contains_key(header::EXPECT) {
+        return false;
+    }
+    let read = async {
+        let mut length = 0;
+        while let Ok(Some(chunk)) = session.as_downstream_mut().read_request_body().await {
+            length += chunk.len();
+            if length > DRAINED {
+                return false;
+            }
+        }
+        session.as_downstream_mut().is_body_done()
+    };
+    tokio::time::timeout(DRAIN_TIME, read)
+        .await
+        .unwrap_or(false)
+}

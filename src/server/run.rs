@@ -1,0 +1,127 @@
+//! `stepgate serve`: from a file to a process that serves until it is told to stop.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use super::clock::SystemClock;
+use super::instance::{Instance, Listeners, StartError};
+use crate::config::{self, Options, Problem, Secrets};
+use crate::seal::SystemRandom;
+
+/// How it ended. The numbers are the process's exit codes, from 64 up (as `sysexits.h` has them, roughly).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Ended {
+    /// Told to stop.
+    Well = 0,
+    /// The configuration has errors.
+    Config = 64,
+    /// An address cannot be listened on.
+    Listen = 65,
+    /// A log file cannot be opened.
+    Log = 66,
+    /// Keys or credentials cannot be used.
+    Keys = 67,
+    /// The operating system gives no threads or signals.
+    System = 70,
+}
+
+/// What Pingora says of single requests is in the access log, with a reason and without a query.
+const FILTER: &str = "info,pingora=off,pingora_core=off,pingora_proxy=off";
+
+/// `out` gets the problems of the configuration and why nothing started.
+pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
+    // Nobody to tell when the terminal is gone.
+    let mut say = |text: String| drop(out.write_all(text.as_bytes()));
+    let print = |problems: &[Problem], say: &mut dyn FnMut(String)| {
+        for problem in problems {
+            say(problem.render(styled) + "\n");
+        }
+    };
+    let options = Options::from_environment(Secrets::Required);
+    let config = match config::load(path, &options) {
+        Ok(loaded) => {
+            print(&loaded.warnings, &mut say);
+            Arc::new(loaded.config)
+        }
+        Err(problems) => {
+            print(&problems, &mut say);
+            return Ended::Config;
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(FILTER))
+        .with_writer(std::io::stderr)
+        .with_ansi(styled)
+        .init();
+    // A second one would mean that somebody else installed it first, which is as good.
+    let _first = rustls::crypto::ring::default_provider().install_default();
+    let listeners = match Listeners::bind(&config) {
+        Ok(listeners) => listeners,
+        Err(error) => {
+            say(format!("stepgate: {error}\n"));
+            return ended(&error);
+        }
+    };
+    for address in listeners.addresses() {
+        tracing::info!(%address, "listening");
+    }
+    let instance = Instance::new(config, Arc::new(SystemClock), Arc::new(SystemRandom::new()));
+    let instance = match instance {
+        Ok(instance) => instance,
+        Err(error) => {
+            say(format!("stepgate: {error}\n"));
+            return ended(&error);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say(format!("stepgate: no threads: {error}\n"));
+            return Ended::System;
+        }
+    };
+    runtime.block_on(async {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        ) else {
+            say("stepgate: signals cannot be listened to\n".to_owned());
+            return Ended::System;
+        };
+        let (stop, stopped) = watch::channel(false);
+        let mut serving = tokio::spawn(instance.serve(listeners, stopped));
+        tokio::select! {
+            _ = &mut serving => return Ended::System,
+            _ = interrupt.recv() => {
+                tracing::info!("interrupted");
+                return Ended::Well;
+            }
+            _ = terminate.recv() => tracing::info!("stopping; what is in flight is finished"),
+        }
+        let _heard = stop.send(true);
+        tokio::select! {
+            _ = &mut serving => {}
+            _ = interrupt.recv() => tracing::info!("interrupted"),
+            _ = terminate.recv() => tracing::info!("told to stop a second time"),
+        }
+        Ended::Well
+    })
+}
+
+fn ended(error: &StartError) -> Ended {
+    match error {
+        StartError::Listen { .. } => Ended::Listen,
+        StartError::Log(_) => Ended::Log,
+        StartError::Seal(_) | StartError::Provider(_) => Ended::Keys,
+        StartError::Gate(_) => Ended::System,
+    }
+}
