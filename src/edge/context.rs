@@ -1,10 +1,12 @@
 //! What is known of one request while it goes through the phases.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::client::Client;
+use super::tunnel::Progress;
 use crate::config::HostIndex;
 use crate::gate::{Forward, Record};
 use crate::model::random::Random;
@@ -23,6 +25,8 @@ pub(crate) struct Context {
     pub(in crate::edge) forward: Option<Forward>,
     /// Of what does not.
     pub(in crate::edge) record: Option<Record>,
+    /// Of a request to upgrade.
+    pub(in crate::edge) tunnel: Option<Arc<Progress>>,
     /// Why the upstream did not answer.
     pub(in crate::edge) error: Option<&'static str>,
 }
@@ -38,6 +42,7 @@ impl Context {
             peer: None,
             forward: None,
             record: None,
+            tunnel: None,
             error: None,
         }
     }

@@ -21,7 +21,7 @@ pub(in crate::edge) struct Inbound {
     pub(in crate::edge) client: Client,
 }
 
-/// `raw`: the header block as it came, where it came over HTTP/1.
+/// `raw`: the header block as it came, where it came over HTTP/1. After [`framing`].
 pub(in crate::edge) fn examine(
     request: &RequestHeader,
     raw: Option<&[u8]>,
@@ -29,7 +29,6 @@ pub(in crate::edge) fn examine(
     config: &Config,
     reserved: &Reserved,
 ) -> Result<Inbound, Refusal> {
-    framing(&request.headers, raw, config.limits.header_bytes)?;
     if !is_served(&request.method) {
         return Err(Refusal::MethodNotAllowed);
     }
@@ -66,7 +65,11 @@ pub(in crate::edge) fn examine(
 
 /// Stricter than RFC 9112 6.3 allows: whoever frames a body twice means to be read twice. Pingora has removed a
 /// `Content-Length` beside a `Transfer-Encoding` already, so that pair shows in the raw block only.
-fn framing(headers: &HeaderMap, raw: Option<&[u8]>, most: usize) -> Result<(), Refusal> {
+pub(in crate::edge) fn framing(
+    headers: &HeaderMap,
+    raw: Option<&[u8]>,
+    most: usize,
+) -> Result<(), Refusal> {
     if raw.is_some_and(|raw| raw.len() > most) {
         return Err(Refusal::HeaderTooLarge);
     }

@@ -4,15 +4,16 @@ mod access;
 mod client;
 mod context;
 mod cookies;
+mod failure;
 mod forwarded;
 mod guard;
 mod identity;
 mod inbound;
 mod peer;
 mod proxy;
-mod race;
 mod reply;
 mod reserved;
+mod tunnel;
 mod upstream;
 
 use std::sync::Arc;

@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use pingora::upstreams::peer::HttpPeer;
 use url::Url;
 
-use super::race::TunnelConnector;
+use super::tunnel::{Progress, TunnelConnector};
 use crate::config::{Timeouts, Upstream};
 use crate::policy::decision::Permit;
 
@@ -18,10 +19,15 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 /// While a name has never been answered.
 const RETRY_EVERY: Duration = Duration::from_secs(2);
 
+/// The group of the first tunnel; there are never so many upstreams.
+const TUNNELS: u64 = 1 << 32;
+
 /// All upstreams of the config, in its order.
 #[derive(Debug)]
 pub(crate) struct Peers {
     upstreams: Vec<Resolved>,
+    /// The group of the next tunnel.
+    tunnels: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -29,7 +35,7 @@ struct Resolved {
     endpoints: Vec<Endpoint>,
     next: AtomicUsize,
     timeouts: Timeouts,
-    /// Pingora's pool key lacks the CA, ALPN and `custom_l4`: each upstream, and tunnels apart, has a group.
+    /// Pingora's pool key lacks the CA, ALPN and `custom_l4`: each upstream, and each tunnel, has a group of its own.
     group: u64,
 }
 
@@ -48,40 +54,27 @@ impl Peers {
             endpoints: upstream.urls.iter().filter_map(endpoint).collect(),
             next: AtomicUsize::new(0),
             timeouts: upstream.timeouts,
-            group: (index as u64 + 1) * 2,
+            group: index as u64 + 1,
         };
         Self {
             upstreams: upstreams.iter().enumerate().map(resolved).collect(),
+            tunnels: AtomicU64::new(TUNNELS),
         }
     }
 
     /// One round over all names; then the caller waits as long as it says.
     pub(crate) async fn resolve(&self) -> Duration {
-        let mut missing = false;
-        for endpoint in self
+        let endpoints = self
             .upstreams
             .iter()
-            .flat_map(|upstream| &upstream.endpoints)
-        {
-            if endpoint.host.parse::<std::net::IpAddr>().is_ok() {
-                continue;
-            }
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "the one place that asks for names"
-            )]
-            let answer = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await;
-            match answer.map(Iterator::collect::<Vec<SocketAddr>>) {
-                Ok(addresses) if !addresses.is_empty() => {
-                    endpoint.addresses.store(Arc::new(addresses))
-                }
-                _ => {
-                    missing |= endpoint.addresses.load().is_empty();
-                    tracing::warn!(host = endpoint.host, "the upstream's name was not resolved");
-                }
-            }
+            .flat_map(|upstream| &upstream.endpoints);
+        // At the same time: a name that hangs must not keep the others waiting.
+        let known = join_all(endpoints.map(Endpoint::resolve)).await;
+        if known.into_iter().all(|known| known) {
+            RESOLVE_EVERY
+        } else {
+            RETRY_EVERY
         }
-        if missing { RETRY_EVERY } else { RESOLVE_EVERY }
     }
 
     /// The next address of the upstream in turn; nothing when none is known. Without a permit there is no way to one.
@@ -89,12 +82,12 @@ impl Peers {
         &self,
         _permit: &Permit,
         upstream: usize,
-        tunnel: bool,
+        tunnel: Option<Arc<Progress>>,
     ) -> Option<Box<HttpPeer>> {
         self.next(upstream, tunnel)
     }
 
-    fn next(&self, upstream: usize, tunnel: bool) -> Option<Box<HttpPeer>> {
+    fn next(&self, upstream: usize, tunnel: Option<Arc<Progress>>) -> Option<Box<HttpPeer>> {
         let upstream = self.upstreams.get(upstream)?;
         let turn = upstream.next.fetch_add(1, Ordering::Relaxed);
         let endpoint = upstream
@@ -110,17 +103,45 @@ impl Peers {
         peer.options.total_connection_timeout = Some(upstream.timeouts.connect);
         peer.options.write_timeout = Some(upstream.timeouts.idle);
         peer.options.idle_timeout = Some(upstream.timeouts.idle);
+        // Pingora has one for the header and for every read of the body, and no way to change it between them.
         peer.options.read_timeout = Some(upstream.timeouts.response);
         peer.group_key = upstream.group;
-        if tunnel {
-            peer.group_key += 1;
-            // A tunnel may be quiet for longer than an answer may take.
+        if let Some(progress) = tunnel {
+            peer.group_key = self.tunnels.fetch_add(1, Ordering::Relaxed);
+            // Its stream keeps the time by itself, and is no use to anybody else.
             peer.options.read_timeout = None;
-            if !endpoint.tls {
-                peer.options.custom_l4 = Some(Arc::new(TunnelConnector { address }));
-            }
+            peer.options.idle_timeout = Some(Duration::ZERO);
+            peer.options.custom_l4 = Some(Arc::new(TunnelConnector {
+                address,
+                progress,
+                timeouts: upstream.timeouts,
+            }));
         }
         Some(Box::new(peer))
+    }
+}
+
+impl Endpoint {
+    /// Whether there is an address, be it an old one.
+    async fn resolve(&self) -> bool {
+        if self.host.parse::<std::net::IpAddr>().is_ok() {
+            return true;
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that asks for names"
+        )]
+        let answer = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
+        match answer.map(Iterator::collect::<Vec<SocketAddr>>) {
+            Ok(addresses) if !addresses.is_empty() => {
+                self.addresses.store(Arc::new(addresses));
+                true
+            }
+            _ => {
+                tracing::warn!(host = self.host, "the upstream's name was not resolved");
+                !self.addresses.load().is_empty()
+            }
+        }
     }
 }
 
@@ -172,10 +193,10 @@ mod tests {
     fn addresses_take_turns_and_every_timeout_is_set() {
         let peers = Peers::new(&[upstream(&["http://127.0.0.1:1", "http://[::1]:2"])]);
         let picked: Vec<_> = (0..3)
-            .map(|_| peers.next(0, false).unwrap()._address.to_string())
+            .map(|_| peers.next(0, None).unwrap()._address.to_string())
             .collect();
         assert_eq!(picked, ["127.0.0.1:1", "[::1]:2", "127.0.0.1:1"]);
-        let options = peers.next(0, false).unwrap().options;
+        let options = peers.next(0, None).unwrap().options;
         assert_eq!(options.read_timeout, Some(Duration::from_secs(2)));
         assert!(options.connection_timeout.is_some() && options.total_connection_timeout.is_some());
         assert!(options.write_timeout.is_some() && options.idle_timeout.is_some());
@@ -187,18 +208,25 @@ mod tests {
             upstream(&["http://127.0.0.1:1"]),
             upstream(&["http://127.0.0.1:1"]),
         ]);
-        let groups: std::collections::HashSet<_> = [(0, false), (0, true), (1, false), (1, true)]
-            .map(|(index, tunnel)| peers.next(index, tunnel).unwrap().group_key)
-            .into_iter()
-            .collect();
-        assert_eq!(groups.len(), 4);
+        let tunnel = || Some(Arc::new(Progress::default()));
+        let groups: std::collections::HashSet<_> = [
+            (0, None),
+            (0, tunnel()),
+            (0, tunnel()),
+            (1, None),
+            (1, tunnel()),
+        ]
+        .map(|(index, tunnel)| peers.next(index, tunnel).unwrap().group_key)
+        .into_iter()
+        .collect();
+        assert_eq!(groups.len(), 5);
     }
 
     #[tokio::test]
     async fn a_name_that_does_not_resolve_is_no_peer_and_no_panic() {
         let peers = Peers::new(&[upstream(&["http://nowhere.invalid:1"])]);
         assert_eq!(peers.resolve().await, RETRY_EVERY);
-        assert!(peers.next(0, false).is_none());
-        assert!(peers.next(7, false).is_none());
+        assert!(peers.next(0, None).is_none());
+        assert!(peers.next(7, None).is_none());
     }
 }

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora::{Error, ErrorType, Result};
 
 use super::access;
 use super::context::{Context, RequestIds};
+use super::failure::{self, Failure};
 use super::guard;
 use super::inbound::{self, Inbound};
 use super::peer::Peers;
@@ -61,13 +62,21 @@ impl Proxy {
         }
     }
 
-    fn refusal(&self, refusal: Refusal, session: &Session, context: &Context) -> Reply {
+    fn refusal(&self, refusal: Refusal, session: &mut Session, context: &Context) -> Reply {
+        if ends_connection(refusal) {
+            session.as_downstream_mut().set_keepalive(None);
+        }
         let known_host = context.place.is_some();
         let headers = &session.req_header().headers;
         self.gate.refuse(refusal, headers, known_host, &context.id)
     }
 
-    fn examine(&self, session: &Session, context: &mut Context) -> Result<Inbound, Refusal> {
+    /// The request as one reading has it; nothing when it asks whether anybody is here, on whatever host.
+    fn examine(
+        &self,
+        session: &Session,
+        context: &mut Context,
+    ) -> Result<Option<Inbound>, Refusal> {
         let peer = session
             .client_addr()
             .and_then(|address| address.as_inet())
@@ -78,13 +87,12 @@ impl Proxy {
             .as_downstream()
             .as_http1()
             .map(|session| session.get_headers_raw_bytes());
-        inbound::examine(
-            session.req_header(),
-            raw.as_deref(),
-            peer,
-            self.gate.config(),
-            &self.reserved,
-        )
+        let (request, config) = (session.req_header(), self.gate.config());
+        inbound::framing(&request.headers, raw.as_deref(), config.limits.header_bytes)?;
+        if is_ping(request) {
+            return Ok(None);
+        }
+        inbound::examine(request, raw.as_deref(), peer, config, &self.reserved).map(Some)
     }
 
     /// A permit, or what is answered instead.
@@ -93,11 +101,9 @@ impl Proxy {
         session: &mut Session,
         context: &mut Context,
     ) -> std::result::Result<Forward, Reply> {
-        if is_ping(session.req_header()) {
-            return Err(Gate::pong());
-        }
         let inbound = match self.examine(session, context) {
-            Ok(inbound) => inbound,
+            Ok(Some(inbound)) => inbound,
+            Ok(None) => return Err(Gate::pong()),
             Err(refusal) => return Err(self.refusal(refusal, session, context)),
         };
         context.place = Some(inbound.place);
@@ -200,9 +206,9 @@ impl ProxyHttp for Proxy {
         let Some(forward) = &context.forward else {
             return Error::e_explain(ErrorType::InternalError, "no permit");
         };
-        let tunnel = session.is_upgrade_req();
+        context.tunnel = opens_tunnel(session).then(Arc::default);
         self.peers
-            .pick(&forward.permit, forward.upstream, tunnel)
+            .pick(&forward.permit, forward.upstream, context.tunnel.clone())
             .ok_or_else(|| {
                 Error::explain(
                     ErrorType::ConnectNoRoute,
@@ -230,6 +236,9 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
+        if let Some(tunnel) = &context.tunnel {
+            tunnel.note(response.status);
+        }
         if response.headers.contains_key(header::SET_COOKIE) {
             if let Some(forward) = &context.forward
                 && self.gate.tracks_app_cookies(forward)
@@ -250,11 +259,10 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         _peer: &HttpPeer,
-        context: &mut Context,
+        _context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent yet: another address of the same upstream may do. Pingora bounds the attempts.
-        context.error = Some("connect");
         error.set_retry(true);
         error
     }
@@ -267,7 +275,19 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let failure = Failure::of(error);
         context.error = Some(failure.name());
-        let unanswered = session.as_downstream().response_written().is_none();
+        if failure != Failure::Client {
+            tracing::warn!(
+                id = context.id,
+                failure = failure.name(),
+                reason = failure::reason(error),
+                "a request was not answered by its upstream"
+            );
+        }
+        // Only its connection's end tells a client that the rest of an answer is missing.
+        let unanswered = session
+            .as_downstream()
+            .response_written()
+            .is_none_or(|written| is_interim(written.status));
         let mut status = 0;
         if let Some(refusal) = failure.refusal().filter(|_| unanswered) {
             let reply = self.refusal(refusal, session, context);
@@ -295,55 +315,42 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    /// Pingora's own would show path and query in its error log.
+    /// `fail_to_proxy` has told already, without what the upstream said.
+    fn suppress_error_log(&self, _: &Session, _: &Context, _: &Error) -> bool {
+        true
+    }
+
+    /// Pingora's own would show path and query in its log.
     fn request_summary(&self, _session: &Session, context: &Context) -> String {
         context.id.clone()
     }
 }
 
-/// Why there is no answer of the upstream's.
-#[derive(Clone, Copy, Debug)]
-enum Failure {
-    /// The client is gone, or broke its own request off.
-    Client,
-    Down,
-    Timeout,
-    Internal,
+/// Where the next request begins is not known after it.
+fn ends_connection(refusal: Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Framing
+            | Refusal::HeaderTooLarge
+            | Refusal::BodyTooLarge
+            | Refusal::BodyTimeout
+            | Refusal::Internal
+    )
 }
 
-impl Failure {
-    fn of(error: &Error) -> Self {
-        match (error.esource(), error.etype()) {
-            (ErrorSource::Downstream, _) => Self::Client,
-            (
-                ErrorSource::Upstream,
-                ErrorType::ConnectTimedout
-                | ErrorType::ReadTimedout
-                | ErrorType::WriteTimedout
-                | ErrorType::TLSHandshakeTimedout,
-            ) => Self::Timeout,
-            (ErrorSource::Upstream, _) => Self::Down,
-            (ErrorSource::Internal | ErrorSource::Unset, _) => Self::Internal,
-        }
-    }
+/// By the rule by which Pingora passes an upgrade on; every other is an ordinary request.
+fn opens_tunnel(session: &Session) -> bool {
+    session.is_upgrade_req()
+        && session
+            .req_header()
+            .headers
+            .get(header::UPGRADE)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
 
-    fn name(self) -> &'static str {
-        match self {
-            Self::Client => "client-gone",
-            Self::Down => "upstream-down",
-            Self::Timeout => "upstream-timeout",
-            Self::Internal => "internal",
-        }
-    }
-
-    fn refusal(self) -> Option<Refusal> {
-        match self {
-            Self::Client => None,
-            Self::Down => Some(Refusal::UpstreamDown),
-            Self::Timeout => Some(Refusal::UpstreamTimeout),
-            Self::Internal => Some(Refusal::Internal),
-        }
-    }
+/// The answer itself is still to come.
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 fn is_ping(request: &RequestHeader) -> bool {

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, header};
 
 use crate::config::Config;
 
@@ -57,6 +57,9 @@ const METHOD_OVERRIDES: &[&str] = &[
     "x-method-override",
 ];
 
+/// How many names `Connection` may hold; Pingora passes no request on that has more.
+const NOMINATIONS: usize = 9;
+
 /// Computed once from the config.
 #[derive(Debug)]
 pub(in crate::edge) struct Reserved {
@@ -106,22 +109,25 @@ impl Reserved {
 
     /// A `Connection` field that names one of ours would have it removed on the way (CVE-2026-105299 and its kin).
     pub(in crate::edge) fn is_nominated(&self, headers: &HeaderMap) -> bool {
+        let mut count = 0;
         headers
             .get_all(header::CONNECTION)
             .iter()
-            .any(|value| self.names_reserved(value))
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .filter(|name| !name.is_empty())
+            .any(|name| {
+                count += 1;
+                count > NOMINATIONS || self.may_not_be_named(name)
+            })
     }
 
-    fn names_reserved(&self, value: &HeaderValue) -> bool {
-        value.as_bytes().split(|byte| *byte == b',').any(|part| {
-            let name = part.trim_ascii();
-            // What is no header name cannot nominate one, but nobody sends it by accident either.
-            !name.is_empty()
-                && HeaderName::from_bytes(name).map_or(true, |name| {
-                    self.contains(&name)
-                        || !is_plain(&name)
-                        || matches!(name, header::HOST | header::COOKIE)
-                })
+    fn may_not_be_named(&self, name: &[u8]) -> bool {
+        // What is no header name cannot nominate one, but nobody sends it by accident either.
+        HeaderName::from_bytes(name).map_or(true, |name| {
+            self.contains(&name)
+                || !is_plain(&name)
+                || matches!(name, header::HOST | header::COOKIE)
         })
     }
 }
@@ -135,6 +141,8 @@ fn is_plain(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use http::HeaderValue;
 
     use super::*;
 
@@ -227,6 +235,9 @@ mod tests {
                 "{value} passes"
             );
         }
+        let many = |count| vec!["x-a"; count].join(",");
+        assert!(reserved().is_nominated(&headers(&[("Connection", &many(NOMINATIONS + 1))])));
+        assert!(!reserved().is_nominated(&headers(&[("Connection", &many(NOMINATIONS))])));
         for value in ["close", "keep-alive, Upgrade", "TE", ""] {
             assert!(
                 !reserved().is_nominated(&headers(&[("Connection", value)])),
