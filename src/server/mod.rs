@@ -2,6 +2,7 @@
 
 mod clock;
 mod instance;
+mod logs;
 mod run;
 
 pub use clock::SystemClock;

@@ -3,13 +3,14 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
 use super::clock::SystemClock;
 use super::instance::{Instance, Listeners, StartError};
+use super::logs;
 use crate::config::{self, Options, Problem, Secrets};
 use crate::seal::SystemRandom;
 
@@ -31,8 +32,8 @@ pub enum Ended {
     System = 70,
 }
 
-/// What Pingora says of single requests is in the access log, with a reason and without a query.
-const FILTER: &str = "info,pingora=off,pingora_core=off,pingora_proxy=off";
+/// For what outlives the last request, a look-up of a name that nobody answers for one.
+const END: Duration = Duration::from_secs(2);
 
 /// `out` gets the problems of the configuration and why nothing started.
 pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
@@ -54,11 +55,7 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
             return Ended::Config;
         }
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(FILTER))
-        .with_writer(std::io::stderr)
-        .with_ansi(styled)
-        .init();
+    logs::install(styled);
     // A second one would mean that somebody else installed it first, which is as good.
     let _first = rustls::crypto::ring::default_provider().install_default();
     let listeners = match Listeners::bind(&config) {
@@ -89,7 +86,7 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
             return Ended::System;
         }
     };
-    runtime.block_on(async {
+    let how = runtime.block_on(async {
         let (Ok(mut terminate), Ok(mut interrupt)) = (
             signal(SignalKind::terminate()),
             signal(SignalKind::interrupt()),
@@ -114,7 +111,9 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
             _ = terminate.recv() => tracing::info!("told to stop a second time"),
         }
         Ended::Well
-    })
+    });
+    runtime.shutdown_timeout(END);
+    how
 }
 
 fn ended(error: &StartError) -> Ended {
