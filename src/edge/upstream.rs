@@ -44,11 +44,8 @@ pub(in crate::edge) fn prepare(
         return Err(pingora::Error::new_in(pingora::ErrorType::InternalError));
     };
 
-    let as_sent = request.uri.scheme().is_none()
-        && request
-            .uri
-            .path_and_query()
-            .is_some_and(|sent| sent.as_str() == target.path_and_query());
+    // Of an absolute-form target the URI shows the path alone; what goes out is the raw one.
+    let as_sent = request.raw_path() == target.path_and_query().as_bytes();
     if !as_sent {
         request.set_raw_path(target.path_and_query().as_bytes())?;
     }
