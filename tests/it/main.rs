@@ -1,3 +1,15 @@
 //! The one integration binary: each further one would link all of Pingora again.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
+
 mod architecture;
+mod forwarding;
+mod harness;
+mod serving;

@@ -1,0 +1,173 @@
+//! Answers of stepgate's own, and how it starts and stops.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::harness::{BOUND, Stepgate, bounded, eventually, field, status, upstream};
+
+const POST: &str = "POST /orders HTTP/1.1\r\nHost: app.localhost\r\n";
+
+/// Nothing of these tests may get there.
+async fn nobody() -> (Stepgate, crate::harness::Seen) {
+    let (app, seen) = upstream(|_, _| async { None }).await;
+    (Stepgate::without_realm(app).await, seen)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ping_is_answered_on_any_host() {
+    let (stepgate, seen) = nobody().await;
+    let mut wire = stepgate.wire().await;
+    wire.send("GET /.stepgate/ping HTTP/1.1\r\nHost: 10.0.0.1:8080\r\n\r\n")
+        .await;
+    let answer = wire.answer().await;
+    assert_eq!(status(&answer), 200, "{answer}");
+    wire.send("HEAD /.stepgate/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await;
+    let head = wire.rest().await;
+    assert_eq!(status(&head), 200, "{head}");
+    assert_eq!(
+        field(&head, "content-length"),
+        field(&answer, "content-length")
+    );
+    assert!(
+        head.ends_with("\r\n\r\n"),
+        "a body in answer to HEAD:\n{head}"
+    );
+    for line in stepgate.access(2).await {
+        assert_eq!(line["decision"], "own");
+    }
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_request_leaves_its_connection_usable() {
+    let (stepgate, seen) = nobody().await;
+    let mut wire = stepgate.wire().await;
+    for _ in 0..2 {
+        wire.send(&format!("{POST}Content-Length: 5\r\n\r\nhello"))
+            .await;
+        let answer = wire.answer().await;
+        assert_eq!(status(&answer), 401, "{answer}");
+        assert_eq!(field(&answer, "connection"), "keep-alive", "{answer}");
+        assert!(!field(&answer, "x-request-id").is_empty(), "{answer}");
+    }
+    assert_eq!(stepgate.access(2).await[1]["decision"], "login");
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_nobody_wants_is_not_read_for_long() {
+    let (stepgate, _) = nobody().await;
+    let mut wire = stepgate.wire().await;
+    let size = 1 << 20;
+    wire.send(&format!("{POST}Content-Length: {size}\r\n\r\n"))
+        .await;
+    // The answer comes in the middle of it.
+    wire.0.write_all(&vec![b'x'; 100 << 10]).await.unwrap();
+    let answer = wire.answer().await;
+    assert_eq!(status(&answer), 401, "{answer}");
+    assert_eq!(field(&answer, "connection"), "close", "{answer}");
+}
+
+/// Where a request ends is not clear, so nothing is read after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ambiguous_end_is_the_end() {
+    let (stepgate, seen) = nobody().await;
+    let next = "GET /public/smuggled HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
+    for framing in [
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
+        "Content-Length: 5\r\nContent-Length: 5\r\n",
+    ] {
+        for start in ["POST /orders", "GET /.stepgate/ping"] {
+            let request =
+                format!("{start} HTTP/1.1\r\nHost: app.localhost\r\n{framing}\r\n0\r\n\r\n{next}");
+            let answer = stepgate.ask(&request).await;
+            assert_eq!(status(&answer), 400, "{start} {framing}: {answer}");
+            assert_eq!(field(&answer, "connection"), "close", "{answer}");
+            assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+        }
+    }
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_field_with_too_many_names_is_refused() {
+    let (stepgate, seen) = nobody().await;
+    let names = ["x-a"; 10].join(", ");
+    let answer = stepgate
+        .ask(&format!(
+            "GET /public/ HTTP/1.1\r\nHost: app.localhost\r\nConnection: close, {names}\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(status(&answer), 400, "{answer}");
+    assert_eq!(
+        stepgate.access(1).await[0]["reason"],
+        "connection-nomination"
+    );
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_flight_is_finished_before_the_end() {
+    let (app, seen) = upstream(|_, mut wire| async {
+        // The stop comes meanwhile.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+            .await;
+        Some(wire)
+    })
+    .await;
+    let stepgate = Stepgate::without_realm(app).await;
+    let mut idle = stepgate.wire().await;
+    let mut busy = stepgate.wire().await;
+    busy.send("GET /public/ HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
+        .await;
+    eventually("the request at the upstream", || {
+        (!seen.lock().unwrap().is_empty()).then_some(())
+    })
+    .await;
+    stepgate.stop();
+    assert_eq!(
+        idle.rest().await,
+        "",
+        "a connection without a request is just closed"
+    );
+    let answer = busy.answer().await;
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert!(answer.ends_with("hello"), "{answer}");
+    let address = stepgate.address;
+    let lines = stepgate.access(1).await;
+    assert_eq!(lines[0]["status"], 200);
+    bounded(stepgate.serving).await.unwrap();
+    assert!(
+        TcpStream::connect(address).await.is_err(),
+        "it still listens"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_takes_longer_than_the_grace_is_cut_off() {
+    // A tunnel has no end of its own.
+    let (app, _) = upstream(|_, mut wire| async move {
+        wire.send(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        )
+        .await;
+        tokio::time::sleep(BOUND * 2).await;
+        None
+    })
+    .await;
+    let stepgate = Stepgate::before(app, "http://127.0.0.1:1/realms/none", "1s").await;
+    let mut tunnel = stepgate.wire().await;
+    tunnel
+        .send("GET /public/ws HTTP/1.1\r\nHost: app.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        .await;
+    assert_eq!(status(&tunnel.header().await), 101);
+    let start = Instant::now();
+    stepgate.stop();
+    bounded(stepgate.serving).await.unwrap();
+    assert!(start.elapsed() >= Duration::from_secs(1));
+}
