@@ -3,7 +3,7 @@
 //! It works around a race in Pingora 0.9.1 (cloudflare/pingora#946): when the upstream answers an upgrade before the end
 //! of the handshake's empty body was consumed, the tunnel is closed right after its 101. The stream gives way once before
 //! the first read after a write, so that the queued end of the body is always consumed first. To be removed with a
-//! Pingora that has the fix; a test holds the behaviour.
+//! Pingora that has the fix; tests hold the behaviour, over TLS too.
 //!
 //! Pingora has one read timeout for a connection's whole life, and an open tunnel may be quiet for long. The time until
 //! it is open is therefore kept here.
@@ -170,85 +170,4 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for TunnelSocket<S> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
-    use std::time::Instant;
-
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
-
-    use super::*;
-
-    const RESPONSE: Duration = Duration::from_millis(100);
-    const IDLE: Duration = Duration::from_millis(400);
-
-    fn tunnel() -> (TunnelSocket<DuplexStream>, DuplexStream, Arc<Progress>) {
-        let (near, far) = tokio::io::duplex(1024);
-        let progress = Arc::new(Progress::default());
-        let socket = TunnelSocket {
-            stream: near,
-            wrote: false,
-            progress: Arc::clone(&progress),
-            timeouts: Timeouts {
-                connect: RESPONSE,
-                response: RESPONSE,
-                idle: IDLE,
-            },
-            timer: None,
-        };
-        (socket, far, progress)
-    }
-
-    /// How long a read waits that nobody answers, after the upstream said that; `None`: longer than any limit.
-    async fn gives_up_after(said: StatusCode) -> Option<Duration> {
-        let (mut socket, _far, progress) = tunnel();
-        progress.note(said);
-        let start = Instant::now();
-        let mut byte = [0];
-        let read = tokio::time::timeout(IDLE * 2, socket.read(&mut byte)).await;
-        read.ok().map(|read| {
-            assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
-            start.elapsed()
-        })
-    }
-
-    #[tokio::test]
-    async fn each_stage_has_its_own_patience() {
-        let waiting = gives_up_after(StatusCode::EARLY_HINTS).await.unwrap();
-        assert!(waiting >= RESPONSE && waiting < IDLE, "{waiting:?}");
-        let answered = gives_up_after(StatusCode::FORBIDDEN).await.unwrap();
-        assert!(answered >= IDLE, "{answered:?}");
-        assert_eq!(gives_up_after(StatusCode::SWITCHING_PROTOCOLS).await, None);
-    }
-
-    #[tokio::test]
-    async fn a_header_byte_by_byte_gets_no_more_time() {
-        let (mut socket, mut far, _progress) = tunnel();
-        let dripping = tokio::spawn(async move {
-            while far.write_all(b"H").await.is_ok() {
-                tokio::time::sleep(RESPONSE / 10).await;
-            }
-        });
-        let mut byte = [0];
-        let reading = async { while socket.read(&mut byte).await.is_ok() {} };
-        tokio::time::timeout(RESPONSE * 50, reading).await.unwrap();
-        drop(socket);
-        dripping.await.unwrap();
-    }
-
-    /// The timer is set while the answer is awaited, and the tunnel opens before it rings.
-    #[tokio::test]
-    async fn a_tunnel_that_opens_while_being_read_stays() {
-        let (mut socket, mut far, progress) = tunnel();
-        let opening = tokio::spawn(async move {
-            progress.note(StatusCode::SWITCHING_PROTOCOLS);
-            tokio::time::sleep(RESPONSE * 3).await;
-            far.write_all(b"x").await.unwrap();
-            far
-        });
-        let mut byte = [0];
-        // Polled once before the task above runs: this test has one thread.
-        assert_eq!(socket.read(&mut byte).await.unwrap(), 1);
-        opening.await.unwrap();
-    }
-}
+mod tests;
