@@ -1,35 +1,84 @@
-//! placeholder
-use http::HeaderValue;
+//! What people see: one template a page, filled with text that is escaped, links that stay here, and no script.
+//!
+//! Every page has a way on and the request's id. Its policy (CSP) allows our own style and forms, and nothing else.
+
+mod words;
+
 use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
+use serde::{Serialize, Serializer};
+
+#[cfg(test)]
+mod tests;
+
+const STYLE: &str = include_str!("style.css");
+
+macro_rules! templates {
+    ($($name:literal),* $(,)?) => {
+        const TEMPLATES: &[(&str, &str)] = &[$(($name, include_str!($name))),*];
+    };
+}
+
+templates![
+    "layout.html",
+    "confirm-logout.html",
+    "continue.html",
+    "forbidden.html",
+    "in-frame.html",
+    "login-failed.html",
+    "me.html",
+    "not-enough.html",
+    "not-sent.html",
+    "refused.html",
+    "signed-out.html",
+    "somebody-else.html",
+    "too-many-logins.html",
+    "unavailable.html",
+    "user-switched.html",
+    "wait-for-others.html",
+];
+
 #[derive(Debug)]
-pub(in crate::gate) struct Pages {}
+pub(in crate::gate) struct Pages {
+    templates: Environment<'static>,
+    csp: HeaderValue,
+    /// For a page that is meant to be seen in a frame.
+    framed_csp: HeaderValue,
+}
+
 #[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct PagesError;
+pub enum PagesError {
+    #[error("a page's template: {0}")]
+    Template(#[from] minijinja::Error),
+    #[error("the pages' content security policy is no header value: {0}")]
+    Policy(#[from] http::header::InvalidHeaderValue),
+}
+
+#[derive(Debug)]
 pub(in crate::gate) struct Rendered {
     pub(in crate::gate) html: Vec<u8>,
+    /// `Content-Security-Policy`.
     pub(in crate::gate) csp: HeaderValue,
 }
-impl Pages {
-    pub(in crate::gate) fn new(_: &[&str]) -> Result<Self, PagesError> {
-        Ok(Self {})
-    }
-    pub(in crate::gate) fn render(&self, page: &Page<'_>, id: &str) -> Rendered {
-        Rendered {
-            html: format!("{page:?} {id}").into_bytes(),
-            csp: HeaderValue::from_static("x"),
-        }
-    }
-}
-#[derive(Debug, Clone, Copy)]
+
+/// Why a sign-in brought nothing.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(in crate::gate) enum Failure {
     Cancelled,
-    Refused,
     Late,
     Invalid,
     ProviderError,
 }
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+
+/// Why a sign-in brought less than is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(in crate::gate) enum Short {
     NotGranted,
     Enrolled,
@@ -38,15 +87,22 @@ pub(in crate::gate) enum Short {
     TooOld,
     WithoutProvider,
 }
-#[derive(Debug, serde::Serialize)]
+
+#[derive(Debug, Serialize)]
 pub(in crate::gate) struct LevelRow<'a> {
     pub(in crate::gate) label: &'a str,
+    /// `proven held lapsed missing`
     pub(in crate::gate) state: &'a str,
+    #[serde(serialize_with = "optional_seconds")]
     pub(in crate::gate) proven_ago: Option<Duration>,
+    #[serde(serialize_with = "optional_seconds")]
     pub(in crate::gate) left: Option<Duration>,
     pub(in crate::gate) confirm: Option<&'a str>,
 }
-#[derive(Debug)]
+
+/// A page and what it says. Links are paths on this origin.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
 pub(in crate::gate) enum Page<'a> {
     LoginFailed {
         cause: Failure,
@@ -61,6 +117,7 @@ pub(in crate::gate) enum Page<'a> {
         user: &'a str,
         have: &'a str,
         need: &'a str,
+        #[serde(serialize_with = "optional_seconds")]
         max_age: Option<Duration>,
         why: Short,
         retry: Option<&'a str>,
@@ -77,6 +134,7 @@ pub(in crate::gate) enum Page<'a> {
         seconds: u64,
         retry: &'a str,
     },
+    /// Loads itself again until one of the other flows has ended.
     WaitForOthers {
         retry: &'a str,
     },
@@ -86,6 +144,7 @@ pub(in crate::gate) enum Page<'a> {
         confirm: &'a str,
         back: &'a str,
     },
+    /// Shown inside of a frame; leads out of it.
     InFrame {
         need: &'a str,
         href: &'a str,
@@ -110,7 +169,9 @@ pub(in crate::gate) enum Page<'a> {
     Me {
         user: &'a str,
         levels: &'a [LevelRow<'a>],
+        #[serde(serialize_with = "seconds")]
         idle_left: Duration,
+        #[serde(serialize_with = "seconds")]
         absolute_left: Duration,
         groups: &'a [String],
         logout: &'a str,
@@ -122,4 +183,90 @@ pub(in crate::gate) enum Page<'a> {
         text: &'a str,
         back: Option<&'a str>,
     },
+}
+
+impl Page<'_> {
+    const fn template(&self) -> &'static str {
+        match self {
+            Self::LoginFailed { .. } => "login-failed.html",
+            Self::Continue { .. } => "continue.html",
+            Self::NotEnough { .. } => "not-enough.html",
+            Self::Forbidden { .. } => "forbidden.html",
+            Self::Unavailable { .. } => "unavailable.html",
+            Self::TooManyLogins { .. } => "too-many-logins.html",
+            Self::WaitForOthers { .. } => "wait-for-others.html",
+            Self::NotSent { .. } => "not-sent.html",
+            Self::InFrame { .. } => "in-frame.html",
+            Self::SomebodyElse { .. } => "somebody-else.html",
+            Self::UserSwitched { .. } => "user-switched.html",
+            Self::SignedOut { .. } => "signed-out.html",
+            Self::ConfirmLogout { .. } => "confirm-logout.html",
+            Self::Me { .. } => "me.html",
+            Self::Refused { .. } => "refused.html",
+        }
+    }
+}
+
+impl Pages {
+    /// `form_targets`: origins other than this one where a form of ours may end, such as the provider's at logout.
+    pub(in crate::gate) fn new(form_targets: &[&str]) -> Result<Self, PagesError> {
+        let mut templates = Environment::new();
+        templates.set_auto_escape_callback(|_| AutoEscape::Html);
+        templates.set_undefined_behavior(UndefinedBehavior::Strict);
+        templates.add_filter("span", words::span);
+        templates.add_filter("href", words::href);
+        templates.add_global("style", Value::from_safe_string(STYLE.to_owned()));
+        for (name, text) in TEMPLATES {
+            templates.add_template(name, text)?;
+        }
+        let style = ring::digest::digest(&ring::digest::SHA256, STYLE.as_bytes());
+        let policy = format!(
+            "default-src 'none'; style-src 'sha256-{}'; form-action 'self' {}; base-uri 'none'",
+            STANDARD.encode(style),
+            form_targets.join(" "),
+        );
+        Ok(Self {
+            templates,
+            csp: HeaderValue::try_from(format!("{policy}; frame-ancestors 'none'"))?,
+            framed_csp: HeaderValue::try_from(policy)?,
+        })
+    }
+
+    pub(in crate::gate) fn render(&self, page: &Page<'_>, request_id: &str) -> Rendered {
+        let html = self.html(page, request_id).unwrap_or_else(|error| {
+            // Each template is rendered by a test; the answer's status stands all the same.
+            tracing::error!(page = page.template(), %error, "a page could not be made");
+            "<!doctype html><html lang=\"en\"><title>stepgate</title><h1>Something went wrong</h1>\
+             <p><a href=\"/\">Go to the start page</a></p>"
+                .to_owned()
+        });
+        let csp = match page {
+            Page::InFrame { .. } => &self.framed_csp,
+            _ => &self.csp,
+        };
+        Rendered {
+            html: html.into_bytes(),
+            csp: csp.clone(),
+        }
+    }
+
+    fn html(&self, page: &Page<'_>, request_id: &str) -> Result<String, minijinja::Error> {
+        self.templates
+            .get_template(page.template())?
+            .render(minijinja::context! { request_id, ..Serde(page) })
+    }
+}
+
+fn seconds<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(span.as_secs())
+}
+
+fn optional_seconds<S: Serializer>(
+    span: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match span {
+        Some(span) => serializer.serialize_some(&span.as_secs()),
+        None => serializer.serialize_none(),
+    }
 }
