@@ -25,6 +25,7 @@
 //! Time: `now` is an argument; [`model::time::Clock`] where a call awaits. Randomness: `seal::random`.
 //! Missing, malformed, unknown, unavailable: never allowed.
 
+pub mod cli;
 pub mod config;
 pub mod edge;
 pub mod gate;

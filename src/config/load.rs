@@ -80,6 +80,16 @@ impl Outside<'_> {
     }
 }
 
+/// Where the configuration is looked for, best first.
+const PLACES: [&str; 2] = ["config/stepgate.toml", "/etc/stepgate/stepgate.toml"];
+
+/// The first of the usual places where there is a file; the first of all when there is none, for the message.
+pub fn default_path() -> PathBuf {
+    let [first, _] = PLACES;
+    let found = PLACES.iter().find(|path| Path::new(path).is_file());
+    PathBuf::from(found.unwrap_or(&first))
+}
+
 /// All problems of all files; with an error among them there is no config, and the warnings are in the list too.
 pub fn load(path: &Path, options: &Options) -> Result<Loaded, Vec<Problem>> {
     let report = Report::default();

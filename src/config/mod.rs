@@ -16,11 +16,11 @@ mod secret;
 mod units;
 
 pub use code::Code;
-pub use load::{Input, Loaded, Options, Secrets, load, parse};
+pub use load::{Input, Loaded, Options, Secrets, default_path, load, parse};
 pub use problem::{Place, Problem, Severity};
 pub use resolve::PRESETS;
 pub use resolved::*;
-pub use units::spell_duration;
+pub use units::{duration as parse_duration, spell_duration};
 
 #[cfg(test)]
 mod tests;

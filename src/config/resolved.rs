@@ -35,6 +35,26 @@ pub struct Config {
     pub kept_claims: Vec<String>,
 }
 
+impl Config {
+    /// Which app a `Host` is for. The scheme's default port may be spelled out; a trailing dot is another host.
+    pub fn place(&self, authority: &str) -> Option<HostIndex> {
+        if let Some(place) = self.hosts.get(authority) {
+            return Some(*place);
+        }
+        let lower = authority.to_ascii_lowercase();
+        let known = |host: &str| self.hosts.get(host).copied();
+        known(&lower).or_else(|| {
+            let (host, https) = lower
+                .strip_suffix(":443")
+                .map(|host| (host, true))
+                .or_else(|| Some((lower.strip_suffix(":80")?, false)))?;
+            let place = known(host)?;
+            let origin = self.apps.get(place.app)?.origins.get(place.origin)?;
+            (origin.https == https).then_some(place)
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostIndex {
     pub app: usize,

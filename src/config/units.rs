@@ -11,7 +11,7 @@ pub(super) const DURATION_UNITS: &str =
 pub(super) const SIZE_UNITS: &str =
     "a whole number and one of `B`, `KiB`, `MiB`, `GiB`, such as \"64KiB\"";
 
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let seconds = match unit {
         "ms" => return Some(Duration::from_millis(number)).filter(|d| d.as_secs() <= LONGEST),

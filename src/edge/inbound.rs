@@ -32,7 +32,9 @@ pub(in crate::edge) fn examine(
     if !is_served(&request.method) {
         return Err(Refusal::MethodNotAllowed);
     }
-    let place = place(authority(request)?, config).ok_or(Refusal::UnknownHost)?;
+    let place = config
+        .place(authority(request)?)
+        .ok_or(Refusal::UnknownHost)?;
     let app = config.apps.get(place.app).ok_or(Refusal::UnknownHost)?;
     if reserved.is_nominated(&request.headers) {
         return Err(Refusal::Nominated);
@@ -113,24 +115,6 @@ fn authority(request: &RequestHeader) -> Result<&str, Refusal> {
         (Some(host), None) => host.to_str().map_err(|_| Refusal::NoHost),
         _ => Err(Refusal::NoHost),
     }
-}
-
-/// The scheme's default port may be spelled out; a trailing dot is another host.
-fn place(authority: &str, config: &Config) -> Option<HostIndex> {
-    if let Some(place) = config.hosts.get(authority) {
-        return Some(*place);
-    }
-    let lower = authority.to_ascii_lowercase();
-    let known = |host: &str| config.hosts.get(host).copied();
-    known(&lower).or_else(|| {
-        let (host, https) = lower
-            .strip_suffix(":443")
-            .map(|host| (host, true))
-            .or_else(|| Some((lower.strip_suffix(":80")?, false)))?;
-        let place = known(host)?;
-        let origin = config.apps.get(place.app)?.origins.get(place.origin)?;
-        (origin.https == https).then_some(place)
-    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::negotiate::{Kind, kind};
 use super::pages::{self, Page};
 use super::reply::{Problem, Wanted};
 use super::sessions::{Held, display_name};
-use super::start::{Start, askable, step_up_href};
+use super::start::{Start, step_up_href};
 use super::{Gate, Incoming, Record, Reply, Site};
 use crate::model::level::Level;
 use crate::model::route::Route;
@@ -43,7 +43,7 @@ impl Gate {
         short: Short<'_>,
         record: Record,
     ) -> Reply {
-        let Some(level) = askable(&self.parts.config.ladder, short.need.rank) else {
+        let Some(level) = self.parts.config.ladder.askable(short.need.rank) else {
             // A checked configuration demands no such level.
             return self.unavailable(incoming, None, record, "level-cannot-be-asked");
         };

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use super::negotiate::{Kind, kind};
 use super::pages::Page;
 use super::sessions::Held;
-use super::start::{Start, askable, step_up_href};
+use super::start::{Start, step_up_href};
 use super::{Gate, Incoming, OWN_PREFIX, Record, Reply, Site};
 use crate::model::level::{Level, Rank};
 use crate::model::target::Target;
@@ -80,7 +80,7 @@ impl Gate {
             Known::Unavailable => {
                 self.unavailable(incoming, incoming.retry_href(), record, "store-unavailable")
             }
-            Known::Absent => match askable(&self.parts.config.ladder, Rank::LOWEST) {
+            Known::Absent => match self.parts.config.ladder.askable(Rank::LOWEST) {
                 Some(level) => self.go(incoming, site, level, None, &return_to).await,
                 None => self.unavailable(incoming, None, record, "level-cannot-be-asked"),
             },
@@ -93,7 +93,7 @@ impl Gate {
         let return_to = return_param(incoming, site);
         let level = param(incoming, "level")
             .and_then(|name| self.parts.config.ladder.by_name(&name))
-            .and_then(|level| askable(&self.parts.config.ladder, level.rank));
+            .and_then(|level| self.parts.config.ladder.askable(level.rank));
         let Some(level) = level else {
             let text = "There is no such level.";
             let page = Page::Refused {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::negotiate::{Kind, kind};
 use super::pages::{LevelRow, Page};
 use super::sessions::{Held, display_name};
-use super::start::{askable, login_href, step_up_href};
+use super::start::{login_href, step_up_href};
 use super::{Gate, Incoming, Record, Reply, Site};
 use crate::model::time::Timestamp;
 use crate::policy::evidence::{LevelStanding, Standing, standings};
@@ -91,7 +91,9 @@ impl Gate {
         let hrefs: Vec<_> = standings
             .iter()
             .map(|known| {
-                askable(&config.ladder, known.level.rank)
+                config
+                    .ladder
+                    .askable(known.level.rank)
                     .filter(|level| level.rank == known.level.rank)
                     .map(|level| step_up_href(&level.name, HERE))
             })

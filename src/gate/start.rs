@@ -7,7 +7,7 @@ use super::pages::{Failure, Page};
 use super::sessions::{Held, user_name};
 use super::{Gate, Incoming, Record, Reply, Site, flows};
 use crate::model::flow::Flow;
-use crate::model::level::{Ladder, Level, Rank};
+use crate::model::level::Level;
 use crate::model::session::Secret;
 use crate::oidc::{Authorization, OidcError, Pkce};
 use crate::policy::ask::{self, Asking};
@@ -37,18 +37,6 @@ pub(in crate::gate) struct Start<'a> {
     pub(in crate::gate) round: u8,
     pub(in crate::gate) retried: bool,
     pub(in crate::gate) confirm: bool,
-}
-
-/// The weakest level from `rank` up that can be asked for.
-pub(in crate::gate) fn askable(ladder: &Ladder, rank: Rank) -> Option<&Level> {
-    ladder.iter().find(|level| {
-        let ask = &level.ask;
-        level.rank >= rank
-            && (level.base
-                || ask.acr_values.is_some()
-                || !ask.scope.is_empty()
-                || !ask.params.is_empty())
-    })
 }
 
 impl Gate {

@@ -126,6 +126,18 @@ impl Ladder {
         self.levels.iter().find(|level| level.name == name)
     }
 
+    /// The weakest level from `rank` up that can be asked for.
+    pub fn askable(&self, rank: Rank) -> Option<&Level> {
+        self.iter().find(|level| {
+            let ask = &level.ask;
+            level.rank >= rank
+                && (level.base
+                    || ask.acr_values.is_some()
+                    || !ask.scope.is_empty()
+                    || !ask.params.is_empty())
+        })
+    }
+
     /// Weakest first.
     pub fn iter(&self) -> std::slice::Iter<'_, Level> {
         self.levels.iter()

@@ -1,0 +1,145 @@
+//! The commands: what is typed, which of them runs, and the exit code that says how it went.
+//!
+//! `check` and `explain`: 0 fine, 1 findings, 2 not typed as it should be. `serve`: see [`crate::server::Ended`].
+
+mod check;
+mod explain;
+mod report;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal as _, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config;
+use crate::server;
+
+/// Typed wrongly, or with names that the configuration does not have.
+const USAGE: u8 = 2;
+
+const FINDINGS: u8 = 1;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "stepgate",
+    version,
+    about = "Reverse proxy that enforces step-up authentication per route",
+    after_help = "Exit codes: 0 fine, 1 findings, 2 usage; `serve`: 64 configuration, 65 listening, 66 log files, 67 keys, 70 system."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The configuration; default config/stepgate.toml, then /etc/stepgate/stepgate.toml.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until told to stop (SIGTERM).
+    Serve,
+    /// Say everything that is wrong with the configuration, with file, line and what to do.
+    Check(Check),
+    /// Say what would happen to a request, and why. Nothing is sent anywhere.
+    Explain(Box<Explain>),
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// A secret that cannot be read is an error, not a warning.
+    #[arg(long)]
+    secrets: bool,
+    /// Warnings are findings too.
+    #[arg(long)]
+    deny_warnings: bool,
+}
+
+#[derive(Debug, Args)]
+struct Explain {
+    /// Such as GET; upper case.
+    method: String,
+    /// Such as https://erp.example.com/payments/7
+    url: String,
+    /// The level that the caller has, proven just now unless --age or --held say otherwise.
+    #[arg(long, value_name = "NAME")]
+    level: Option<String>,
+    /// How long ago the level was proven, such as 3m.
+    #[arg(long, value_name = "DURATION", conflicts_with = "held")]
+    age: Option<String>,
+    /// A token reports the level, and nothing proves when it was obtained.
+    #[arg(long)]
+    held: bool,
+    /// The caller's groups, separated by commas.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    groups: Vec<String>,
+    /// The caller's roles, separated by commas.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    roles: Vec<String>,
+    /// A claim of the caller's, such as department=sales; the value may be JSON. May be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    claims: Vec<String>,
+    /// The client's address.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    from: std::net::IpAddr,
+    /// Nobody is signed in. This is so as well when nothing is said of the caller.
+    #[arg(long, conflicts_with_all = ["level", "age", "held", "groups", "roles", "claims"])]
+    anonymous: bool,
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Runs what was typed; the process's exit code. `out` gets answers, `err` what went wrong before there was one.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let text = error.render().to_string();
+            if error.use_stderr() {
+                say(err, &text);
+            } else {
+                say(out, &text);
+            }
+            return u8::try_from(error.exit_code()).unwrap_or(USAGE);
+        }
+    };
+    let path = cli.config.unwrap_or_else(config::default_path);
+    match cli.command {
+        Command::Serve => server::run(&path, styled(std::io::stderr().is_terminal()), err) as u8,
+        Command::Check(check) => {
+            check::run(&path, &check, styled(std::io::stdout().is_terminal()), out)
+        }
+        Command::Explain(explain) => explain::run(&path, &explain, out, err),
+    }
+}
+
+/// <https://no-color.org>
+fn styled(terminal: bool) -> bool {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "asks how to print, not what to do"
+    )]
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    terminal && !plain
+}
+
+/// There is nobody to tell when the reader is gone.
+fn say(out: &mut dyn Write, text: &str) {
+    drop(out.write_all(text.as_bytes()));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,305 @@
+//! What `explain` found, for people and for tools.
+
+use std::fmt::Write as _;
+
+use http::{Method, StatusCode};
+use serde::Serialize;
+
+use crate::config::spell_duration;
+use crate::model::level::Ladder;
+use crate::model::requirement::{Conditions, Requirement};
+use crate::model::route::{Floor, Route, Source};
+use crate::policy::decision::{Decision, Have, Need, Shortfall};
+
+#[derive(Debug, Serialize)]
+pub(super) struct Explanation {
+    pub(super) request: String,
+    /// Canonical; `None` where it was refused before.
+    pub(super) path: Option<String>,
+    pub(super) route: Option<Place>,
+    pub(super) upstream: Option<String>,
+    /// All of these must hold.
+    pub(super) demanded: Vec<Demanded>,
+    pub(super) lost: Vec<Lost>,
+    /// `None`: nobody is signed in.
+    pub(super) have: Option<String>,
+    pub(super) need: Option<String>,
+    pub(super) answer: Answer,
+    /// What would be sent to the realm, in a pushed request where it takes them.
+    pub(super) pushed: Option<Pushed>,
+    pub(super) remarks: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Place {
+    id: String,
+    path: Option<String>,
+    file: String,
+    line: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Demanded {
+    pub(super) what: String,
+    /// `route`, `floor`, or `sibling`: a route of the same path that does not list the method, nor does any other.
+    pub(super) by: &'static str,
+    pub(super) place: Place,
+    /// The spelling of the path by which it was found.
+    pub(super) reading: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Lost {
+    pub(super) route: Place,
+    pub(super) why: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Pushed {
+    pub(super) level: String,
+    pub(super) params: Vec<(String, String)>,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Answer {
+    /// As in the access log; `own` for what stepgate answers itself.
+    decision: String,
+    reason: Option<String>,
+    /// To a browser that opens the page; `None` where the app answers.
+    page: Option<u16>,
+    /// To a program.
+    program: Option<u16>,
+}
+
+impl Answer {
+    pub(super) fn of(decision: &Decision, method: &Method) -> Self {
+        let both = |status: StatusCode| (Some(status.as_u16()), Some(status.as_u16()));
+        // What a browser sends with a body is told about on a page: a redirect would lose it.
+        let page = match *method {
+            Method::GET | Method::HEAD => StatusCode::SEE_OTHER,
+            _ => StatusCode::UNAUTHORIZED,
+        };
+        let asks = (Some(page.as_u16()), Some(StatusCode::UNAUTHORIZED.as_u16()));
+        let (reason, (page, program)) = match decision {
+            Decision::Allow(_) => (None, (None, None)),
+            Decision::Login(_) => (None, asks),
+            Decision::StepUp(step_up) => (Some(shortfall(step_up.shortfall).to_owned()), asks),
+            Decision::Deny(denial) => {
+                let wanted = denial.wanted.join(", ");
+                let reason = format!("{} is not met: {wanted}", denial.condition);
+                (Some(reason), both(StatusCode::FORBIDDEN))
+            }
+            Decision::Unavailable(_) => (None, both(StatusCode::SERVICE_UNAVAILABLE)),
+        };
+        Self {
+            decision: decision.name().to_owned(),
+            reason,
+            page,
+            program,
+        }
+    }
+
+    pub(super) fn refused(status: StatusCode, code: &str, why: String) -> Self {
+        let status = Some(status.as_u16());
+        Self {
+            decision: format!("refuse ({code})"),
+            reason: Some(why),
+            page: status,
+            program: status,
+        }
+    }
+
+    fn sent(&self) -> String {
+        match (self.page, self.program) {
+            (None, None) => "the app's own".to_owned(),
+            (Some(page), Some(program)) if page != program => {
+                format!("{page} to the realm for a browser, {program} for a program")
+            }
+            (Some(status), _) | (None, Some(status)) => status.to_string(),
+        }
+    }
+}
+
+impl Place {
+    pub(super) fn of_route(route: &Route) -> Self {
+        Self::new(&route.id, Some(route.pattern.text()), &route.source)
+    }
+
+    pub(super) fn of_floor(floor: &Floor) -> Self {
+        let path = floor.pattern.as_ref().map(|pattern| pattern.text());
+        Self::new(&floor.id, path, &floor.source)
+    }
+
+    fn new(id: &str, path: Option<&str>, source: &Source) -> Self {
+        Self {
+            id: id.to_owned(),
+            path: path.map(str::to_owned),
+            file: source.file.clone(),
+            line: source.line,
+        }
+    }
+
+    fn spelled(&self) -> String {
+        let path = self.path.as_deref().unwrap_or("every path");
+        format!("{} ({path}, {}:{})", self.id, self.file, self.line)
+    }
+}
+
+impl Explanation {
+    pub(super) fn of(request: String) -> Self {
+        Self {
+            request,
+            path: None,
+            route: None,
+            upstream: None,
+            demanded: Vec::new(),
+            lost: Vec::new(),
+            have: None,
+            need: None,
+            answer: Answer {
+                decision: "own".to_owned(),
+                ..Answer::default()
+            },
+            pushed: None,
+            remarks: Vec::new(),
+        }
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    pub(super) fn to_text(&self) -> String {
+        let mut text = format!("{}\n", self.request);
+        let mut line = |name: &str, value: &str| {
+            // Writing to a String does not fail.
+            let _done = writeln!(text, "  {name:<9} {value}");
+        };
+        if let Some(path) = &self.path {
+            line("path", path);
+        }
+        if let Some(route) = &self.route {
+            line("route", &route.spelled());
+        }
+        for lost in &self.lost {
+            line("not", &format!("{}: {}", lost.route.spelled(), lost.why));
+        }
+        for part in &self.demanded {
+            let place = part.place.spelled();
+            let by = match part.by {
+                "sibling" => format!("{}  by route {place}, which lists other methods", part.what),
+                by => format!("{}  by {by} {place}", part.what),
+            };
+            let reading = self.path.as_deref().filter(|path| *path != part.reading);
+            let read_as = reading.map_or(String::new(), |_| format!(", read as {}", part.reading));
+            line("demands", &(by + &read_as));
+        }
+        if self.route.is_some() {
+            line(
+                "have",
+                self.have.as_deref().unwrap_or("nobody is signed in"),
+            );
+        }
+        if let Some(need) = &self.need {
+            line("need", need);
+        }
+        let reason = self.answer.reason.as_ref();
+        let reason = reason.map_or(String::new(), |reason| format!(": {reason}"));
+        line("decision", &format!("{}{reason}", self.answer.decision));
+        if self.answer.decision != "own" {
+            line("answer", &self.answer.sent());
+        }
+        if let (Some(upstream), "allow") = (&self.upstream, self.answer.decision.as_str()) {
+            line("upstream", upstream);
+        }
+        for (index, (name, value)) in self
+            .pushed
+            .iter()
+            .flat_map(|asked| &asked.params)
+            .enumerate()
+        {
+            let label = if index == 0 { "asks" } else { "" };
+            line(label, &format!("{name}={value}"));
+        }
+        for remark in &self.remarks {
+            line("note", remark);
+        }
+        text
+    }
+}
+
+pub(super) fn have(ladder: &Ladder, have: Have) -> String {
+    let name = ladder.name_of(have.rank);
+    match have.age {
+        Some(age) if age.is_zero() => format!("{name}, proven just now"),
+        Some(age) => format!("{name}, proven {} ago", spell_duration(age)),
+        None if have.rank == Have::NOTHING.rank => "signed in, and no level proven".to_owned(),
+        None => format!("{name}, nothing proves when"),
+    }
+}
+
+pub(super) fn need(ladder: &Ladder, need: Need) -> String {
+    if need.rank == Have::NOTHING.rank {
+        return "nothing: it is public".to_owned();
+    }
+    level(
+        ladder,
+        &Requirement {
+            rank: need.rank,
+            max_age: need.max_age,
+            conditions: Conditions::NONE,
+        },
+    )
+}
+
+pub(super) fn requirement(ladder: &Ladder, requirement: &Requirement) -> String {
+    if requirement.is_public() {
+        return "nothing (public)".to_owned();
+    }
+    let mut parts = vec![level(ladder, requirement)];
+    let conditions = &requirement.conditions;
+    let lists = [
+        ("groups_any", &conditions.groups_any),
+        ("groups_all", &conditions.groups_all),
+        ("roles_any", &conditions.roles_any),
+        ("roles_all", &conditions.roles_all),
+    ];
+    for (name, list) in lists {
+        if !list.is_empty() {
+            parts.push(format!("{name} {}", list.join(", ")));
+        }
+    }
+    if !conditions.networks_any.is_empty() {
+        let names: Vec<_> = conditions
+            .networks_any
+            .iter()
+            .map(|network| network.name.as_str())
+            .collect();
+        parts.push(format!("networks_any {}", names.join(", ")));
+    }
+    for (name, values) in &conditions.claims {
+        let values: Vec<_> = values.iter().map(ToString::to_string).collect();
+        parts.push(format!("claim {name} {}", values.join(" or ")));
+    }
+    parts.join("; ")
+}
+
+fn level(ladder: &Ladder, requirement: &Requirement) -> String {
+    let name = match ladder.level(requirement.rank) {
+        Some(level) => level.name.as_str(),
+        None => "a level that nobody has",
+    };
+    match requirement.max_age {
+        Some(age) => format!("{name}, proven within {}", spell_duration(age)),
+        None => name.to_owned(),
+    }
+}
+
+const fn shortfall(shortfall: Shortfall) -> &'static str {
+    match shortfall {
+        Shortfall::AgeUnknown => "nothing proves when the level was obtained",
+        Shortfall::Lapsed => "the level has lapsed",
+        Shortfall::Missing => "the level is missing",
+        Shortfall::TooOld => "the level was proven too long ago",
+    }
+}

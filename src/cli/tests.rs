@@ -1,0 +1,324 @@
+//! What is typed, what is printed, how it ends; on the shipped example.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::*;
+
+const APP: &str = "http://payroll.localhost:8080";
+
+#[derive(Debug)]
+struct Said {
+    code: u8,
+    out: String,
+    err: String,
+}
+
+/// `line`: arguments apart from the program's name; `APP` stands for the example's origin.
+fn typed(line: &str) -> Said {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let config = root.join("config/stepgate.toml");
+    let line = line.replace("APP", APP);
+    let arguments = ["stepgate"]
+        .into_iter()
+        .chain(line.split_whitespace())
+        .chain(["--config", config.to_str().unwrap()])
+        .map(OsString::from);
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = run(arguments, &mut out, &mut err);
+    let text = |bytes: Vec<u8>| {
+        let folder = format!("{}/", root.display());
+        String::from_utf8(bytes).unwrap().replace(&folder, "")
+    };
+    Said {
+        code,
+        out: text(out),
+        err: text(err),
+    }
+}
+
+fn explained(line: &str) -> Value {
+    let said = typed(&format!("explain {line} --format json"));
+    assert_eq!(said.code, 0, "{line}: {said:?}");
+    serde_json::from_str(&said.out).unwrap()
+}
+
+#[test]
+fn what_decides_is_what_is_told() {
+    let rows = [
+        // Public, and the same path read in another case.
+        ("GET APP/static/a.css", "static", "allow", None),
+        ("POST APP/static/a.css", "default", "login", Some(401)),
+        ("GET APP/Static/a.css", "default", "login", Some(303)),
+        // Levels.
+        ("GET APP/", "default", "login", Some(303)),
+        ("GET APP/ --anonymous", "default", "login", Some(303)),
+        ("GET APP/ --level password", "default", "allow", None),
+        ("GET APP/ --groups clerks", "default", "allow", None),
+        (
+            "GET APP/payroll --level password",
+            "payroll",
+            "step-up",
+            Some(303),
+        ),
+        ("GET APP/payroll --level mfa", "payroll", "allow", None),
+        (
+            "GET APP/payroll --level mfa --held",
+            "payroll",
+            "allow",
+            None,
+        ),
+        (
+            "GET APP/payroll --level hardware-key",
+            "payroll",
+            "allow",
+            None,
+        ),
+        // `lasts` is 2 minutes, of the level above it 5.
+        (
+            "GET APP/payroll --level mfa --age 2m",
+            "payroll",
+            "allow",
+            None,
+        ),
+        (
+            "GET APP/payroll --level mfa --age 121s",
+            "payroll",
+            "step-up",
+            Some(303),
+        ),
+        (
+            "GET APP/payroll --level hardware-key --age 4m",
+            "payroll",
+            "allow",
+            None,
+        ),
+        // Ages.
+        (
+            "POST APP/payroll/7/release --level mfa --age 1m",
+            "release",
+            "allow",
+            None,
+        ),
+        (
+            "POST APP/payroll/7/release --level mfa --age 61s",
+            "release",
+            "step-up",
+            Some(401),
+        ),
+        (
+            "POST APP/payroll/7/release --level mfa --held",
+            "release",
+            "step-up",
+            Some(401),
+        ),
+        (
+            "PATCH APP/payroll/7/release --level mfa --held",
+            "release",
+            "step-up",
+            Some(401),
+        ),
+        (
+            "GET APP/payroll/7/release --level mfa --held",
+            "payroll",
+            "allow",
+            None,
+        ),
+        // Conditions: no factor helps.
+        (
+            "GET APP/admin --level hardware-key",
+            "admin",
+            "deny",
+            Some(403),
+        ),
+        (
+            "GET APP/admin --level password --groups clerks,admins",
+            "admin",
+            "allow",
+            None,
+        ),
+        ("GET APP/admin --groups Admins", "admin", "deny", Some(403)),
+        // A floor over everything.
+        (
+            "DELETE APP/x --level password",
+            "default",
+            "step-up",
+            Some(401),
+        ),
+        ("DELETE APP/x --level mfa", "default", "allow", None),
+    ];
+    for (line, route, decision, page) in rows {
+        let told = explained(line);
+        assert_eq!(told["route"]["id"], route, "{line}");
+        assert_eq!(told["answer"]["decision"], decision, "{line}");
+        assert_eq!(told["answer"]["page"], Value::from(page), "{line}");
+        let asks = matches!(decision, "login" | "step-up");
+        assert_eq!(told["pushed"].is_object(), asks, "{line}");
+    }
+}
+
+#[test]
+fn what_is_not_judged_is_refused_with_its_status() {
+    let rows = [
+        ("GET APP/a//b", 400),
+        ("GET APP/a%2fb", 400),
+        ("GET APP/a/../b", 400),
+        ("GET APP/a;b", 400),
+        ("GET APP/#a", 400),
+        ("TRACE APP/", 405),
+        ("get APP/", 405),
+        ("GET http://elsewhere.localhost:8080/", 421),
+        ("GET http://payroll.localhost/", 421),
+    ];
+    for (line, status) in rows {
+        let told = explained(line);
+        assert_eq!(told["answer"]["page"], status, "{line}");
+        assert!(told["route"].is_null(), "{line}");
+    }
+}
+
+#[test]
+fn texts() {
+    let lines = [
+        "check",
+        "explain GET APP",
+        "explain GET APP/payroll/7?month=11 --level password --age 3m",
+        "explain POST APP/payroll/7/release --level mfa --held --from 192.0.2.7",
+        "explain PATCH APP/payroll/7/release --level mfa",
+        "explain DELETE APP/Static/x --level password",
+        "explain GET APP/admin --level mfa --groups clerks",
+        "explain GET APP/a//b",
+        "explain GET APP/.stepgate/me",
+        "explain GET https://payroll.localhost:8080/",
+    ];
+    let all: String = lines
+        .iter()
+        .map(|line| format!("$ stepgate {line}\n{}\n", typed(line).out))
+        .collect();
+    insta::assert_snapshot!("texts", all);
+}
+
+#[test]
+fn what_is_typed_wrongly_ends_with_2_and_says_what_to_do() {
+    let rows = [
+        ("explain GET payroll.localhost/", "write it as https://"),
+        (
+            "explain GET http://user@payroll.localhost:8080/",
+            "write it as https://",
+        ),
+        ("explain G@T APP/", "is no method"),
+        (
+            "explain GET APP/ --level mfaa",
+            "password, mfa, hardware-key",
+        ),
+        ("explain GET APP/ --level mfa --age 3", "90s, 15m"),
+        ("explain GET APP/ --age 3m", "add --level"),
+        ("explain GET APP/ --held", "add --level"),
+        ("explain GET APP/ --claims department", "name=value"),
+        (
+            "explain GET APP/ --level mfa --age 3m --held",
+            "cannot be used with",
+        ),
+        (
+            "explain GET APP/ --anonymous --groups a",
+            "cannot be used with",
+        ),
+        ("explain GET APP/ --from nowhere", "invalid"),
+        ("explain GET", "required"),
+        ("chekc", "check"),
+        ("", "Usage"),
+    ];
+    for (line, help) in rows {
+        let said = typed(line);
+        assert_eq!(said.code, USAGE, "{line}: {said:?}");
+        assert!(said.err.contains(help), "{line}: {said:?}");
+        assert_eq!(said.out, "", "{line}");
+    }
+}
+
+#[test]
+fn version_and_help_are_answers() {
+    let said = typed("--version");
+    assert_eq!(
+        (said.code, said.out.as_str()),
+        (0, concat!("stepgate ", env!("CARGO_PKG_VERSION"), "\n"))
+    );
+    let said = typed("--help");
+    assert!(
+        said.code == 0 && said.out.contains("Exit codes"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn findings_end_with_1_and_serve_with_64() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stepgate.toml");
+    let run_on = |line: &str| {
+        let arguments = ["stepgate", "--config", path.to_str().unwrap()]
+            .into_iter()
+            .chain(line.split_whitespace())
+            .map(OsString::from);
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = run(arguments, &mut out, &mut err);
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (code, text(out), text(err))
+    };
+    let (code, out, _) = run_on("check");
+    assert_eq!(code, FINDINGS);
+    assert!(out.contains("SG0002"), "no file: {out}");
+
+    std::fs::write(&path, "version = 1\nlitsen = []\n").unwrap();
+    let (code, out, _) = run_on("check");
+    assert_eq!(code, FINDINGS);
+    assert!(out.contains("did you mean `listen`?"), "{out}");
+    let (code, out, _) = run_on("check --format json");
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(code, FINDINGS);
+    assert!(found["errors"].as_u64().unwrap() > 1, "{found}");
+    assert_eq!(
+        found["problems"].as_array().unwrap().len() as u64,
+        found["errors"]
+    );
+    let (code, out, err) = run_on("explain GET http://a/");
+    assert_eq!((code, out.as_str()), (FINDINGS, ""));
+    assert!(err.contains("SG0003"), "{err}");
+    let (code, out, err) = run_on("serve");
+    assert_eq!((code, out.as_str()), (64, ""));
+    assert!(err.contains("SG0003"), "{err}");
+}
+
+#[test]
+fn an_unreadable_secret_is_a_warning_unless_it_is_wanted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let policies = folder.path().join("policies");
+    std::fs::create_dir_all(folder.path().join("config")).unwrap();
+    std::fs::create_dir_all(&policies).unwrap();
+    for file in ["config/stepgate.toml", "policies/payroll.toml"] {
+        std::fs::copy(root.join(file), folder.path().join(file)).unwrap();
+    }
+    let path = folder.path().join("config/stepgate.toml");
+    let code = |line: &str| {
+        let arguments = ["stepgate", "check", "--config", path.to_str().unwrap()]
+            .into_iter()
+            .chain(line.split_whitespace())
+            .map(OsString::from);
+        let mut out = Vec::new();
+        let code = run(arguments, &mut out, &mut Vec::new());
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("SG0106"), "{text}");
+        code
+    };
+    assert_eq!(code(""), 0);
+    assert_eq!(code("--deny-warnings"), FINDINGS);
+    assert_eq!(code("--secrets"), FINDINGS);
+}
