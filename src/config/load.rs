@@ -93,7 +93,7 @@ pub fn default_path() -> PathBuf {
 /// All problems of all files; with an error among them there is no config, and the warnings are in the list too.
 pub fn load(path: &Path, options: &Options) -> Result<Loaded, Vec<Problem>> {
     let report = Report::default();
-    let read = |path: &Path| std::fs::read_to_string(path);
+    let read = |path: &Path| text_of(path);
     let Some(text) = open(path, &report) else {
         return Err(report.into_problems());
     };
@@ -186,7 +186,7 @@ fn finish(
 }
 
 fn open(path: &Path, report: &Report) -> Option<String> {
-    match std::fs::read_to_string(path) {
+    match text_of(path) {
         Ok(text) => Some(text),
         Err(error) => {
             report.push(Problem::nowhere(
@@ -196,6 +196,14 @@ fn open(path: &Path, report: &Report) -> Option<String> {
             None
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads configuration"
+)]
+fn text_of(path: &Path) -> io::Result<String> {
+    std::fs::read_to_string(path)
 }
 
 /// `*.toml` but not `*.test.toml`, in order.

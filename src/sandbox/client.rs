@@ -50,7 +50,7 @@ pub(in crate::sandbox) async fn push(
     Form(request): Form<BTreeMap<String, String>>,
 ) -> Response {
     if let Err(refused) = authenticate(&realm, &headers, &request) {
-        return refused;
+        return *refused;
     }
     if realm.quirks().refuse_push {
         return error(StatusCode::BAD_REQUEST, "invalid_request");
@@ -72,7 +72,7 @@ pub(in crate::sandbox) fn authenticate(
     realm: &Realm,
     headers: &HeaderMap,
     form: &BTreeMap<String, String>,
-) -> Result<(), Response> {
+) -> Result<(), Box<Response>> {
     let client = realm.client().clone();
     let known = match &client.jwk {
         Some(jwk) => form.get("client_assertion").is_some_and(|assertion| {
@@ -96,7 +96,8 @@ pub(in crate::sandbox) fn authenticate(
     if known {
         Ok(())
     } else {
-        Err(error(StatusCode::UNAUTHORIZED, "unauthorized_client"))
+        let refused = error(StatusCode::UNAUTHORIZED, "unauthorized_client");
+        Err(Box::new(refused))
     }
 }
 

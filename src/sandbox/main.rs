@@ -1,28 +1,57 @@
-//! `stepgate-sandbox PROVIDER APP`: serves the demo's provider and sample app on two ports of localhost.
+//! `stepgate-sandbox`: the demo's provider and sample app, and the code that an authenticator app would show.
 
+use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use stepgate::sandbox::{Client, Realm, User, serve_app, serve_provider};
+use clap::Parser;
+use stepgate::model::time::Clock as _;
+use stepgate::sandbox::{Client, Realm, User, serve_app, serve_provider, totp};
 use stepgate::seal::SystemRandom;
 use stepgate::server::SystemClock;
 use tokio::net::TcpListener;
 
+#[derive(Debug, Parser)]
+enum Command {
+    /// Serve the provider and the app, each on a port of localhost.
+    All { provider: u16, app: u16 },
+    /// Serve the app only.
+    App { port: u16 },
+    /// Print the one-time code of this moment.
+    Code { secret: String },
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let mut ports = std::env::args().skip(1).map(|port| port.parse::<u16>());
-    let (Some(Ok(provider)), Some(Ok(app)), None) = (ports.next(), ports.next(), ports.next())
-    else {
-        eprintln!("usage: stepgate-sandbox PROVIDER-PORT APP-PORT");
-        return ExitCode::from(2);
+    let done = match Command::parse() {
+        Command::All { provider, app } => serve(provider, app).await,
+        Command::App { port } => serve_only_app(port).await,
+        Command::Code { secret } => {
+            let code = totp(secret.as_bytes(), SystemClock.now().as_unix());
+            writeln!(stdout(), "{code}").map_err(|error| error.to_string())
+        }
     };
-    match serve(provider, app).await {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("stepgate-sandbox: {problem}");
             ExitCode::FAILURE
         }
     }
+}
+
+async fn serve_only_app(port: u16) -> Result<(), String> {
+    let app = listen(port).await?;
+    tokio::select! {
+        ended = serve_app(app) => ended.map_err(|error| error.to_string()),
+        _signal = tokio::signal::ctrl_c() => Ok(()),
+    }
+}
+
+async fn listen(port: u16) -> Result<TcpListener, String> {
+    TcpListener::bind(("127.0.0.1", port))
+        .await
+        .map_err(|error| format!("cannot listen on port {port}: {error}"))
 }
 
 async fn serve(provider: u16, app: u16) -> Result<(), String> {
@@ -53,11 +82,6 @@ async fn serve(provider: u16, app: u16) -> Result<(), String> {
         Arc::new(SystemRandom::new()),
     )
     .ok_or("cannot make a signing key")?;
-    let listen = |port: u16| async move {
-        TcpListener::bind(("127.0.0.1", port))
-            .await
-            .map_err(|error| format!("cannot listen on port {port}: {error}"))
-    };
     let (provider, app) = (listen(provider).await?, listen(app).await?);
     tokio::select! {
         ended = serve_provider(provider, realm) => ended.map_err(|error| error.to_string()),

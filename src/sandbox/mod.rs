@@ -12,6 +12,7 @@ mod pages;
 mod quirks;
 mod realm;
 mod tokens;
+mod totp;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use tokio::net::TcpListener;
 pub use app::sample_app;
 pub use quirks::{Outage, Quirks};
 pub use realm::{Client, Realm, User};
+pub use totp::totp;
 
 /// Serves the realm until the task is dropped.
 pub async fn serve_provider(listener: TcpListener, realm: Arc<Realm>) -> std::io::Result<()> {

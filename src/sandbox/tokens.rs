@@ -41,7 +41,7 @@ pub(in crate::sandbox) async fn token(
     Form(form): Form<Parameters>,
 ) -> Response {
     if let Err(refused) = authenticate(&realm, &headers, &form) {
-        return refused;
+        return *refused;
     }
     match form.get("grant_type").map(String::as_str) {
         Some("authorization_code") => code(&realm, &form),

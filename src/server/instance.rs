@@ -83,6 +83,10 @@ pub struct Instance {
 
 impl Instance {
     /// No I/O but opening the logs. `rustls`' process-wide crypto provider has to be installed before.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is handed on to all that draw"
+    )]
     pub fn new(
         config: Arc<Config>,
         clock: Arc<dyn Clock>,
@@ -101,12 +105,13 @@ impl Instance {
         } else {
             &config.seal_keys
         };
+        let sealer = Sealer::new(keys, Arc::clone(&random))?;
         let audit = Audit::new(Lines::open(&config.log.audit)?);
         let gate = Arc::new(Gate::new(Parts {
             config: Arc::clone(&config),
             provider: Arc::clone(&provider),
             store: Arc::new(store),
-            sealer: Sealer::new(keys, Arc::clone(&random))?,
+            sealer,
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             audit,
