@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderValue, Method, StatusCode, header};
 
 use super::audit::Circumstances;
+use super::me;
 use super::negotiate::{Kind, kind};
 use super::pages::{self, Page};
 use super::reply::{Problem, Wanted};
@@ -50,10 +51,11 @@ impl Gate {
         let path = incoming.target.path_and_query();
         match kind(incoming.headers) {
             Kind::Page if !matches!(*incoming.method, Method::GET | Method::HEAD) => {
+                // What was asked for may be no page at all with GET; "my session" says that it was confirmed.
                 let page = Page::NotSent {
                     method: incoming.method.as_str(),
                     need: &level.label,
-                    confirm: &step_up_href(&level.name, path),
+                    confirm: &step_up_href(&level.name, me::HERE),
                     back: "/",
                 };
                 self.asking_page(&page, incoming, record)

@@ -216,11 +216,12 @@ impl Gate {
     }
 }
 
-/// Browsers send `Origin` with every POST, and no page can forge it; Fetch Metadata where it is missing.
+/// Browsers send `Origin` with every POST, and no page can forge it; but it is `null` where the page's referrer policy
+/// is `no-referrer`, and then Fetch Metadata says what it does not.
 fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
     match headers.get(header::ORIGIN) {
-        Some(given) => given == origin,
-        None => headers
+        Some(given) if given != "null" => given == origin,
+        _ => headers
             .get("sec-fetch-site")
             .is_some_and(|site| site == "same-origin"),
     }
@@ -246,4 +247,44 @@ fn backchannel_error(status: StatusCode, description: &'static str) -> Reply {
         HeaderValue::from_static("application/json"),
     );
     reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_page_of_this_origin_may_post() {
+        let rows: [(&[(&str, &str)], bool); 8] = [
+            (&[("origin", "https://erp.example.com")], true),
+            (&[("origin", "https://evil.example")], false),
+            (&[("origin", "http://erp.example.com")], false),
+            // A page under `Referrer-Policy: no-referrer`, and a sandboxed frame.
+            (
+                &[("origin", "null"), ("sec-fetch-site", "same-origin")],
+                true,
+            ),
+            (
+                &[("origin", "null"), ("sec-fetch-site", "cross-site")],
+                false,
+            ),
+            (&[("origin", "null")], false),
+            (&[("sec-fetch-site", "same-site")], false),
+            (&[], false),
+        ];
+        for (headers, expected) in rows {
+            let map: HeaderMap = headers
+                .iter()
+                .map(|(name, value)| {
+                    let name = http::HeaderName::from_static(name);
+                    (name, http::HeaderValue::from_static(value))
+                })
+                .collect();
+            assert_eq!(
+                is_same_origin(&map, "https://erp.example.com"),
+                expected,
+                "{headers:?}"
+            );
+        }
+    }
 }

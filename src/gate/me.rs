@@ -14,7 +14,7 @@ use crate::model::time::Timestamp;
 use crate::policy::evidence::{LevelStanding, Standing, standings};
 use crate::policy::facts::Known;
 
-const HERE: &str = "/.stepgate/me";
+pub(in crate::gate) const HERE: &str = "/.stepgate/me";
 
 /// The same for programs.
 #[derive(Debug, Serialize)]

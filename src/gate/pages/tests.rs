@@ -277,6 +277,8 @@ fn spans_are_told_in_words() {
         (60, "1 minute"),
         (61, "1 minute 1 second"),
         (3_600, "1 hour"),
+        (599, "9 minutes 59 seconds"),
+        (3_599, "59 minutes"),
         (3_661, "1 hour 1 minute"),
         (43_200, "12 hours"),
         (86_403, "1 day"),

@@ -22,7 +22,8 @@ pub(super) fn span(seconds: u64) -> String {
             // Units that do not follow each other read badly: `1 day 3 seconds`.
             break;
         }
-        if parts.len() == 2 {
+        // Nobody counts seconds beside ten minutes.
+        if parts.len() == 2 || (length == 60 && count >= 10) {
             break;
         }
     }
