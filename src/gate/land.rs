@@ -15,7 +15,7 @@ use crate::model::session::{
 };
 use crate::model::time::Timestamp;
 use crate::oidc::Exchange;
-use crate::policy::evidence::{Derived, FlowFacts, Previous, derive};
+use crate::policy::evidence::{Derived, FlowFacts, Previous, derive_without};
 use crate::seal::{session_key, token};
 use crate::store::{Expect, Live, Mark, Put, Unavailable};
 
@@ -268,12 +268,13 @@ impl Gate {
 
     fn derived(&self, back: &Back<'_>, previous: Option<Previous<'_>>) -> Derived {
         let ladder = &self.parts.config.ladder;
-        let mut derived = derive(ladder, &back.facts, &back.exchange.id, previous);
-        derived
-            .evidence
-            .levels
-            .retain(|known| !back.refused_levels.contains(&known.level));
-        derived
+        derive_without(
+            ladder,
+            &back.facts,
+            &back.exchange.id,
+            previous,
+            &back.refused_levels,
+        )
     }
 
     /// Notes the levels whose factor was enrolled just now, and tells all that are refused to the user.

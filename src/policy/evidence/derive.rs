@@ -71,6 +71,18 @@ pub fn derive(
     claims: &Claims,
     previous: Option<Previous<'_>>,
 ) -> Derived {
+    derive_without(ladder, flow, claims, previous, &[])
+}
+
+/// The same without the `refused` levels, by name. A level that is refused is no word for those below it either, but
+/// for the base level, which nobody reaches a higher one without.
+pub fn derive_without(
+    ladder: &Ladder,
+    flow: &FlowFacts,
+    claims: &Claims,
+    previous: Option<Previous<'_>>,
+    refused: &[String],
+) -> Derived {
     let offset = claims
         .integer("iat")
         .map(|issued| issued.saturating_sub(flow.exchanged.as_unix()))
@@ -97,17 +109,19 @@ pub fn derive(
             .filter(move |(_, verdict)| wanted(verdict))
             .map(|(level, _)| *level)
     };
-    let highest = |wanted| {
-        named(wanted)
-            .next_back()
-            .map_or(Rank::ANONYMOUS, |level| level.rank)
-    };
-    let proven = highest(|verdict| verdict.shown == Shown::Proven);
-    let landed = highest(|verdict| verdict.shown != Shown::Nothing);
+    let counts = |level: &Level| !refused.contains(&level.name);
+    let rank = |level: Option<&Level>| level.map_or(Rank::ANONYMOUS, |level| level.rank);
+    let proven = rank(
+        named(|verdict| verdict.shown == Shown::Proven)
+            .filter(|level| counts(level))
+            .next_back(),
+    );
+    let landed = rank(named(|verdict| verdict.shown != Shown::Nothing).next_back());
     let kept = previous.filter(|previous| is_same_session(previous.identity, claims));
 
     let levels = verdicts
         .iter()
+        .filter(|(level, _)| counts(level))
         .filter_map(|(level, verdict)| {
             let known = kept.and_then(|previous| find(level, previous.evidence));
             let shown = if level.rank <= proven || (level.base && level.rank <= landed) {

@@ -4,7 +4,7 @@ mod derive;
 mod standing;
 mod token;
 
-pub use derive::{Asked, Derived, FlowFacts, Previous, derive};
+pub use derive::{Asked, Derived, FlowFacts, Previous, derive, derive_without};
 pub use standing::{Assumed, LevelStanding, Standing, assumed, have, standings};
 
 pub(super) use standing::shortfall;

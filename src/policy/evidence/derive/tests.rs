@@ -279,6 +279,24 @@ fn an_enrolment_is_worth_what_the_level_says() {
     }
 }
 
+/// What a refused level shows counts for the base level alone; what a lower one shows by its own proof stays.
+#[test]
+fn a_refused_level_proves_nothing_below_it() {
+    let all = "acr=phr amr=pwd,otp,hwk at=-5";
+    for (refused, token_text, expected) in [
+        (&[][..], all, "password@-5 mfa@-5 hardware-key@-5"),
+        (&["hardware-key"], all, "password@-5 mfa@-5"),
+        (&["hardware-key"], "acr=phr at=-5", "password@-5"),
+        (&["hardware-key", "mfa"], all, "password@-5"),
+        (&["mfa"], all, "password@-5 hardware-key@-5"),
+    ] {
+        let flow = flow("hardware-key forced");
+        let refused = strings(refused);
+        let derived = derive_without(&ladder(), &flow, &token(token_text), None, &refused);
+        assert_eq!(told(&derived), expected, "{refused:?} {token_text}");
+    }
+}
+
 #[test]
 fn an_alternative_that_asks_for_nothing_is_never_met() {
     let mut empty = level("empty");
