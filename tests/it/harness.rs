@@ -10,7 +10,7 @@ use serde_json::Value;
 use stepgate::config::{self, Options, Secrets};
 use stepgate::sandbox::{Client, Realm, User, serve_provider};
 use stepgate::seal::SystemRandom;
-use stepgate::server::{Instance, Listeners, SystemClock};
+use stepgate::server::{Instance, Listeners, StartError, SystemClock};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -35,7 +35,6 @@ pub(crate) struct Stepgate {
 impl Stepgate {
     /// Before one upstream. `/public/**` is for everybody, everything else needs a login at the realm.
     pub(crate) async fn before(upstream: SocketAddr, issuer: &str, grace: &str) -> Self {
-        install_crypto();
         let folder = tempfile::tempdir().unwrap();
         let write =
             |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
@@ -82,6 +81,12 @@ impl Stepgate {
             public = true
             "#,
         );
+        Self::serve(folder).expect("port 0 is always free")
+    }
+
+    /// By the folder's `stepgate.toml`, which logs to `access.log`; the error: a port that is taken.
+    pub(crate) fn serve(folder: TempDir) -> Result<Self, StartError> {
+        install_crypto();
         let options = Options {
             environment: Vec::new(),
             secrets: Secrets::Required,
@@ -91,17 +96,17 @@ impl Stepgate {
             Ok(loaded) => loaded.config,
             Err(problems) => panic!("{problems:#?}"),
         });
-        let listeners = Listeners::bind(&config).unwrap();
+        let listeners = Listeners::bind(&config)?;
         let address = listeners.addresses().next().unwrap();
         let random = Arc::new(SystemRandom::new());
         let instance = Instance::new(config, Arc::new(SystemClock), random).unwrap();
         let (stop, stopped) = watch::channel(false);
-        Self {
+        Ok(Self {
             address,
             serving: tokio::spawn(instance.serve(listeners, stopped)),
             stop,
             folder,
-        }
+        })
     }
 
     /// Where no route is asked that needs the realm.
@@ -177,7 +182,7 @@ impl Stepgate {
 }
 
 /// As `run` does, once a process.
-fn install_crypto() {
+pub(crate) fn install_crypto() {
     let _first = rustls::crypto::ring::default_provider().install_default();
 }
 
@@ -315,5 +320,17 @@ pub(crate) async fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T
         }
         assert!(start.elapsed() < BOUND, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The same where looking takes a request.
+pub(crate) async fn eventually_async<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(start.elapsed() < BOUND, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -12,4 +12,5 @@
 mod architecture;
 mod forwarding;
 mod harness;
+mod keycloak;
 mod serving;

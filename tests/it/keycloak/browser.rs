@@ -1,0 +1,328 @@
+//! A browser, as far as signing in goes: cookies, redirects, and the forms of Keycloak's pages.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use reqwest::header::{ACCEPT, COOKIE, LOCATION, ORIGIN, SET_COOKIE};
+use reqwest::{Method, StatusCode, Url};
+
+use super::person::{Device, Person};
+
+/// More of them are a loop.
+const REDIRECTS: usize = 20;
+
+/// Screens of Keycloak in one round trip; more of them are a loop.
+const SCREENS: usize = 8;
+
+#[derive(Debug)]
+pub(crate) struct Browser {
+    client: reqwest::Client,
+    /// By host, path and name: a port makes no difference. `Secure` ones, too: browsers send them to loopback.
+    cookies: BTreeMap<(String, String, String), String>,
+    /// A URL that starts so is not followed: for who wants the code itself.
+    pub(crate) stop_at: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Page {
+    pub(crate) url: Url,
+    pub(crate) status: StatusCode,
+    pub(crate) body: String,
+}
+
+/// What Keycloak asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Factor {
+    Password,
+    Code,
+    /// Setting a device up.
+    Enrolment,
+}
+
+/// A way through Keycloak, and where it ended.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    pub(crate) asked: Vec<Factor>,
+    pub(crate) page: Page,
+}
+
+impl Browser {
+    pub(crate) fn new() -> Self {
+        crate::harness::install_crypto();
+        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self {
+            client: reqwest::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .resolve("payroll.localhost", here)
+                .build()
+                .unwrap(),
+            cookies: BTreeMap::new(),
+            stop_at: None,
+        }
+    }
+
+    /// As by the address bar or a link.
+    pub(crate) async fn open(&mut self, url: &str) -> Page {
+        self.navigate(Method::GET, url.parse().unwrap(), None).await
+    }
+
+    pub(crate) async fn post(&mut self, url: Url, form: Vec<(String, String)>) -> Page {
+        self.navigate(Method::POST, url, Some(form)).await
+    }
+
+    async fn navigate(
+        &mut self,
+        method: Method,
+        url: Url,
+        form: Option<Vec<(String, String)>>,
+    ) -> Page {
+        let (mut method, mut url, mut form) = (method, url, form);
+        for _ in 0..REDIRECTS {
+            let stops = |url: &Url| {
+                let stop = self.stop_at.as_deref();
+                stop.is_some_and(|stop| url.as_str().starts_with(stop))
+            };
+            if stops(&url) {
+                return Page {
+                    url,
+                    status: StatusCode::FOUND,
+                    body: String::new(),
+                };
+            }
+            let mut request = self
+                .client
+                .request(method.clone(), url.clone())
+                .header(ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
+                .header("sec-fetch-mode", "navigate")
+                .header("sec-fetch-dest", "document");
+            if method != Method::GET {
+                request = request.header(ORIGIN, url.origin().ascii_serialization());
+            }
+            let cookies = self.cookies_for(&url);
+            if !cookies.is_empty() {
+                request = request.header(COOKIE, cookies);
+            }
+            if let Some(form) = &form {
+                request = request.form(form);
+            }
+            let answer = request.send().await.unwrap();
+            for cookie in answer.headers().get_all(SET_COOKIE) {
+                self.keep(&url, cookie.to_str().unwrap());
+            }
+            let status = answer.status();
+            let location = answer.headers().get(LOCATION);
+            match location.filter(|_| status.is_redirection()) {
+                Some(location) => {
+                    url = url.join(location.to_str().unwrap()).unwrap();
+                    (method, form) = (Method::GET, None);
+                }
+                None => {
+                    let body = answer.text().await.unwrap();
+                    return Page { url, status, body };
+                }
+            }
+        }
+        panic!("a redirect loop, at {url}");
+    }
+
+    /// A request by a program of the same browser (`fetch`): no redirect is followed.
+    pub(crate) async fn fetch(&self, method: &str, url: &str) -> reqwest::Response {
+        let url: Url = url.parse().unwrap();
+        self.client
+            .request(method.parse().unwrap(), url.clone())
+            .header(ACCEPT, "application/json")
+            .header("sec-fetch-mode", "cors")
+            .header("sec-fetch-site", "same-origin")
+            .header("sec-fetch-dest", "empty")
+            .header(ORIGIN, url.origin().ascii_serialization())
+            .header(COOKIE, self.cookies_for(&url))
+            .send()
+            .await
+            .unwrap()
+    }
+
+    fn cookies_for(&self, url: &Url) -> String {
+        let fits = |host: &str, path: &str| {
+            host == url.host_str().unwrap() && url.path().starts_with(path)
+        };
+        let pairs = self
+            .cookies
+            .iter()
+            .filter(|((host, path, _), _)| fits(host, path))
+            .map(|((_, _, name), value)| format!("{name}={value}"));
+        pairs.collect::<Vec<_>>().join("; ")
+    }
+
+    fn keep(&mut self, url: &Url, set: &str) {
+        let mut parts = set.split(';').map(str::trim);
+        let (name, value) = parts.next().unwrap().split_once('=').unwrap();
+        let (mut path, mut gone) = ("/", false);
+        for part in parts {
+            match part.split_once('=') {
+                Some((key, given)) if key.eq_ignore_ascii_case("path") => path = given,
+                Some((key, age)) if key.eq_ignore_ascii_case("max-age") => gone = age == "0",
+                _ => {}
+            }
+        }
+        let host = url.host_str().unwrap().to_owned();
+        let key = (host, path.to_owned(), name.to_owned());
+        match gone {
+            true => self.cookies.remove(&key),
+            false => self.cookies.insert(key, value.to_owned()),
+        };
+    }
+
+    /// Forgets what one host set.
+    pub(crate) fn forget(&mut self, host: &str) {
+        self.cookies.retain(|(known, ..), _| known != host);
+    }
+
+    /// Does what Keycloak's pages ask for until something else comes.
+    pub(crate) async fn walk(&mut self, url: &str, person: &mut Person) -> Walk {
+        let page = self.open(url).await;
+        self.go_on(page, person).await
+    }
+
+    pub(crate) async fn go_on(&mut self, page: Page, person: &mut Person) -> Walk {
+        let mut page = page;
+        let mut asked = Vec::new();
+        for _ in 0..SCREENS {
+            let Some(factor) = page.asks_for() else {
+                return Walk { asked, page };
+            };
+            asked.push(factor);
+            page = self.answer(&page, factor, person).await;
+        }
+        panic!("Keycloak asked {asked:?}, and now:\n{}", page.text());
+    }
+
+    /// One screen.
+    pub(crate) async fn answer(
+        &mut self,
+        page: &Page,
+        factor: Factor,
+        person: &mut Person,
+    ) -> Page {
+        let filled: Vec<(&str, String)> = match factor {
+            Factor::Password => vec![
+                ("username", person.name.clone()),
+                ("password", person.password.clone()),
+            ],
+            Factor::Code => {
+                let device = person.device.as_mut();
+                let device = device.unwrap_or_else(|| panic!("asked for a code:\n{}", page.text()));
+                vec![("otp", device.code().await)]
+            }
+            Factor::Enrolment => {
+                let secret = page.input("totpSecret").expect("a secret to set up");
+                let mut device = Device::new(&secret);
+                let code = device.code().await;
+                person.device = Some(device);
+                vec![("totp", code), ("userLabel", "test".to_owned())]
+            }
+        };
+        self.submit(page, &filled).await
+    }
+
+    /// The page's form, with its own hidden fields and these.
+    pub(crate) async fn submit(&mut self, page: &Page, filled: &[(&str, String)]) -> Page {
+        let action = page
+            .action()
+            .unwrap_or_else(|| panic!("no form:\n{}", page.text()));
+        let mut form = page.hidden();
+        form.retain(|(name, _)| filled.iter().all(|(known, _)| known != name));
+        form.extend(
+            filled
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        );
+        self.post(action, form).await
+    }
+}
+
+impl Page {
+    /// Keycloak says on every page of its theme which one it is.
+    fn id(&self) -> Option<&str> {
+        Some(
+            self.body
+                .split_once("data-page-id=\"")?
+                .1
+                .split_once('"')?
+                .0,
+        )
+    }
+
+    pub(crate) fn asks_for(&self) -> Option<Factor> {
+        match self.id()? {
+            "login-login" => Some(Factor::Password),
+            "login-login-otp" => Some(Factor::Code),
+            "login-login-config-totp" => Some(Factor::Enrolment),
+            _ => None,
+        }
+    }
+
+    fn action(&self) -> Option<Url> {
+        let form = self.body.split_once("<form")?.1;
+        let action = form.split_once("action=\"")?.1.split_once('"')?.0;
+        Some(self.url.join(&action.replace("&amp;", "&")).unwrap())
+    }
+
+    /// The first link to such a path.
+    pub(crate) fn link(&self, path: &str) -> Option<String> {
+        let links = self.body.split("href=\"").skip(1);
+        let mut targets =
+            links.filter_map(|rest| Some(rest.split_once('"')?.0.replace("&amp;", "&")));
+        let target = targets.find(|target| target.starts_with(path))?;
+        Some(self.url.join(&target).unwrap().into())
+    }
+
+    fn hidden(&self) -> Vec<(String, String)> {
+        self.inputs()
+            .filter(|input| attribute(input, "type") == Some("hidden"))
+            .filter_map(|input| {
+                let value = attribute(input, "value").unwrap_or_default();
+                Some((
+                    attribute(input, "name")?.to_owned(),
+                    value.replace("&amp;", "&"),
+                ))
+            })
+            .collect()
+    }
+
+    fn input(&self, name: &str) -> Option<String> {
+        self.inputs()
+            .find(|input| attribute(input, "name") == Some(name))
+            .and_then(|input| attribute(input, "value"))
+            .map(str::to_owned)
+    }
+
+    fn inputs(&self) -> impl Iterator<Item = &str> {
+        self.body
+            .split("<input")
+            .skip(1)
+            .filter_map(|rest| Some(rest.split_once('>')?.0))
+    }
+
+    /// Without tags and empty lines, for a look at what went wrong.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("{} {}\n", self.status, self.url);
+        let visible = self
+            .body
+            .split_once("<body")
+            .map_or(&*self.body, |(_, body)| body);
+        for part in visible.split('<') {
+            let words = part.split_once('>').map_or("", |(_, words)| words.trim());
+            if !words.is_empty() {
+                text.push_str(words);
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+fn attribute<'a>(input: &'a str, name: &str) -> Option<&'a str> {
+    let start = input.split_once(&format!(" {name}=\""))?.1;
+    Some(start.split_once('"')?.0)
+}

@@ -1,0 +1,12 @@
+//! stepgate before a real Keycloak.
+//!
+//! Each test has a realm of its own: the shipped one, under another name and for another origin. Where there is no
+//! Keycloak, tests say `NOT RUN` and leave a line in the file `$STEPGATE_NOT_RUN`; with `STEPGATE_REQUIRE_REAL=1` they
+//! fail.
+
+mod admin;
+mod browser;
+mod login;
+mod person;
+mod server;
+mod world;
