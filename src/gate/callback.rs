@@ -62,7 +62,13 @@ impl Gate {
             .once(&mark, now.plus(2 * flows::LIFE), now)
             .await
         {
-            Ok(true) => self.came_back(incoming, site, &flow, now).await,
+            Ok(true) => {
+                let reply = self.came_back(incoming, site, &flow, now).await;
+                if let Some(lineage) = &flow.lineage {
+                    self.under_way.is_over(lineage, &flow.level);
+                }
+                reply
+            }
             Ok(false) => self.late(incoming, site, Some(&flow), now).await,
             Err(Unavailable) => {
                 let retry = Some(flow.return_to.as_str());
@@ -86,7 +92,9 @@ impl Gate {
         };
         let href = flow.map_or("/", |flow| flow.return_to.as_str());
         if let Known::Found(held) = self.session(incoming, site.origin, now).await {
-            return self.go_on(incoming, &held, href, record);
+            let mut others = self.unfinished(incoming.headers, site.origin, now);
+            others.retain(|other| other != href);
+            return self.go_on(incoming, &held, href, &others, record);
         }
         let page = Page::LoginFailed {
             cause: Failure::Late,
@@ -96,10 +104,18 @@ impl Gate {
         self.page(StatusCode::BAD_REQUEST, &page, incoming.request_id, record)
     }
 
-    fn go_on(&self, incoming: &Incoming<'_>, held: &Held, href: &str, record: Record) -> Reply {
+    fn go_on(
+        &self,
+        incoming: &Incoming<'_>,
+        held: &Held,
+        href: &str,
+        others: &[String],
+        record: Record,
+    ) -> Reply {
         let page = Page::Continue {
             user: display_name(&held.live.session.identity),
             href,
+            others,
         };
         self.page(StatusCode::OK, &page, incoming.request_id, record)
     }
@@ -162,6 +178,13 @@ impl Gate {
                 }
                 _ => None,
             };
+            // What the tab went for, a sibling has brought meanwhile.
+            if let Some(held) = &held
+                && let Some(destination) = self.destination(incoming, site, flow, now)
+                && self.lack(&destination, &held.live.session).is_none()
+            {
+                return Reply::redirect(&flow.return_to, record);
+            }
             let start = Start {
                 force_login: flow.prompt_login,
                 held: held.as_ref(),
@@ -248,16 +271,7 @@ impl Gate {
             facts,
             refused_levels,
         };
-        let target = Target::parse(flow.return_to.as_bytes(), site.app.accept).ok();
-        let destination = target.as_ref().map(|target| Destination {
-            found: site.app.table.find(&Method::GET, target),
-            client: incoming.client,
-            now,
-            confirm: flow
-                .confirm
-                .then(|| config.ladder.by_name(&flow.level).map(|level| level.rank))
-                .flatten(),
-        });
+        let destination = self.destination(incoming, site, flow, now);
         let finish = |session: &Session| {
             let destination = destination.as_ref()?;
             Some(Finished {
@@ -276,7 +290,7 @@ impl Gate {
                 self.page(StatusCode::OK, &page, incoming.request_id, record)
                     .reason("logout-came-between")
             }
-            Ok(Landed::Kept(held)) => self.go_on(incoming, &held, &flow.return_to, record),
+            Ok(Landed::Kept(held)) => self.go_on(incoming, &held, &flow.return_to, &[], record),
             Ok(Landed::SomebodyElse(held)) => {
                 self.audit(
                     AuditKind::LoginFailed,
@@ -418,6 +432,24 @@ impl Gate {
         };
         self.page(StatusCode::FORBIDDEN, &page, incoming.request_id, record)
             .reason("no-level")
+    }
+
+    fn destination<'c>(
+        &'c self,
+        incoming: &Incoming<'_>,
+        site: Site<'c>,
+        flow: &Flow,
+        now: Timestamp,
+    ) -> Option<Destination<'c>> {
+        let target = Target::parse(flow.return_to.as_bytes(), site.app.accept).ok()?;
+        let ladder = &self.parts.config.ladder;
+        let asked = ladder.by_name(&flow.level).map(|level| level.rank);
+        Some(Destination {
+            found: site.app.table.find(&Method::GET, &target),
+            client: incoming.client,
+            now,
+            confirm: asked.filter(|_| flow.confirm),
+        })
     }
 
     fn lack(&self, destination: &Destination<'_>, session: &Session) -> Option<Lack> {

@@ -67,6 +67,14 @@ impl Gate {
                 };
                 self.not_enough(incoming, &short, level, reason, path, record)
             }
+            Kind::Page if self.is_being_confirmed(&short, level) => {
+                let page = Page::BeingConfirmed {
+                    need: &level.label,
+                    confirm: &step_up_href(&level.name, path),
+                };
+                self.asking_page(&page, incoming, record)
+                    .reason("being-confirmed")
+            }
             Kind::Page => {
                 let start = Start {
                     level,
@@ -79,7 +87,14 @@ impl Gate {
                     retried: false,
                     confirm: false,
                 };
-                self.start(incoming, short.site, start, record).await
+                let reply = self.start(incoming, short.site, start, record).await;
+                if reply.status != StatusCode::SEE_OTHER
+                    && let Some(held) = short.held
+                {
+                    self.under_way
+                        .is_over(&held.live.session.lineage, &level.name);
+                }
+                reply
             }
             Kind::Frame => {
                 let page = Page::InFrame {
@@ -126,6 +141,14 @@ impl Gate {
 
     fn asking_page(&self, page: &Page<'_>, incoming: &Incoming<'_>, record: Record) -> Reply {
         with_scheme(self.page(StatusCode::UNAUTHORIZED, page, incoming.request_id, record))
+    }
+
+    /// Another tab of the same session went to get the level.
+    fn is_being_confirmed(&self, short: &Short<'_>, level: &Level) -> bool {
+        short.held.is_some_and(|held| {
+            let lineage = &held.live.session.lineage;
+            self.under_way.is_taken(lineage, &level.name, short.now)
+        })
     }
 
     /// A flow for this route ended a moment ago, and here it is short again.

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use super::{Gate, cookies};
 use crate::config::Origin;
 use crate::model::flow::Flow;
+use crate::model::session::Lineage;
 use crate::model::time::Timestamp;
 
 /// Longer than a person takes to find the phone.
@@ -24,17 +25,41 @@ const PURPOSE: &str = "flow";
 const TAG: usize = 12;
 
 impl Gate {
-    /// Whether another one may start in this browser.
+    /// Whether another one may start in this browser. Those of the time before the session that there is now, which
+    /// Keycloak may never bring back, keep nobody waiting.
     pub(in crate::gate) fn has_room_for_a_flow(
         &self,
         headers: &HeaderMap,
         origin: &Origin,
+        lineage: Option<&Lineage>,
         now: Timestamp,
     ) -> bool {
         self.open_flows(headers, origin)
-            .filter(|flow| !is_over(flow, now))
+            .filter(|flow| !is_over(flow, now) && flow.lineage.as_ref() == lineage)
             .count()
             < MOST
+    }
+
+    /// Where the flows lead that went out and did not come back, each place once, oldest first. Tabs that ask at once
+    /// share one sign-in page at Keycloak, and then all come back as the same flow.
+    pub(in crate::gate) fn unfinished(
+        &self,
+        headers: &HeaderMap,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Vec<String> {
+        let mut open: Vec<_> = self
+            .open_flows(headers, origin)
+            .filter(|flow| !is_over(flow, now))
+            .collect();
+        open.sort_by_key(|flow| flow.started);
+        let mut places = Vec::new();
+        for flow in open {
+            if !places.contains(&flow.return_to) {
+                places.push(flow.return_to);
+            }
+        }
+        places
     }
 
     fn open_flows(&self, headers: &HeaderMap, origin: &Origin) -> impl Iterator<Item = Flow> {

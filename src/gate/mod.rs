@@ -22,6 +22,7 @@ mod refusal;
 mod reply;
 mod sessions;
 mod start;
+mod under_way;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -48,6 +49,7 @@ pub use refusal::Refusal;
 use limits::Limits;
 use pages::{Pages, PagesError};
 use refresh::InFlight;
+use under_way::UnderWay;
 
 /// Of a body that is posted to one of our own endpoints, in bytes.
 pub const BODY_LIMIT: usize = 64 << 10;
@@ -72,6 +74,7 @@ pub struct Gate {
     pages: Pages,
     limits: Limits,
     refreshes: InFlight,
+    under_way: UnderWay,
     /// Claims that a session keeps: those that the configuration reads, and what a user is called.
     kept: Vec<String>,
     /// `always_asked` levels that came back without having been asked: the realm is not what the configuration says.
@@ -168,6 +171,7 @@ impl Gate {
             pages: Pages::new(&[&provider])?,
             limits: Limits::new(&parts.config.limits),
             refreshes: InFlight::default(),
+            under_way: UnderWay::default(),
             kept,
             broken: Mutex::default(),
             parts,

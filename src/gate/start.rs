@@ -49,7 +49,8 @@ impl Gate {
     ) -> Reply {
         let now = self.parts.clock.now();
         let first = start.round == 1 && !start.retried;
-        if first && !self.has_room_for_a_flow(incoming.headers, site.origin, now) {
+        let lineage = start.held.map(|held| &held.live.session.lineage);
+        if first && !self.has_room_for_a_flow(incoming.headers, site.origin, lineage, now) {
             let page = Page::WaitForOthers {
                 retry: start.return_to,
             };

@@ -26,6 +26,7 @@ macro_rules! templates {
 
 templates![
     "layout.html",
+    "being-confirmed.html",
     "confirm-logout.html",
     "continue.html",
     "forbidden.html",
@@ -112,6 +113,8 @@ pub(in crate::gate) enum Page<'a> {
     Continue {
         user: &'a str,
         href: &'a str,
+        /// Where other tabs of the browser wanted to go.
+        others: &'a [String],
     },
     NotEnough {
         user: &'a str,
@@ -137,6 +140,11 @@ pub(in crate::gate) enum Page<'a> {
     /// Loads itself again until one of the other flows has ended.
     WaitForOthers {
         retry: &'a str,
+    },
+    /// Loads itself again until the other tab has what this one needs.
+    BeingConfirmed {
+        need: &'a str,
+        confirm: &'a str,
     },
     NotSent {
         method: &'a str,
@@ -195,6 +203,7 @@ impl Page<'_> {
             Self::Unavailable { .. } => "unavailable.html",
             Self::TooManyLogins { .. } => "too-many-logins.html",
             Self::WaitForOthers { .. } => "wait-for-others.html",
+            Self::BeingConfirmed { .. } => "being-confirmed.html",
             Self::NotSent { .. } => "not-sent.html",
             Self::InFrame { .. } => "in-frame.html",
             Self::SomebodyElse { .. } => "somebody-else.html",

@@ -40,6 +40,12 @@ fn each<'a>(
         Page::Continue {
             user: text,
             href: link,
+            others: &[],
+        },
+        Page::Continue {
+            user: text,
+            href: link,
+            others: texts,
         },
         Page::TooManyLogins {
             seconds: 61,
@@ -51,6 +57,10 @@ fn each<'a>(
             need: text,
             confirm: link,
             back: link,
+        },
+        Page::BeingConfirmed {
+            need: text,
+            confirm: link,
         },
         Page::InFrame {
             need: text,
