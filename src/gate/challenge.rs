@@ -72,8 +72,9 @@ impl Gate {
                     need: &level.label,
                     confirm: &step_up_href(&level.name, path),
                 };
-                self.asking_page(&page, incoming, record)
-                    .reason("being-confirmed")
+                let mut reply = self.asking_page(&page, incoming, record);
+                reply.ask_again();
+                reply.reason("being-confirmed")
             }
             Kind::Page => {
                 let start = Start {

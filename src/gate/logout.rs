@@ -277,7 +277,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| {
                     let name = http::HeaderName::from_static(name);
-                    (name, http::HeaderValue::from_static(value))
+                    (name, HeaderValue::from_static(value))
                 })
                 .collect();
             assert_eq!(

@@ -81,6 +81,12 @@ impl Reply {
         }
     }
 
+    /// The browser asks for the same page again, every three seconds, without script.
+    pub(in crate::gate) fn ask_again(&mut self) {
+        self.headers
+            .insert(header::REFRESH, HeaderValue::from_static("3"));
+    }
+
     pub(in crate::gate) fn retry_after(&mut self, seconds: u64) {
         self.headers
             .insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -61,6 +61,7 @@ impl Gate {
                 record,
             );
             reply.retry_after(WAIT);
+            reply.ask_again();
             return reply.reason("too-many-flows");
         }
         let _place = match self.limits.enter(incoming.client, now) {

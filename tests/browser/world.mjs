@@ -9,6 +9,7 @@ const axeSource = require('axe-core').source;
 
 export const app = process.env.STEPGATE_APP ?? 'http://payroll.localhost:8080';
 export const keycloak = process.env.STEPGATE_KEYCLOAK ?? 'http://localhost:9080';
+const realm = process.env.STEPGATE_REALM ?? 'demo';
 const admin = process.env.STEPGATE_KEYCLOAK_ADMIN ?? 'admin:admin';
 const executablePath = process.env.STEPGATE_CHROMIUM ?? '/usr/bin/chromium';
 
@@ -57,7 +58,10 @@ async function asAdmin(method, path, body) {
 
 /** So that a test need not wait half a minute for the next code; the shipped realm refuses a code that was used. */
 export async function allowCodesTwice() {
-  await asAdmin('PUT', '/demo', { realm: 'demo', otpPolicyCodeReusable: true });
+  // Keycloak takes the policy for codes as a whole.
+  const known = await (await asAdmin('GET', `/${realm}`)).json();
+  const policy = Object.entries(known).filter(([name]) => name.startsWith('otpPolicy'));
+  await asAdmin('PUT', `/${realm}`, { realm, ...Object.fromEntries(policy), otpPolicyCodeReusable: true });
 }
 
 /** A user for one test: no other test's codes, sessions or keys get in the way. */
@@ -73,7 +77,7 @@ export async function newUser({ otp = true, groups = ['clerks'] } = {}) {
       credentialData: JSON.stringify({ digits: 6, counter: 0, period: 30, algorithm: 'HmacSHA1', subType: 'totp' }),
     });
   }
-  await asAdmin('POST', '/demo/users', {
+  await asAdmin('POST', `/${realm}/users`, {
     username: name,
     enabled: true,
     email: `${name}@example.test`,
@@ -88,8 +92,8 @@ export async function newUser({ otp = true, groups = ['clerks'] } = {}) {
 
 /** Signs the user out everywhere, as an administrator would. */
 export async function signOutEverywhere(user) {
-  const found = await (await asAdmin('GET', `/demo/users?exact=true&username=${user.name}`)).json();
-  await asAdmin('POST', `/demo/users/${found[0].id}/logout`);
+  const found = await (await asAdmin('GET', `/${realm}/users?exact=true&username=${user.name}`)).json();
+  await asAdmin('POST', `/${realm}/users/${found[0].id}/logout`);
 }
 
 /** RFC 6238. */
@@ -106,7 +110,7 @@ export async function authenticate(page, user, { until = () => page.url().starts
   const typed = [];
   const end = Date.now() + BOUND;
   while (!(await until())) {
-    if (Date.now() > end) throw new Error(`stuck at ${page.url()} after ${typed}:\n${await text(page)}`);
+    if (Date.now() > end || typed.length > 6) throw new Error(`stuck at ${page.url()} after ${typed}:\n${await text(page)}`);
     const asked = await page
       .locator('#password, #otp, #totp')
       .first()

@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod browser;
 mod forwarding;
 mod harness;
 mod keycloak;

@@ -137,11 +137,11 @@ pub(in crate::gate) enum Page<'a> {
         seconds: u64,
         retry: &'a str,
     },
-    /// Loads itself again until one of the other flows has ended.
+    /// To be loaded again until one of the other flows has ended.
     WaitForOthers {
         retry: &'a str,
     },
-    /// Loads itself again until the other tab has what this one needs.
+    /// To be loaded again until the other tab has what this one needs.
     BeingConfirmed {
         need: &'a str,
         confirm: &'a str,

@@ -111,11 +111,7 @@ pub fn derive_without(
     };
     let counts = |level: &Level| !refused.contains(&level.name);
     let rank = |level: Option<&Level>| level.map_or(Rank::ANONYMOUS, |level| level.rank);
-    let proven = rank(
-        named(|verdict| verdict.shown == Shown::Proven)
-            .filter(|level| counts(level))
-            .next_back(),
-    );
+    let proven = rank(named(|verdict| verdict.shown == Shown::Proven).rfind(|level| counts(level)));
     let landed = rank(named(|verdict| verdict.shown != Shown::Nothing).next_back());
     let kept = previous.filter(|previous| is_same_session(previous.identity, claims));
 

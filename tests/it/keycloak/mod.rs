@@ -10,3 +10,5 @@ mod login;
 mod person;
 mod server;
 mod world;
+
+pub(crate) use server::{Keycloak, free_port, keycloak, not_run};

@@ -44,7 +44,7 @@ pub(crate) async fn keycloak(test: &str) -> Option<&'static Keycloak> {
         .await
         .as_ref();
     if shared.is_none() {
-        not_run(test);
+        not_run(test, "there is no Keycloak here");
     }
     shared
 }
@@ -82,8 +82,8 @@ async fn fetched() -> Result<(), String> {
 }
 
 /// Never silently.
-fn not_run(test: &str) {
-    let line = format!("NOT RUN: {test}: there is no Keycloak here\n");
+pub(crate) fn not_run(test: &str, why: &str) {
+    let line = format!("NOT RUN: {test}: {why}\n");
     // Past the capturing of the test harness.
     std::io::stderr().write_all(line.as_bytes()).unwrap();
     if let Some(path) = std::env::var_os("STEPGATE_NOT_RUN") {
@@ -100,7 +100,7 @@ impl Keycloak {
     /// One that may be stopped and started again, and remembers; for the test that does that.
     pub(crate) async fn lasting(test: &str, folder: &TempDir) -> Option<Self> {
         if fetched().await.is_err() {
-            not_run(test);
+            not_run(test, "there is no Keycloak here");
             return None;
         }
         let file = folder.path().join("keycloak");

@@ -1,0 +1,201 @@
+//! Chromium walks through the shipped program and the shipped realm: `tests/browser/*.test.mjs`, run from here.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use stepgate::sandbox::serve_app;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::harness::eventually_async;
+use crate::keycloak::{Keycloak, free_port, keycloak, not_run};
+
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser");
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Of one file of tests; none hangs longer.
+const BOUND: Duration = Duration::from_secs(300);
+
+/// The shipped configuration with other addresses, and levels that decay while one looks on.
+struct Program {
+    origin: String,
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way it is waited for.
+        let _ended = self.child.kill();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Program {
+    async fn start(port: u16, issuer: &str, app: &str, more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let origin = format!("http://payroll.localhost:{port}");
+        let shipped = |name: &str| std::fs::read_to_string(Path::new(ROOT).join(name)).unwrap();
+        let replaced = |text: String, (from, to): (&str, &str)| {
+            assert!(text.contains(from), "{from:?} is not in the shipped file");
+            text.replace(from, to)
+        };
+        let config = [
+            ("127.0.0.1:8080", format!("127.0.0.1:{port}")),
+            ("http://localhost:9080/realms/demo", issuer.to_owned()),
+            ("http://127.0.0.1:9081", app.to_owned()),
+            ("lasts = \"2m\"", "lasts = \"30s\"".to_owned()),
+        ]
+        .iter()
+        .map(|(from, to)| (*from, to.as_str()))
+        .fold(shipped("config/stepgate.toml"), replaced);
+        let dead = format!(
+            "[upstreams.dead]\nurl = \"http://127.0.0.1:{}\"\n{more}\n",
+            free_port()
+        );
+        let policy = [
+            ("http://payroll.localhost:8080", origin.as_str()),
+            ("max_age = \"1m\"", "max_age = \"5s\""),
+        ]
+        .into_iter()
+        .fold(shipped("policies/payroll.toml"), replaced);
+        let further = r#"
+            [[routes]]
+            id      = "key"
+            path    = "/key/**"
+            require = { level = "hardware-key" }
+            [[routes]]
+            id       = "dead"
+            path     = "/dead/**"
+            upstream = "dead"
+        "#;
+        for (name, text) in [
+            ("config/stepgate.toml", config + &dead),
+            (
+                "config/demo-client-secret",
+                shipped("config/demo-client-secret"),
+            ),
+            ("policies/payroll.toml", policy + further),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_stepgate"))
+            .arg("serve")
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        eventually_async("stepgate", async || {
+            let ping = format!("http://127.0.0.1:{port}/.stepgate/ping");
+            let answer = client.get(ping).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+        Self {
+            origin,
+            child,
+            _folder: folder,
+        }
+    }
+}
+
+/// The world in which the scripts walk, and how they are told of it.
+struct World {
+    stepgate: Program,
+    lost: Program,
+    keycloak: &'static Keycloak,
+    realm: String,
+}
+
+impl World {
+    async fn new(keycloak: &'static Keycloak, realm: &str) -> Self {
+        let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = format!("http://{}", app.local_addr().unwrap());
+        tokio::spawn(serve_app(app));
+        let port = free_port();
+        let origin = format!("http://payroll.localhost:{port}");
+        keycloak.admin().await.import(realm, &origin).await;
+        let issuer = keycloak.issuer(realm);
+        let nowhere = format!("http://localhost:{}/realms/demo", free_port());
+        let strict = "[limits]\nlogins_per_minute = 1\n";
+        Self {
+            stepgate: Program::start(port, &issuer, &upstream, "").await,
+            lost: Program::start(free_port(), &nowhere, &upstream, strict).await,
+            keycloak,
+            realm: realm.to_owned(),
+        }
+    }
+
+    async fn node(&self, arguments: &[&str]) {
+        let mut command = tokio::process::Command::new("node");
+        command
+            .args(arguments)
+            .current_dir(SCRIPTS)
+            .env("STEPGATE_APP", &self.stepgate.origin)
+            .env("STEPGATE_LOST", &self.lost.origin)
+            .env("STEPGATE_KEYCLOAK", &self.keycloak.url)
+            .env("STEPGATE_REALM", &self.realm)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = tokio::time::timeout(BOUND, command.output())
+            .await
+            .unwrap_or_else(|_| panic!("{arguments:?} hangs"))
+            .unwrap();
+        let text =
+            String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}:\n{text}");
+        println!("{text}");
+    }
+}
+
+/// Chromium and what drives it; `None`, and said so, where they are not.
+async fn browser(test: &str) -> Option<&'static Keycloak> {
+    let modules = Path::new(SCRIPTS).join("node_modules/playwright-core");
+    let chromium = PathBuf::from("/usr/bin/chromium");
+    if !modules.exists() || !chromium.exists() {
+        let required = std::env::var_os("STEPGATE_REQUIRE_REAL").is_some_and(|value| value == "1");
+        assert!(
+            !required,
+            "Chromium or Playwright is missing, and STEPGATE_REQUIRE_REAL=1"
+        );
+        not_run(test, "there is no Chromium with Playwright here");
+        return None;
+    }
+    keycloak(test).await
+}
+
+async fn scripts(test: &str, file: &str) {
+    let Some(keycloak) = browser(test).await else {
+        return;
+    };
+    let world = World::new(keycloak, test).await;
+    world.node(&["--test", file]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_story() {
+    scripts("browser-story", "story.test.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_tabs_and_the_back_button() {
+    scripts("browser-tabs", "tabs.test.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_security_key() {
+    scripts("browser-key", "key.test.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_fit_for_everybody() {
+    scripts("browser-pages", "pages.test.mjs").await;
+}
