@@ -71,8 +71,18 @@ impl Admin {
 
     /// The shipped realm under another name, for another origin: a test's own users, keys and sessions.
     pub(crate) async fn import(&self, name: &str, origin: &str) {
+        self.import_changed(name, origin, |_| {}).await;
+    }
+
+    pub(crate) async fn import_changed(
+        &self,
+        name: &str,
+        origin: &str,
+        change: impl FnOnce(&mut Value),
+    ) {
         let mut realm: Value = serde_json::from_str(&REALM.replace(ORIGIN, origin)).unwrap();
         realm["realm"] = json!(name);
+        change(&mut realm);
         self.post("", &realm).await;
     }
 
@@ -94,6 +104,21 @@ impl Admin {
         let found = self.get(&format!("/{realm}/users/{user}/sessions")).await;
         let id = |session: &Value| session["id"].as_str().unwrap().to_owned();
         found.as_array().unwrap().iter().map(id).collect()
+    }
+
+    /// Ids of the components that make the keys for signatures.
+    pub(crate) async fn signing_keys(&self, realm: &str) -> Vec<String> {
+        let path = format!("/{realm}/components?type=org.keycloak.keys.KeyProvider");
+        let found = self.get(&path).await;
+        let signs = |key: &&Value| key["providerId"] == "rsa-generated";
+        let id = |key: &Value| key["id"].as_str().unwrap().to_owned();
+        found
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(signs)
+            .map(id)
+            .collect()
     }
 
     /// Signs everything from now on.

@@ -205,10 +205,13 @@ impl Browser {
         person: &mut Person,
     ) -> Page {
         let filled: Vec<(&str, String)> = match factor {
-            Factor::Password => vec![
-                ("username", person.name.clone()),
-                ("password", person.password.clone()),
-            ],
+            Factor::Password => {
+                let password = ("password", person.password.clone());
+                // Not asked for where Keycloak knows who it is.
+                let name = page.has_input("username");
+                let name = name.then(|| ("username", person.name.clone()));
+                [password].into_iter().chain(name).collect()
+            }
             Factor::Code => {
                 let device = person.device.as_mut();
                 let device = device.unwrap_or_else(|| panic!("asked for a code:\n{}", page.text()));
@@ -225,20 +228,25 @@ impl Browser {
         self.submit(page, &filled).await
     }
 
-    /// The page's form, with its own hidden fields and these.
+    /// The page's form that has a field of the first name, with its own hidden fields and these.
     pub(crate) async fn submit(&mut self, page: &Page, filled: &[(&str, String)]) -> Page {
-        let action = page
-            .action()
-            .unwrap_or_else(|| panic!("no form:\n{}", page.text()));
-        let mut form = page.hidden();
-        form.retain(|(name, _)| filled.iter().all(|(known, _)| known != name));
-        form.extend(
+        let wanted = filled.first().map_or("", |(name, _)| name);
+        let form = page.form(wanted);
+        let form = form.unwrap_or_else(|| panic!("no form with {wanted:?}:\n{}", page.text()));
+        let mut fields = form.hidden;
+        fields.retain(|(name, _)| filled.iter().all(|(known, _)| known != name));
+        fields.extend(
             filled
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), value.clone())),
         );
-        self.post(action, form).await
+        self.post(form.action, fields).await
     }
+}
+
+struct Form {
+    action: Url,
+    hidden: Vec<(String, String)>,
 }
 
 impl Page {
@@ -262,10 +270,25 @@ impl Page {
         }
     }
 
-    fn action(&self) -> Option<Url> {
-        let form = self.body.split_once("<form")?.1;
+    /// Keycloak's pages have others, too (`Try another way`). An empty name: whichever is first.
+    fn form(&self, with: &str) -> Option<Form> {
+        let forms = self.body.split("<form").skip(1);
+        let mut forms = forms.filter_map(|rest| Some(rest.split_once("</form>")?.0));
+        let form = forms.find(|form| {
+            with.is_empty() || inputs(form).any(|input| attribute(input, "name") == Some(with))
+        })?;
         let action = form.split_once("action=\"")?.1.split_once('"')?.0;
-        Some(self.url.join(&action.replace("&amp;", "&")).unwrap())
+        let hidden = inputs(form)
+            .filter(|input| attribute(input, "type") == Some("hidden"))
+            .filter_map(|input| {
+                let value = attribute(input, "value").unwrap_or_default();
+                let name = attribute(input, "name")?;
+                Some((name.to_owned(), value.replace("&amp;", "&")))
+            });
+        Some(Form {
+            action: self.url.join(&action.replace("&amp;", "&")).unwrap(),
+            hidden: hidden.collect(),
+        })
     }
 
     /// The first link to such a path.
@@ -277,31 +300,13 @@ impl Page {
         Some(self.url.join(&target).unwrap().into())
     }
 
-    fn hidden(&self) -> Vec<(String, String)> {
-        self.inputs()
-            .filter(|input| attribute(input, "type") == Some("hidden"))
-            .filter_map(|input| {
-                let value = attribute(input, "value").unwrap_or_default();
-                Some((
-                    attribute(input, "name")?.to_owned(),
-                    value.replace("&amp;", "&"),
-                ))
-            })
-            .collect()
+    fn has_input(&self, name: &str) -> bool {
+        inputs(&self.body).any(|input| attribute(input, "name") == Some(name))
     }
 
     fn input(&self, name: &str) -> Option<String> {
-        self.inputs()
-            .find(|input| attribute(input, "name") == Some(name))
-            .and_then(|input| attribute(input, "value"))
-            .map(str::to_owned)
-    }
-
-    fn inputs(&self) -> impl Iterator<Item = &str> {
-        self.body
-            .split("<input")
-            .skip(1)
-            .filter_map(|rest| Some(rest.split_once('>')?.0))
+        let input = inputs(&self.body).find(|input| attribute(input, "name") == Some(name))?;
+        attribute(input, "value").map(str::to_owned)
     }
 
     /// Without tags and empty lines, for a look at what went wrong.
@@ -320,6 +325,12 @@ impl Page {
         }
         text
     }
+}
+
+fn inputs(html: &str) -> impl Iterator<Item = &str> {
+    html.split("<input")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once('>')?.0))
 }
 
 fn attribute<'a>(input: &'a str, name: &str) -> Option<&'a str> {

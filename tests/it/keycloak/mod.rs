@@ -6,8 +6,11 @@
 
 mod admin;
 mod browser;
+mod desk;
+mod ends;
 mod login;
 mod person;
+mod seen;
 mod server;
 mod world;
 

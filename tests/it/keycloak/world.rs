@@ -1,6 +1,7 @@
 //! A realm of the test's own, a stepgate with the shipped ladder before a sample app, and people.
 
 use serde_json::Value;
+use stepgate::config::{self, Config, Options, Secrets};
 use stepgate::sandbox::serve_app;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -170,6 +171,18 @@ impl<'k> World<'k> {
         };
         levels.iter().map(state).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// The shipped configuration alone, for a realm and no app.
+pub(crate) fn config(issuer: &str, twist: Twist<'_>) -> Config {
+    let folder = written(1, issuer, "http://127.0.0.1:1", twist);
+    let options = Options {
+        environment: Vec::new(),
+        secrets: Secrets::Required,
+    };
+    config::load(&folder.path().join("stepgate.toml"), &options)
+        .unwrap_or_else(|problems| panic!("{problems:#?}"))
+        .config
 }
 
 fn written(port: u16, issuer: &str, upstream: &str, twist: Twist<'_>) -> TempDir {
