@@ -43,6 +43,8 @@ pub(crate) enum Factor {
 #[derive(Debug)]
 pub(crate) struct Walk {
     pub(crate) asked: Vec<Factor>,
+    /// Where it was asked for.
+    pub(crate) screens: Vec<Url>,
     pub(crate) page: Page,
 }
 
@@ -186,12 +188,17 @@ impl Browser {
 
     pub(crate) async fn go_on(&mut self, page: Page, person: &mut Person) -> Walk {
         let mut page = page;
-        let mut asked = Vec::new();
+        let (mut asked, mut screens) = (Vec::new(), Vec::new());
         for _ in 0..SCREENS {
             let Some(factor) = page.asks_for() else {
-                return Walk { asked, page };
+                return Walk {
+                    asked,
+                    screens,
+                    page,
+                };
             };
             asked.push(factor);
+            screens.push(page.url.clone());
             page = self.answer(&page, factor, person).await;
         }
         panic!("Keycloak asked {asked:?}, and now:\n{}", page.text());

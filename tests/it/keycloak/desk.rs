@@ -56,16 +56,16 @@ impl Desk {
                 }
             })
             .await;
-        Self::at(&keycloak.issuer(realm), origin)
+        Self::at(&keycloak.issuer(realm), origin, Twist::default())
     }
 
     /// In the realm of a stepgate.
-    pub(crate) fn beside(world: &World<'_>) -> Self {
-        Self::at(&world.keycloak.issuer(&world.realm), &world.origin)
+    pub(crate) fn beside(world: &World, twist: Twist<'_>) -> Self {
+        Self::at(&world.issuer, &world.origin, twist)
     }
 
-    fn at(issuer: &str, origin: &str) -> Self {
-        let config = config(issuer, Twist::default());
+    fn at(issuer: &str, origin: &str, twist: Twist<'_>) -> Self {
+        let config = config(issuer, twist);
         let provider = |par| {
             let mut keycloak = config.keycloak.clone();
             keycloak.par = par;

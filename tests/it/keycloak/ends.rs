@@ -7,7 +7,7 @@ use super::browser::Factor::{Code, Password};
 use super::desk::Desk;
 use super::person::Person;
 use super::server::keycloak;
-use super::world::World;
+use super::world::{Twist, World};
 use crate::harness::eventually_async;
 
 /// At once and everywhere: Keycloak's SSO session is gone with it.
@@ -31,12 +31,12 @@ async fn who_signs_out_here_is_signed_out_at_keycloak() {
     assert_eq!(walk.asked, [Password], "{}", walk.page.text());
 }
 
-async fn signed_in(world: &World<'_>) -> u16 {
+async fn signed_in(world: &World) -> u16 {
     let answer = world.browser.fetch("GET", &world.url("/orders")).await;
     answer.status().as_u16()
 }
 
-async fn ended(world: &World<'_>) {
+async fn ended(world: &World) {
     eventually_async("the session's end", async || {
         (signed_in(world).await == 401).then_some(())
     })
@@ -74,18 +74,8 @@ async fn a_session_that_ends_at_keycloak_ends_here_at_once() {
     ended(&world).await;
 }
 
-/// Every request refreshes, as a token that lives 20 s is always about to lapse.
-async fn refreshing(world: &World<'_>) {
-    let change = json!({
-        "accessTokenLifespan": 20,
-        "eventsEnabled": true,
-        "enabledEventTypes": ["REFRESH_TOKEN"],
-    });
-    world.admin.put(&format!("/{}", world.realm), &change).await;
-}
-
 /// One more than there were.
-async fn refreshed(world: &World<'_>) {
+async fn refreshed(world: &World) {
     let path = format!("/{}/events?type=REFRESH_TOKEN&max=1000", world.realm);
     let count = async || world.admin.get(&path).await.as_array().unwrap().len();
     let before = count().await;
@@ -103,9 +93,9 @@ async fn a_refresh_neither_raises_nor_lowers_a_level() {
         return;
     };
     let mut world = World::new(keycloak, "refresh").await;
-    refreshing(&world).await;
+    world.refreshing().await;
     let mut alice = Person::alice();
-    let mut desk = Desk::beside(&world);
+    let mut desk = Desk::beside(&world, Twist::default());
     world.visit("/orders", &mut alice).await;
     refreshed(&world).await;
     let low = "password=proven scoped=missing mfa=missing hardware-key=missing";
@@ -142,7 +132,7 @@ async fn a_user_who_is_disabled_is_signed_out_by_the_refresh() {
         return;
     };
     let mut world = World::new(keycloak, "disabled").await;
-    refreshing(&world).await;
+    world.refreshing().await;
     world.visit("/orders", &mut Person::alice()).await;
     refreshed(&world).await;
     let user = world.admin.user_id(&world.realm, "alice").await;
@@ -157,7 +147,7 @@ async fn keys_are_changed_and_nobody_notices() {
         return;
     };
     let mut world = World::new(keycloak, "keys").await;
-    refreshing(&world).await;
+    world.refreshing().await;
     let mut alice = Person::alice();
     world.visit("/orders", &mut alice).await;
     let before = world.admin.signing_keys(&world.realm).await;

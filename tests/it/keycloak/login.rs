@@ -147,7 +147,7 @@ async fn a_level_that_is_too_old_is_asked_again() {
 }
 
 /// Until the level was proven more than that many seconds ago.
-async fn older(world: &World<'_>, level: &str, seconds: u64) {
+async fn older(world: &World, level: &str, seconds: u64) {
     eventually_async("the level's age", async || {
         let age = world.standing(level).await.age.expect("it was proven");
         (age > seconds).then_some(())

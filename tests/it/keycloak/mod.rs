@@ -5,10 +5,12 @@
 //! fail.
 
 mod admin;
+mod broker;
 mod browser;
 mod desk;
 mod ends;
 mod login;
+mod outage;
 mod person;
 mod seen;
 mod server;

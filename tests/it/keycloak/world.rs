@@ -1,6 +1,6 @@
 //! A realm of the test's own, a stepgate with the shipped ladder before a sample app, and people.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use stepgate::config::{self, Config, Options, Secrets};
 use stepgate::sandbox::serve_app;
 use tempfile::TempDir;
@@ -65,8 +65,8 @@ pub(crate) struct Twist<'a> {
     pub(crate) app: &'a str,
 }
 
-pub(crate) struct World<'k> {
-    pub(crate) keycloak: &'k Keycloak,
+pub(crate) struct World {
+    pub(crate) issuer: String,
     pub(crate) admin: Admin,
     pub(crate) realm: String,
     /// `http://payroll.localhost:PORT`
@@ -82,13 +82,13 @@ pub(crate) struct Standing {
     pub(crate) age: Option<u64>,
 }
 
-impl<'k> World<'k> {
-    pub(crate) async fn new(keycloak: &'k Keycloak, name: &str) -> Self {
+impl World {
+    pub(crate) async fn new(keycloak: &Keycloak, name: &str) -> Self {
         Self::twisted(keycloak, name, Twist::default()).await
     }
 
     /// `name`: of the realm, the test's own.
-    pub(crate) async fn twisted(keycloak: &'k Keycloak, name: &str, twist: Twist<'_>) -> Self {
+    pub(crate) async fn twisted(keycloak: &Keycloak, name: &str, twist: Twist<'_>) -> Self {
         let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = format!("http://{}", app.local_addr().unwrap());
         tokio::spawn(serve_app(app));
@@ -105,13 +105,23 @@ impl<'k> World<'k> {
             }
         };
         Self {
-            keycloak,
+            issuer,
             admin,
             realm: name.to_owned(),
             origin,
             stepgate,
             browser: Browser::new(),
         }
+    }
+
+    /// Every request refreshes from now on, as a token that lives 20 s is always about to lapse.
+    pub(crate) async fn refreshing(&self) {
+        let change = json!({
+            "accessTokenLifespan": 20,
+            "eventsEnabled": true,
+            "enabledEventTypes": ["REFRESH_TOKEN"],
+        });
+        self.admin.put(&format!("/{}", self.realm), &change).await;
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
