@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use stepgate::config::{self, Options, Secrets};
+use stepgate::model::time::Clock;
 use stepgate::sandbox::{Client, Realm, User, serve_provider};
 use stepgate::seal::SystemRandom;
 use stepgate::server::{Instance, Listeners, StartError, SystemClock};
@@ -86,6 +87,10 @@ impl Stepgate {
 
     /// By the folder's `stepgate.toml`, which logs to `access.log`; the error: a port that is taken.
     pub(crate) fn serve(folder: TempDir) -> Result<Self, StartError> {
+        Self::serve_by(folder, Arc::new(SystemClock))
+    }
+
+    pub(crate) fn serve_by(folder: TempDir, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         install_crypto();
         let options = Options {
             environment: Vec::new(),
@@ -99,7 +104,7 @@ impl Stepgate {
         let listeners = Listeners::bind(&config)?;
         let address = listeners.addresses().next().unwrap();
         let random = Arc::new(SystemRandom::new());
-        let instance = Instance::new(config, Arc::new(SystemClock), random).unwrap();
+        let instance = Instance::new(config, clock, random).unwrap();
         let (stop, stopped) = watch::channel(false);
         Ok(Self {
             address,
@@ -127,6 +132,11 @@ impl Stepgate {
         let mut wire = self.wire().await;
         wire.send(request).await;
         wire.rest().await
+    }
+
+    /// What is in a log file now.
+    pub(crate) fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
     }
 
     /// The access log once it has that many lines.

@@ -11,6 +11,7 @@
 
 mod architecture;
 mod browser;
+mod flows;
 mod forwarding;
 mod harness;
 mod keycloak;

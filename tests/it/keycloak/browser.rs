@@ -19,6 +19,8 @@ pub(crate) struct Browser {
     client: reqwest::Client,
     /// By host, path and name: a port makes no difference. `Secure` ones, too: browsers send them to loopback.
     cookies: BTreeMap<(String, String, String), String>,
+    /// Every address that was asked for, and every cookie's value that a host gave.
+    pub(crate) seen: Vec<(Url, Option<String>)>,
     /// A URL that starts so is not followed: for who wants the code itself.
     pub(crate) stop_at: Option<String>,
 }
@@ -57,9 +59,11 @@ impl Browser {
                 .no_proxy()
                 .redirect(reqwest::redirect::Policy::none())
                 .resolve("payroll.localhost", here)
+                .resolve("other.localhost", here)
                 .build()
                 .unwrap(),
             cookies: BTreeMap::new(),
+            seen: Vec::new(),
             stop_at: None,
         }
     }
@@ -81,6 +85,7 @@ impl Browser {
     ) -> Page {
         let (mut method, mut url, mut form) = (method, url, form);
         for _ in 0..REDIRECTS {
+            self.seen.push((url.clone(), None));
             let stops = |url: &Url| {
                 let stop = self.stop_at.as_deref();
                 stop.is_some_and(|stop| url.as_str().starts_with(stop))
@@ -144,7 +149,7 @@ impl Browser {
             .unwrap()
     }
 
-    fn cookies_for(&self, url: &Url) -> String {
+    pub(crate) fn cookies_for(&self, url: &Url) -> String {
         let fits = |host: &str, path: &str| {
             host == url.host_str().unwrap() && url.path().starts_with(path)
         };
@@ -156,7 +161,7 @@ impl Browser {
         pairs.collect::<Vec<_>>().join("; ")
     }
 
-    fn keep(&mut self, url: &Url, set: &str) {
+    pub(crate) fn keep(&mut self, url: &Url, set: &str) {
         let mut parts = set.split(';').map(str::trim);
         let (name, value) = parts.next().unwrap().split_once('=').unwrap();
         let (mut path, mut gone) = ("/", false);
@@ -167,6 +172,7 @@ impl Browser {
                 _ => {}
             }
         }
+        self.seen.push((url.clone(), Some(value.to_owned())));
         let host = url.host_str().unwrap().to_owned();
         let key = (host, path.to_owned(), name.to_owned());
         match gone {

@@ -16,4 +16,5 @@ mod seen;
 mod server;
 mod world;
 
+pub(crate) use browser::{Browser, Page};
 pub(crate) use server::{Keycloak, free_port, keycloak, not_run};

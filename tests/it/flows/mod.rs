@@ -1,0 +1,13 @@
+//! stepgate before the sandbox provider, which misbehaves where a real one cannot be made to.
+//!
+//! Whatever test runs: nothing reaches the upstream without a line in the access log that has the same request id and
+//! says `allow`, and no log holds a cookie, a code, a state or a query ([`world::World`]'s end sees to it).
+
+mod answers;
+mod asking;
+mod broken;
+mod ending;
+mod landing;
+mod refreshing;
+mod tokens;
+mod world;
