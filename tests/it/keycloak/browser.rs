@@ -304,12 +304,12 @@ impl Page {
         })
     }
 
-    /// The first link to such a path.
+    /// The first link with such a path.
     pub(crate) fn link(&self, path: &str) -> Option<String> {
         let links = self.body.split("href=\"").skip(1);
         let mut targets =
             links.filter_map(|rest| Some(rest.split_once('"')?.0.replace("&amp;", "&")));
-        let target = targets.find(|target| target.starts_with(path))?;
+        let target = targets.find(|target| target.contains(path))?;
         Some(self.url.join(&target).unwrap().into())
     }
 

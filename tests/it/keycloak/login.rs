@@ -2,6 +2,7 @@
 
 use super::browser::Factor::{Code, Enrolment, Password};
 use super::browser::{Browser, Page};
+use super::desk::Desk;
 use super::person::Person;
 use super::server::keycloak;
 use super::world::{Twist, World};
@@ -285,4 +286,93 @@ async fn a_scope_may_be_the_step_up() {
         "{}",
         walk.page.text()
     );
+}
+
+/// What the user may write into the URL does not matter: everything was pushed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_url_that_was_edited_asks_for_the_same() {
+    let Some(keycloak) = keycloak("a_url_that_was_edited_asks_for_the_same").await else {
+        return;
+    };
+    let mut world = World::new(keycloak, "edited").await;
+    let mut alice = Person::alice();
+    world.visit("/orders", &mut alice).await;
+    world.browser.stop_at = Some(world.issuer.clone());
+    let page = world.open("/mfa").await;
+    world.browser.stop_at = None;
+    let mut url = page.url;
+    assert!(url.query().unwrap().contains("request_uri="), "{url}");
+    url.query_pairs_mut()
+        .append_pair("acr_values", "pwd")
+        .append_pair("prompt", "none")
+        .append_pair("max_age", "3600")
+        .append_pair("scope", "openid");
+    let walk = world.browser.walk(url.as_str(), &mut alice).await;
+    assert_eq!(walk.asked, [Password, Code], "{}", walk.page.text());
+    assert_eq!(header(&walk.page, "x-level"), "mfa");
+}
+
+/// A login of the same browser that is finished in between, by less, does not finish the step-up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_up_is_not_finished_by_another_flow() {
+    let Some(keycloak) = keycloak("a_step_up_is_not_finished_by_another_flow").await else {
+        return;
+    };
+    let mut world = World::new(keycloak, "between").await;
+    let mut alice = Person::alice();
+    world.visit("/orders", &mut alice).await;
+    let mut desk = Desk::beside(&world, Twist::default());
+    // Up to the form for the code …
+    let page = world.open("/mfa").await;
+    let waiting = world.browser.answer(&page, Password, &mut alice).await;
+    assert_eq!(waiting.asks_for(), Some(Code), "{}", waiting.text());
+    // … then another tab signs in with the password alone, and the first one is reloaded.
+    let told = desk
+        .ask(&mut world.browser, &mut alice, "password", "prompt=login")
+        .await;
+    assert_eq!(told.asked, "password");
+    let reloaded = world.browser.open(waiting.url.as_str()).await;
+    let on = reloaded.link("/login-actions/authenticate");
+    let on = on.unwrap_or_else(|| panic!("{}", reloaded.text()));
+    let again = world.browser.open(&on).await;
+    assert_eq!(again.asks_for(), Some(Code), "{}", again.text());
+    let low = "password=proven scoped=missing mfa=missing hardware-key=missing";
+    assert_eq!(world.standings().await, low);
+    let walk = world.browser.go_on(again, &mut alice).await;
+    assert_eq!(walk.asked, [Code], "{}", walk.page.text());
+    assert_eq!(header(&walk.page, "x-level"), "mfa", "{}", walk.page.text());
+}
+
+/// Without `prompt=login` in its ask, a level that SSO answers is held, and good only where no age is asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_sso_answers_proves_no_age() {
+    let Some(keycloak) = keycloak("what_sso_answers_proves_no_age").await else {
+        return;
+    };
+    let by_sso = Twist {
+        config: &[(
+            "{ acr_values = \"mfa\", prompt = \"login\" }",
+            "{ acr_values = \"mfa\" }",
+        )],
+        app: "",
+    };
+    let mut world = World::twisted(keycloak, "held", by_sso).await;
+    let mut alice = Person::alice();
+    world.visit("/orders", &mut alice).await;
+    let walk = world.visit("/mfa", &mut alice).await;
+    assert_eq!(walk.asked, [Code], "{}", walk.page.text());
+    let held = "password=proven scoped=missing mfa=held hardware-key=missing";
+    assert_eq!(world.standings().await, held);
+    // The password moves the time of the token; nobody takes that for the code's.
+    older(&world, "password", 1).await;
+    let walk = world.visit("/fresh-password", &mut alice).await;
+    assert_eq!(walk.asked, [Password], "{}", walk.page.text());
+    world.browser.forget("payroll.localhost");
+    let page = world.open("/mfa").await;
+    assert_eq!(page.status, 403, "{}", page.text());
+    let missing = "password=proven scoped=missing mfa=missing hardware-key=missing";
+    assert_eq!(world.standings().await, missing);
+    let walk = world.visit("/fresh-mfa", &mut alice).await;
+    assert_eq!(walk.asked, [Password, Code], "{}", walk.page.text());
+    assert_eq!(header(&walk.page, "x-level"), "mfa");
 }

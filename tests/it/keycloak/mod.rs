@@ -12,6 +12,7 @@ mod ends;
 mod login;
 mod outage;
 mod person;
+mod script;
 mod seen;
 mod server;
 mod world;

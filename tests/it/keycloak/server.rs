@@ -16,7 +16,7 @@ use super::admin::Admin;
 /// Two slow cores that compile at the same time need a while.
 const START: Duration = Duration::from_secs(240);
 
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/keycloak");
+pub(crate) const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/keycloak");
 
 /// As users import it.
 pub(crate) const REALM: &str = include_str!("../../../config/keycloak/realm.json");
@@ -165,22 +165,34 @@ impl Drop for Keycloak {
     }
 }
 
-/// `cat` ends when this process does, since nobody else holds the other end; then the whole group is killed.
 fn run(ports: (u16, u16), import: &Path, environment: &[(String, String)]) -> Child {
-    const WATCHED: &str = r#""$0" start "$@" & cat; kill -KILL -- -$$"#;
-    let log = std::env::temp_dir().join(format!("stepgate-it-keycloak-{}.log", ports.0));
+    // For a look at it after a test that failed.
+    let name = match environment.is_empty() {
+        true => "keycloak.log",
+        false => "keycloak-lasting.log",
+    };
+    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let log = fs::File::create(log).unwrap();
-    Command::new("bash")
-        .args(["-c", WATCHED, SCRIPT])
-        .args([ports.0.to_string(), ports.1.to_string()])
+    watched(SCRIPT)
+        .args(["start", &ports.0.to_string(), &ports.1.to_string()])
         .arg(import)
         .envs(environment.iter().map(|(name, value)| (name, value)))
-        .process_group(0)
-        .stdin(Stdio::piped())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn()
         .unwrap()
+}
+
+/// A program that is killed, with all that it started, when this process ends or drops the child's `stdin`: `cat` ends
+/// then, since nobody else holds the other end.
+pub(crate) fn watched(program: &str) -> Command {
+    const WATCHER: &str = r#""$0" "$@" </dev/null & cat; kill -KILL -- -$$"#;
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", WATCHER, program])
+        .process_group(0)
+        .stdin(Stdio::piped());
+    command
 }
 
 pub(crate) fn free_port() -> u16 {
