@@ -64,7 +64,7 @@ impl Desk {
         Self::at(&world.issuer, &world.origin, twist)
     }
 
-    fn at(issuer: &str, origin: &str, twist: Twist<'_>) -> Self {
+    pub(crate) fn at(issuer: &str, origin: &str, twist: Twist<'_>) -> Self {
         let config = config(issuer, twist);
         let provider = |par| {
             let mut keycloak = config.keycloak.clone();

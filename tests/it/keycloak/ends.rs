@@ -36,7 +36,7 @@ async fn signed_in(world: &World) -> u16 {
     answer.status().as_u16()
 }
 
-async fn ended(world: &World) {
+pub(crate) async fn ended(world: &World) {
     eventually_async("the session's end", async || {
         (signed_in(world).await == 401).then_some(())
     })

@@ -133,14 +133,14 @@ async fn a_level_that_is_too_old_is_asked_again() {
     let mut world = World::new(keycloak, "max-age").await;
     let mut alice = Person::alice();
     world.visit("/orders", &mut alice).await;
-    older(&world, "password", 1).await;
+    older(&world, "password", 3).await;
     let walk = world.visit("/fresh-password", &mut alice).await;
     assert_eq!(walk.asked, [Password], "{}", walk.page.text());
     assert_eq!(walk.page.status, 200, "{}", walk.page.text());
 
     let walk = world.visit("/mfa", &mut alice).await;
     assert_eq!(walk.asked, [Password, Code], "{}", walk.page.text());
-    older(&world, "mfa", 2).await;
+    older(&world, "mfa", 5).await;
     assert_eq!(world.open("/mfa").await.status, 200);
     let walk = world.visit("/very-fresh-mfa", &mut alice).await;
     assert_eq!(walk.asked, [Password, Code], "{}", walk.page.text());
@@ -364,7 +364,7 @@ async fn what_sso_answers_proves_no_age() {
     let held = "password=proven scoped=missing mfa=held hardware-key=missing";
     assert_eq!(world.standings().await, held);
     // The password moves the time of the token; nobody takes that for the code's.
-    older(&world, "password", 1).await;
+    older(&world, "password", 3).await;
     let walk = world.visit("/fresh-password", &mut alice).await;
     assert_eq!(walk.asked, [Password], "{}", walk.page.text());
     world.browser.forget("payroll.localhost");

@@ -2,6 +2,7 @@
 
 use super::browser::Browser;
 use super::browser::Factor::{Code, Password};
+use super::ends::ended;
 use super::person::Person;
 use super::server::Keycloak;
 use super::world::World;
@@ -37,6 +38,18 @@ async fn sessions_live_on_while_keycloak_is_away() {
     let walk = stranger
         .walk(&world.url("/orders"), &mut Person::bob())
         .await;
+    assert_eq!(walk.asked, [Password], "{}", walk.page.text());
+    assert_eq!(walk.page.status, 200, "{}", walk.page.text());
+
+    // And back again with nothing but the realm: other keys, other users' ids, no sessions.
+    keycloak.stop();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        std::fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    keycloak.start_again().await;
+    world.admin.import(&world.realm, &world.origin).await;
+    ended(&world).await;
+    let walk = world.visit("/orders", &mut Person::carol()).await;
     assert_eq!(walk.asked, [Password], "{}", walk.page.text());
     assert_eq!(walk.page.status, 200, "{}", walk.page.text());
 }

@@ -8,12 +8,32 @@ use super::browser::Browser;
 use super::desk::Desk;
 use super::person::Person;
 use super::server::keycloak;
+use super::world::Twist;
 
 /// Keycloak's claims request (OpenID Connect Core 1.0 section 5.5.1).
 const ESSENTIAL_MFA: &str = "claims=%7B%22id_token%22%3A%7B%22acr%22%3A%7B%22essential%22%3Atrue%2C%22values%22%3A%5B%22mfa%22%5D%7D%7D%7D";
 
 /// As shipped.
 const SHIPPED: [u32; 3] = [36000, 300, 0];
+
+/// As users and the demo import it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_shipped_realm_as_it_is_imported() {
+    let Some(keycloak) = keycloak("the_shipped_realm_as_it_is_imported").await else {
+        return;
+    };
+    let origin = "http://payroll.localhost:8080";
+    let mut desk = Desk::at(&keycloak.issuer("demo"), origin, Twist::default());
+    let mut carol = Person::carol();
+    let ask = "acr_values=mfa&prompt=login";
+    let told = desk.ask(&mut Browser::new(), &mut carol, "mfa", ask).await;
+    assert_eq!(told.token, "mfa [pwd otp] new");
+    let id = told.exchange.unwrap().id;
+    assert_eq!(id.text("email"), Some("carol@example.test"));
+    let mut groups: Vec<_> = id.0["groups"].as_array().unwrap().iter().collect();
+    groups.sort_by_key(|group| group.as_str());
+    assert_eq!(groups, ["admins", "clerks"]);
+}
 
 async fn check(realm: &str, loa_max_ages: [u32; 3], mut person: Person, table: &str) {
     let Some(keycloak) = keycloak(&format!("what Keycloak does: {realm}")).await else {

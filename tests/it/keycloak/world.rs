@@ -33,7 +33,7 @@ public = true
 [[routes]]
 id      = "fresh-password"
 path    = "/fresh-password/**"
-require = { level = "password", max_age = "1s" }
+require = { level = "password", max_age = "3s" }
 [[routes]]
 id      = "scoped"
 path    = "/scoped/**"
@@ -49,7 +49,7 @@ require = { level = "mfa", max_age = "1m" }
 [[routes]]
 id      = "very-fresh-mfa"
 path    = "/very-fresh-mfa/**"
-require = { level = "mfa", max_age = "2s" }
+require = { level = "mfa", max_age = "5s" }
 [[routes]]
 id      = "key"
 path    = "/key/**"
