@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use reqwest::header::{ACCEPT, COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use reqwest::{Method, StatusCode, Url};
 
+use super::key::SecurityKey;
 use super::person::{Device, Person};
 
 /// More of them are a loop.
@@ -37,8 +38,11 @@ pub(crate) struct Page {
 pub(crate) enum Factor {
     Password,
     Code,
-    /// Setting a device up.
+    /// Setting a device for codes up.
     Enrolment,
+    Key,
+    /// Setting a security key up.
+    KeyEnrolment,
 }
 
 /// A way through Keycloak, and where it ended.
@@ -237,6 +241,15 @@ impl Browser {
                 person.device = Some(device);
                 vec![("totp", code), ("userLabel", "test".to_owned())]
             }
+            Factor::KeyEnrolment => {
+                let key = person.key.insert(SecurityKey::new());
+                key.register(&page.url, &page.challenge())
+            }
+            Factor::Key => {
+                let key = person.key.as_ref();
+                let key = key.unwrap_or_else(|| panic!("asked for a key:\n{}", page.text()));
+                key.touch(&page.url, &page.challenge())
+            }
         };
         self.submit(page, &filled).await
     }
@@ -279,8 +292,17 @@ impl Page {
             "login-login" => Some(Factor::Password),
             "login-login-otp" => Some(Factor::Code),
             "login-login-config-totp" => Some(Factor::Enrolment),
+            "login-webauthn-authenticate" => Some(Factor::Key),
+            "login-webauthn-register" => Some(Factor::KeyEnrolment),
             _ => None,
         }
+    }
+
+    /// In the script of a page for security keys.
+    fn challenge(&self) -> String {
+        let (_, rest) = self.body.split_once("challenge").expect("a challenge");
+        let mut quoted = rest.split(['"', '\'']);
+        quoted.nth(1).unwrap().to_owned()
     }
 
     /// Keycloak's pages have others, too (`Try another way`). An empty name: whichever is first.

@@ -195,6 +195,8 @@ fn asked(factors: &[Factor]) -> String {
             Factor::Password => "password",
             Factor::Code => "code",
             Factor::Enrolment => "enrolment",
+            Factor::Key => "key",
+            Factor::KeyEnrolment => "key-enrolment",
         })
         .collect();
     match names.is_empty() {

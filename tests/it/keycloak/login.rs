@@ -1,6 +1,6 @@
 //! Signing in and stepping up.
 
-use super::browser::Factor::{Code, Enrolment, Password};
+use super::browser::Factor::{Code, Enrolment, Key, KeyEnrolment, Password};
 use super::browser::{Browser, Page};
 use super::desk::Desk;
 use super::person::Person;
@@ -375,4 +375,37 @@ async fn what_sso_answers_proves_no_age() {
     let walk = world.visit("/fresh-mfa", &mut alice).await;
     assert_eq!(walk.asked, [Password, Code], "{}", walk.page.text());
     assert_eq!(header(&walk.page, "x-level"), "mfa");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_security_key_is_the_only_factor_asked() {
+    let Some(keycloak) = keycloak("a_security_key_is_the_only_factor_asked").await else {
+        return;
+    };
+    let mut world = World::new(keycloak, "key").await;
+    let mut alice = Person::alice();
+    let walk = world.visit("/key", &mut alice).await;
+    assert_eq!(
+        walk.asked,
+        [Password, Code, KeyEnrolment],
+        "{}",
+        walk.page.text()
+    );
+    assert_eq!(walk.page.status, 403, "{}", walk.page.text());
+    let again = walk.page.link("/.stepgate/step-up").expect("a way on");
+    let walk = world.browser.walk(&again, &mut alice).await;
+    assert_eq!(walk.asked, [Key], "{}", walk.page.text());
+    assert_eq!(
+        header(&walk.page, "x-level"),
+        "hardware-key",
+        "{}",
+        walk.page.text()
+    );
+    let all = "password=proven scoped=proven mfa=proven hardware-key=proven";
+    assert_eq!(world.standings().await, all);
+    // In a new session of stepgate's on the same SSO session it is asked again.
+    world.browser.forget("payroll.localhost");
+    let walk = world.visit("/key", &mut alice).await;
+    assert_eq!(walk.asked, [Key], "{}", walk.page.text());
+    assert_eq!(walk.page.status, 200, "{}", walk.page.text());
 }

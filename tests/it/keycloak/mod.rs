@@ -9,6 +9,7 @@ mod broker;
 mod browser;
 mod desk;
 mod ends;
+mod key;
 mod login;
 mod outage;
 mod person;

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ring::hmac;
 
+use super::key::SecurityKey;
+
 /// Seconds.
 const STEP: u64 = 30;
 
@@ -13,6 +15,7 @@ pub(crate) struct Person {
     pub(crate) name: String,
     pub(crate) password: String,
     pub(crate) device: Option<Device>,
+    pub(crate) key: Option<SecurityKey>,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +31,7 @@ impl Person {
             name: name.to_owned(),
             password: format!("{name}-password"),
             device: None,
+            key: None,
         }
     }
 

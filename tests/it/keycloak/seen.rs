@@ -210,3 +210,21 @@ async fn a_scope_on_an_sso_session_proves_nothing() {
     )
     .await;
 }
+
+/// Only the missing factor, and every time. Setting it up is told from using it by `amr`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_security_key_is_asked_every_time() {
+    check(
+        "seen-key",
+        SHIPPED,
+        Person::alice(),
+        "
+        phr, no key yet      | hardware-key | acr_values=phr | password code key-enrolment | phr [pwd otp] new     | password@new mfa~new enrolled:hardware-key
+        phr                  | hardware-key | acr_values=phr | key               | phr [pwd otp hwk] new | password@new scoped@new mfa@new hardware-key@new
+        phr again            | hardware-key | acr_values=phr | key               | phr [pwd otp hwk] new | password@new scoped@new mfa@new hardware-key@new
+        nothing              | password     |                | -                 | mfa [pwd otp hwk] old | password@old mfa~old
+        phr and prompt=login | hardware-key | acr_values=phr&prompt=login | password code key | phr [pwd otp hwk] new | password@new scoped@new mfa@new hardware-key@new
+        ",
+    )
+    .await;
+}
