@@ -9,7 +9,7 @@ use super::{Gate, Incoming, Record, Reply, Site, flows};
 use crate::model::flow::Flow;
 use crate::model::level::Level;
 use crate::model::session::Secret;
-use crate::oidc::{Authorization, OidcError, Pkce};
+use crate::oidc::{Authorization, OidcError, Outage, Pkce};
 use crate::policy::ask::{self, Asking};
 use crate::policy::decision::Shortfall;
 use crate::seal::token;
@@ -148,6 +148,10 @@ impl Gate {
     ) -> Reply {
         tracing::warn!(%error, request = incoming.request_id, "keycloak did not answer as needed");
         let (code, cause) = match error {
+            OidcError::Unavailable(Outage::Clock(_)) => {
+                self.audit(AuditKind::Alarm, incoming, Circumstances::because("clock"));
+                return self.unavailable(incoming, retry, record, "clock");
+            }
             OidcError::Unavailable(_) => {
                 return self.unavailable(incoming, retry, record, "provider-unavailable");
             }

@@ -152,7 +152,6 @@ impl World {
         let text =
             String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}:\n{text}");
-        println!("{text}");
     }
 }
 

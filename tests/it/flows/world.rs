@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, Uri};
 use serde_json::{Map, Value};
 use stepgate::model::time::{Clock, Timestamp};
@@ -15,7 +14,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::harness::{BOUND, Stepgate, install_crypto};
+use crate::harness::{BOUND, Stepgate, eventually, install_crypto};
 use crate::keycloak::{Browser, Page, free_port};
 
 const SECRET: &str = "only-for-tests";
@@ -79,10 +78,8 @@ impl Clock for TestClock {
 /// What the app understood of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Hit {
-    pub(crate) method: Method,
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
 }
 
 impl Hit {
@@ -156,6 +153,9 @@ impl World {
         let origin = format!("http://payroll.localhost:{port}");
         let other = format!("http://other.localhost:{port}");
         realm.client().redirects = vec![format!("{origin}/"), format!("{other}/")];
+        realm.client().backchannel = vec![format!(
+            "http://127.0.0.1:{port}/.stepgate/backchannel-logout"
+        )];
         Self {
             clock,
             realm,
@@ -287,17 +287,27 @@ impl World {
         self.hits.lock().unwrap().len()
     }
 
-    /// `reason` of the latest line that has one, in the access log.
-    pub(crate) fn audited(&self) -> Vec<(String, String)> {
-        let lines = self.stepgate.log("audit.log");
-        lines
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .map(|line| {
-                let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
-                (text("event"), text("reason"))
+    /// Until the audit log has such an event.
+    pub(crate) async fn audited(&self, event: &str, reason: &str) -> Value {
+        eventually(&format!("{event} {reason} in the audit log"), || {
+            let log = self.stepgate.log("audit.log");
+            let mut lines = log
+                .lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.find(|line| {
+                line["event"] == event && line["reason"].as_str().unwrap_or_default() == reason
             })
-            .collect()
+        })
+        .await
+    }
+
+    /// The access log's line of the latest request for that path.
+    pub(crate) async fn logged(&self, path: &str) -> Value {
+        eventually(&format!("{path} in the access log"), || {
+            let lines = self.lines();
+            lines.into_iter().rfind(|line| line["path"] == path)
+        })
+        .await
     }
 
     fn lines(&self) -> Vec<Value> {
@@ -333,7 +343,10 @@ impl World {
                 None => url
                     .query_pairs()
                     .filter(|(name, _)| {
-                        !matches!(&**name, "iss" | "level" | "return" | "session_state")
+                        !matches!(
+                            &**name,
+                            "error" | "iss" | "level" | "return" | "session_state"
+                        )
                     })
                     .map(|(_, value)| value.into_owned())
                     .collect(),
@@ -380,16 +393,14 @@ fn code(page: &Page) -> String {
 async fn app(hits: Arc<Mutex<Vec<Hit>>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let answer = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
+    let answer = move |method: Method, uri: Uri, headers: HeaderMap| {
         let hits = Arc::clone(&hits);
         async move {
             let text = format!("app {method} {uri}");
             let sets = uri.path().ends_with("/set-cookie");
             hits.lock().unwrap().push(Hit {
-                method,
                 target: uri.to_string(),
                 headers,
-                body,
             });
             let mut answer = HeaderMap::new();
             if sets {
@@ -488,7 +499,12 @@ url = "{upstream}"
     std::fs::create_dir(path("policies")).unwrap();
     let policy = twist.policy.iter().fold(POLICY.to_owned(), replaced);
     for host in ["payroll", "other"] {
-        let url = format!("url = \"http://{host}.localhost:{port}\"\n");
+        // The provider's calls come by address: its resolver does not know the names.
+        let address = match host {
+            "payroll" => format!(", \"http://127.0.0.1:{port}\""),
+            _ => String::new(),
+        };
+        let url = format!("urls = [\"http://{host}.localhost:{port}\"{address}]\n");
         write(&format!("policies/{host}.toml"), &(url + &policy));
     }
     folder
