@@ -15,4 +15,5 @@ mod flows;
 mod forwarding;
 mod harness;
 mod keycloak;
+mod legacy;
 mod serving;

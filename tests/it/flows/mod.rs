@@ -11,3 +11,5 @@ mod landing;
 mod refreshing;
 mod tokens;
 mod world;
+
+pub(crate) use world::{Twist, World};

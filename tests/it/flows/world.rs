@@ -96,6 +96,8 @@ pub(crate) struct Twist<'a> {
     pub(crate) config: &'a [(&'a str, &'a str)],
     /// The same in the policy.
     pub(crate) policy: &'a [(&'a str, &'a str)],
+    /// Instead of the app that tells what it saw.
+    pub(crate) upstream: Option<&'a str>,
     /// The provider does not listen yet.
     pub(crate) provider_down: bool,
     /// As a JWK, for `private_key_jwt`.
@@ -134,7 +136,10 @@ impl World {
         install_crypto();
         let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000)));
         let hits = Arc::new(Mutex::new(Vec::new()));
-        let upstream = app(Arc::clone(&hits)).await;
+        let upstream = match twist.upstream {
+            Some(url) => url.to_owned(),
+            None => app(Arc::clone(&hits)).await,
+        };
         let provider_port = free_port();
         let issuer = format!("http://127.0.0.1:{provider_port}/realms/demo");
         let realm = realm(&issuer, Arc::clone(&clock), twist.jwk);

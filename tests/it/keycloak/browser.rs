@@ -139,8 +139,20 @@ impl Browser {
 
     /// A request by a program of the same browser (`fetch`): no redirect is followed.
     pub(crate) async fn fetch(&self, method: &str, url: &str) -> reqwest::Response {
+        self.send(method, url, &[], String::new()).await
+    }
+
+    /// The same with further headers, and a body.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> reqwest::Response {
         let url: Url = url.parse().unwrap();
-        self.client
+        let mut request = self
+            .client
             .request(method.parse().unwrap(), url.clone())
             .header(ACCEPT, "application/json")
             .header("sec-fetch-mode", "cors")
@@ -148,9 +160,11 @@ impl Browser {
             .header("sec-fetch-dest", "empty")
             .header(ORIGIN, url.origin().ascii_serialization())
             .header(COOKIE, self.cookies_for(&url))
-            .send()
-            .await
-            .unwrap()
+            .body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
     }
 
     pub(crate) fn cookies_for(&self, url: &Url) -> String {
