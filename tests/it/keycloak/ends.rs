@@ -75,7 +75,7 @@ async fn a_session_that_ends_at_keycloak_ends_here_at_once() {
 }
 
 /// One more than there were.
-async fn refreshed(world: &World) {
+pub(crate) async fn refreshed(world: &World) {
     let path = format!("/{}/events?type=REFRESH_TOKEN&max=1000", world.realm);
     let count = async || world.admin.get(&path).await.as_array().unwrap().len();
     let before = count().await;

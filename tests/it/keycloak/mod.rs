@@ -7,6 +7,7 @@
 mod admin;
 mod broker;
 mod browser;
+mod client;
 mod desk;
 mod ends;
 mod key;
