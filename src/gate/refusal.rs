@@ -14,7 +14,7 @@ pub enum Refusal {
     /// No single, valid `Host`.
     NoHost,
     UnknownHost,
-    /// A trusted proxy sent an `X-Forwarded-For` that is no list of addresses.
+    /// A trusted proxy sent an `X-Forwarded-For` or `Forwarded` that is no list of addresses, or two that disagree.
     UnreadableChain,
     /// `Connection` names a header that only we set.
     Nominated,
@@ -79,7 +79,9 @@ impl Refusal {
             Self::Framing => "The length of the request's body is given in more than one way.",
             Self::NoHost => "The request does not say which host it is for.",
             Self::UnknownHost => "This host is not served here.",
-            Self::UnreadableChain => "A proxy on the way sent an unreadable X-Forwarded-For.",
+            Self::UnreadableChain => {
+                "A proxy on the way sent an unreadable X-Forwarded-For or Forwarded, or two that disagree."
+            }
             Self::Nominated => "The Connection header names a header that only the proxy may set.",
             Self::HeaderTooLarge => "The request's header is too large.",
             Self::MethodNotAllowed => "This method is not served.",

@@ -143,6 +143,10 @@ impl World {
             .env("STEPGATE_LOST", &self.lost.origin)
             .env("STEPGATE_KEYCLOAK", &self.keycloak.url)
             .env("STEPGATE_REALM", &self.realm)
+            .env(
+                "STEPGATE_PICTURES",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/docs/pictures"),
+            )
             .stdin(Stdio::null())
             .kill_on_drop(true);
         let output = tokio::time::timeout(BOUND, command.output())
@@ -197,4 +201,13 @@ async fn a_security_key() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_fit_for_everybody() {
     scripts("browser-pages", "pages.test.mjs").await;
+}
+
+/// `make screenshots`: README's pictures, from the shipped realm's own users.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "writes into docs/pictures"]
+async fn pictures() {
+    let keycloak = browser("pictures").await.expect("Chromium and Keycloak");
+    let world = World::new(keycloak, "pictures").await;
+    world.node(&["pictures.mjs"]).await;
 }
