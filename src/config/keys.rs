@@ -2,11 +2,11 @@
 //! a later version is refused instead of half understood.
 
 #[derive(Debug)]
-pub(super) struct Keys {
+pub struct Keys {
     /// `[keycloak]`; empty at the top of a file.
     pub(super) table: &'static str,
-    pub(super) known: &'static [&'static str],
-    pub(super) later: &'static [&'static str],
+    pub known: &'static [&'static str],
+    pub later: &'static [&'static str],
 }
 
 impl Keys {
@@ -26,6 +26,9 @@ macro_rules! keys {
             known: &[$($known),*],
             later: &[$($later),*],
         };)*
+
+        /// Every table by the name that the docs mark it with.
+        pub static KEYS: &[(&str, &Keys)] = &[$((stringify!($name), &$name)),*];
     };
 }
 

@@ -16,6 +16,7 @@ mod secret;
 mod units;
 
 pub use code::Code;
+pub use keys::{KEYS, Keys};
 pub use load::{Input, Loaded, Options, Secrets, default_path, load, parse};
 pub use problem::{Place, Problem, Severity};
 pub use resolve::PRESETS;

@@ -11,6 +11,7 @@
 
 mod architecture;
 mod browser;
+mod docs;
 mod flows;
 mod forwarding;
 mod harness;
