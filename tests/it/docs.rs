@@ -233,13 +233,13 @@ fn agrees(shown: &str, said: &str) -> bool {
     let mut rest = said;
     for (index, piece) in shown.split("…\n").enumerate() {
         let piece = piece.trim_end_matches('…');
-        let Some(at) = rest.find(piece) else {
+        let Some((before, after)) = rest.split_once(piece) else {
             return false;
         };
-        if index == 0 && at != 0 {
+        if index == 0 && !before.is_empty() {
             return false;
         }
-        rest = &rest[at + piece.len()..];
+        rest = after;
     }
     shown.ends_with('…') || rest.trim().is_empty()
 }
