@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{Request, StatusCode};
-use oauth2::{PkceCodeChallenge, PkceCodeVerifier};
+use openidconnect::{PkceCodeChallenge, PkceCodeVerifier};
 use serde::Deserialize;
 use url::Url;
 

@@ -1,22 +1,54 @@
 //! Discovery (OpenID Connect Discovery 1.0 section 4): where the realm's endpoints are.
 //!
-//! A small struct of our own: `openidconnect`'s fetches the keys at once, into a key type that the verifier cannot use.
+//! `openidconnect` reads the document. It is fetched here, since its own call fetches the keys along with it, into a key
+//! type that the verifier cannot use.
 
-use serde::Deserialize;
+use openidconnect::core::{
+    CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClientAuthMethod, CoreGrantType,
+    CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm,
+    CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType,
+};
+use openidconnect::{AdditionalProviderMetadata, ProviderMetadata};
+use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::error::OidcError;
 use super::transport::{ANSWER_LIMIT, Transport};
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+type Document = ProviderMetadata<
+    Further,
+    CoreAuthDisplay,
+    CoreClientAuthMethod,
+    CoreClaimName,
+    CoreClaimType,
+    CoreGrantType,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJweKeyManagementAlgorithm,
+    CoreJsonWebKey,
+    CoreResponseMode,
+    CoreResponseType,
+    CoreSubjectIdentifierType,
+>;
+
+/// What specifications beside the core one add: RP-Initiated Logout 1.0, RFC 9126, RFC 9207.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Further {
+    end_session_endpoint: Option<Url>,
+    pushed_authorization_request_endpoint: Option<Url>,
+    #[serde(default)]
+    authorization_response_iss_parameter_supported: bool,
+}
+
+impl AdditionalProviderMetadata for Further {}
+
+/// What is used of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Metadata {
-    issuer: String,
     pub(super) authorization_endpoint: Url,
     pub(super) token_endpoint: Url,
     pub(super) jwks_uri: Url,
     pub(super) end_session_endpoint: Option<Url>,
     pub(super) pushed_authorization_request_endpoint: Option<Url>,
-    #[serde(default)]
     pub(super) authorization_response_iss_parameter_supported: bool,
 }
 
@@ -32,13 +64,28 @@ impl Metadata {
     }
 
     fn parse(body: &[u8], issuer: &str) -> Result<Self, OidcError> {
-        let metadata: Self =
+        let document: Document =
             serde_json::from_slice(body).map_err(|_| OidcError::garbage("discovery"))?;
-        if metadata.issuer != issuer {
+        if document.issuer().as_str() != issuer {
             return Err(OidcError::Misconfigured(
                 "discovery names another issuer than the configuration",
             ));
         }
+        let token_endpoint = document
+            .token_endpoint()
+            .ok_or(OidcError::garbage("discovery"))?;
+        let further = document.additional_metadata();
+        let metadata = Self {
+            authorization_endpoint: document.authorization_endpoint().url().clone(),
+            token_endpoint: token_endpoint.url().clone(),
+            jwks_uri: document.jwks_uri().url().clone(),
+            end_session_endpoint: further.end_session_endpoint.clone(),
+            pushed_authorization_request_endpoint: further
+                .pushed_authorization_request_endpoint
+                .clone(),
+            authorization_response_iss_parameter_supported: further
+                .authorization_response_iss_parameter_supported,
+        };
         let endpoints = [
             Some(&metadata.authorization_endpoint),
             Some(&metadata.token_endpoint),
@@ -80,6 +127,9 @@ mod tests {
             "authorization_endpoint": format!("{ISSUER}/auth"),
             "token_endpoint": format!("{ISSUER}/token"),
             "jwks_uri": format!("{ISSUER}/certs"),
+            "response_types_supported": ["code", "none", "of a later version"],
+            "subject_types_supported": ["public", "pairwise"],
+            "id_token_signing_alg_values_supported": ["RS256", "ES256", "EdDSA", "ML-DSA-65"],
             "end_session_endpoint": format!("{ISSUER}/logout"),
             "pushed_authorization_request_endpoint": format!("{ISSUER}/par"),
             "authorization_response_iss_parameter_supported": true,

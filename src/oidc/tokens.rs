@@ -1,4 +1,5 @@
-//! The token endpoint: a code or a refresh token becomes tokens. `oauth2` writes and reads the messages.
+//! The token endpoint: a code or a refresh token becomes tokens. `oauth2`, on which `openidconnect` stands, writes and
+//! reads the messages: `openidconnect`'s own answer would refuse an ID token with an ill-typed `acr` as unreadable.
 
 use futures_util::future::BoxFuture;
 use oauth2::basic::{
