@@ -68,7 +68,8 @@ pub(super) fn parse(name: &str, text: &str, report: &Report) -> Option<Node> {
     });
     let (table, errors) = DeTable::parse_recoverable(text);
     let broken = !errors.is_empty();
-    for error in errors {
+    // What follows the first is mostly its echo.
+    if let Some(error) = errors.first() {
         let place = Place {
             source: Arc::clone(&source),
             span: error.span().unwrap_or(0..0),

@@ -34,9 +34,9 @@ macro_rules! keys {
 
 keys! {
     INSTALLATION = "",
-        ["version", "listen", "admin_listen", "policies", "trusted_proxies", "sessions", "keycloak", "levels", "floors",
+        ["version", "listen", "policies", "trusted_proxies", "sessions", "keycloak", "levels", "floors",
          "upstreams", "seal", "networks", "limits", "log"],
-        ["listen_tls", "certificates", "approver_app", "redis", "approvals", "peers", "channels", "forward_auth"];
+        ["listen_tls", "admin_listen", "certificates", "approver_app", "redis", "approvals", "peers", "channels", "forward_auth"];
     SESSIONS = "[sessions]", ["store", "idle", "absolute", "refresh_grace"], ["path", "url", "redis", "renew_before", "on_lapse"];
     KEYCLOAK = "[keycloak]",
         ["issuer", "client_id", "client_secret", "client_key", "client_key_id", "par", "groups_claim", "roles_claim",

@@ -17,7 +17,6 @@ use crate::model::target::Relaxations;
 #[derive(Debug)]
 pub struct Config {
     pub listen: Vec<SocketAddr>,
-    pub admin_listen: Option<SocketAddr>,
     /// Whose `Forwarded` and `X-Forwarded-*` are believed; nobody's by default.
     pub trusted_proxies: Vec<IpNet>,
     pub sessions: Sessions,

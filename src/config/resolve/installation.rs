@@ -25,7 +25,6 @@ const SEAL_KEY_BYTES: usize = 32;
 
 pub(super) struct Basics {
     pub(super) listen: Vec<SocketAddr>,
-    pub(super) admin_listen: Option<SocketAddr>,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) sessions: Sessions,
     pub(super) seal_keys: Vec<Secret>,
@@ -46,9 +45,6 @@ pub(super) fn resolve(root: Fields<'_>, outside: &Outside<'_>) -> Basics {
                 .collect(),
             None => vec![SocketAddr::from(LISTEN)],
         },
-        admin_listen: root
-            .text("admin_listen")
-            .and_then(|given| address(given, report)),
         trusted_proxies: root
             .texts("trusted_proxies")
             .unwrap_or_default()

@@ -95,7 +95,6 @@ pub(super) fn resolve(
     }
     Some(Config {
         listen: basics.listen,
-        admin_listen: basics.admin_listen,
         trusted_proxies: basics.trusted_proxies,
         sessions: basics.sessions,
         keycloak: keycloak?.keycloak,

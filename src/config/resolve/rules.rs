@@ -57,7 +57,13 @@ pub(super) fn check_routes(app: &AppDraft, names: &Names, report: &Report) {
         }
         check_loosens(draft, near.iter().map(|(_, other)| *other), report);
         let others: Vec<&Route> = near.iter().map(|(_, other)| &other.route).collect();
-        if draft.route.is_shadowed_by(&others) {
+        // A route whose methods are all wrong has been told so.
+        let has_method = draft
+            .route
+            .methods
+            .as_ref()
+            .is_none_or(|all| all.iter().any(|method| draft.route.has(method)));
+        if has_method && draft.route.is_shadowed_by(&others) {
             report.push(
                 Problem::error(
                     Code::Shadowed,

@@ -11,6 +11,8 @@ use std::path::Path;
 
 use super::*;
 
+mod cases;
+
 fn problems(result: &Result<Loaded, Vec<Problem>>) -> String {
     let all = match result {
         Ok(loaded) => &loaded.warnings,

@@ -1,3 +1,5 @@
+//! Decision tables: which route wins, unlisted methods, the two readings, floors.
+
 use super::*;
 
 /// The design's example.

@@ -1,3 +1,5 @@
+//! Patterns, how two of them relate, and which route a request falls under.
+
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

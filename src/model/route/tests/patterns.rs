@@ -1,3 +1,5 @@
+//! What a pattern matches, and what is none.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Narrower, wider, equal, overlapping, apart: held against the paths that two patterns match.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

@@ -1,0 +1,361 @@
+//! What is said of each thing that can be wrong. One sound configuration, and for each case what is changed in it; the
+//! messages are snapshots (`snapshots/`), named by the code that comes first.
+
+use std::io;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::*;
+
+const INSTALLATION: &str = r#"version  = 1
+listen   = ["127.0.0.1:8080"]
+
+[keycloak]
+issuer        = "https://sso.example.com/realms/corp"
+client_id     = "stepgate"
+client_secret = { file = "secret" }
+
+[[levels]]
+name  = "password"
+base  = true
+proof = { acr = ["1", "pwd"] }
+ask   = { acr_values = "pwd" }
+
+[[levels]]
+name  = "mfa"
+proof = { acr = ["2", "mfa"], amr_any = ["otp"] }
+ask   = { acr_values = "mfa", prompt = "login" }
+
+[[floors]]
+id      = "deletes"
+methods = ["DELETE"]
+require = { level = "mfa" }
+
+[networks]
+office = ["192.0.2.0/24"]
+
+[upstreams.erp]
+url = "http://erp.internal:8080"
+"#;
+
+const APP: &str = r#"url      = "https://erp.example.com"
+upstream = "erp"
+require  = { level = "password", max_age = "8h" }
+identity = { preset = "oauth2-proxy" }
+
+[[routes]]
+id     = "static"
+path   = "/static/**"
+public = true
+
+[[routes]]
+id      = "payments"
+path    = "/payments/**"
+methods = ["POST", "PUT"]
+require = { level = "mfa", max_age = "15m", groups_any = ["clerks"] }
+"#;
+
+/// Name, and what is replaced by what in either file; an empty text is the file's end.
+type Case = (&'static str, &'static [(&'static str, &'static str)]);
+
+const LISTEN: &str = "listen   = [\"127.0.0.1:8080\"]";
+const SECRET: &str = "client_secret = { file = \"secret\" }";
+const ISSUER: &str = "\"https://sso.example.com/realms/corp\"";
+const URL: &str = "url      = \"https://erp.example.com\"";
+const UPSTREAM_URL: &str = "url = \"http://erp.internal:8080\"";
+const PROOF: &str = "proof = { acr = [\"2\", \"mfa\"], amr_any = [\"otp\"] }";
+const ASK: &str = "ask   = { acr_values = \"mfa\", prompt = \"login\" }";
+const PATH: &str = "path    = \"/payments/**\"";
+const METHODS: &str = "methods = [\"POST\", \"PUT\"]";
+const REQUIRE: &str = "require = { level = \"mfa\", max_age = \"15m\", groups_any = [\"clerks\"] }";
+const WHOLE: &str = "require  = { level = \"password\", max_age = \"8h\" }";
+const IDENTITY: &str = "identity = { preset = \"oauth2-proxy\" }";
+const STATIC: &str = "path   = \"/static/**\"";
+/// The end of the policy file.
+const MORE_APP: &str = "\n<app>";
+/// The end of the installation's file.
+const MORE: &str = "\n<installation>";
+
+#[rustfmt::skip] // a table
+const CASES: &[Case] = &[
+    // Files, keys, values.
+    ("SG0001-not-toml", &[(LISTEN, "listen   = [\"127.0.0.1:8080\"")]),
+    ("SG0001-key-twice", &[(LISTEN, "listen   = []\nlisten   = []")]),
+    ("SG0003-unknown-key", &[(LISTEN, "lisen    = [\"127.0.0.1:8080\"]")]),
+    ("SG0003-unknown-key-in-a-route", &[(METHODS, "method  = [\"POST\"]")]),
+    ("SG0003-unknown-requirement", &[(REQUIRE, "require = { level = \"mfa\", group_any = [\"clerks\"] }")]),
+    ("SG0003-nothing-near", &[(METHODS, "colour  = \"red\"")]),
+    ("SG0004-listen-tls", &[(LISTEN, "listen   = [\"127.0.0.1:8080\"]\nlisten_tls = [\"0.0.0.0:8443\"]")]),
+    ("SG0004-admin-listen", &[(LISTEN, "listen   = [\"127.0.0.1:8080\"]\nadmin_listen = \"127.0.0.1:9901\"")]),
+    ("SG0004-certificates", &[(MORE, "[[certificates]]\ncert = \"erp.pem\"\nkey  = { file = \"erp.key\" }\n")]),
+    ("SG0004-store-file", &[(MORE, "[sessions]\nstore = \"file\"\npath  = \"/var/lib/stepgate\"\n")]),
+    ("SG0004-store-redis", &[(MORE, "[sessions]\nstore = \"redis\"\n")]),
+    ("SG0004-approver-app", &[(MORE, "[approver_app]\nurl = \"https://approve.example.com\"\n")]),
+    ("SG0004-approval", &[(METHODS, "methods = [\"POST\", \"PUT\"]\napproval = \"four-eyes\"")]),
+    ("SG0004-approvals", &[(MORE_APP, "[approvals.four-eyes]\nmode = \"approve-deny\"\n")]),
+    ("SG0004-bearer", &[(IDENTITY, "bearer   = { audience = \"erp\" }")]),
+    ("SG0004-forward-auth", &[(IDENTITY, "forward_auth = \"nginx\"")]),
+    ("SG0005-wrong-type", &[(LISTEN, "listen   = 8080")]),
+    ("SG0005-number-for-a-duration", &[(WHOLE, "require  = { level = \"password\", max_age = 15 }")]),
+    ("SG0005-text-for-a-table", &[(WHOLE, "require  = \"password\"")]),
+    ("SG0006-missing-key", &[("client_id     = \"stepgate\"\n", "")]),
+    ("SG0006-essential-of-nothing", &[(ASK, "ask   = { essential = true, scope = [\"otp\"] }")]),
+    ("SG0007-unknown-value", &[(MORE, "[sessions]\nstore = \"disk\"\n")]),
+    ("SG0007-unknown-preset", &[(IDENTITY, "identity = { preset = \"oauth-proxy\" }")]),
+    ("SG0007-unknown-relaxation", &[(UPSTREAM_URL, "url    = \"http://erp.internal:8080\"\naccept = [\"encoded-slahs\"]")]),
+    ("SG0007-unknown-algorithm", &[(SECRET, "client_secret = { file = \"secret\" }\nalgorithms = [\"RS257\"]")]),
+    ("SG0008-no-unit", &[(WHOLE, "require  = { level = \"password\", max_age = \"15\" }")]),
+    ("SG0008-wrong-unit", &[(WHOLE, "require  = { level = \"password\", max_age = \"15 minutes\" }")]),
+    ("SG0009-not-a-size", &[(MORE, "[limits]\nheader_bytes = \"64kB\"\n")]),
+    ("SG0010-zero", &[(MORE, "[sessions]\nidle = \"0s\"\n")]),
+    ("SG0010-too-large", &[(MORE, "[limits]\nheader_bytes = \"1GiB\"\n")]),
+    ("SG0011-level-twice", &[("name  = \"mfa\"", "name  = \"password\""), ("level = \"mfa\", max_age", "level = \"password\", max_age"), ("{ level = \"mfa\" }", "{ level = \"password\" }")]),
+    ("SG0011-route-twice", &[("id      = \"payments\"", "id      = \"static\"")]),
+    ("SG0011-floor-twice", &[(MORE, "[[floors]]\nid      = \"deletes\"\nmethods = [\"PUT\"]\nrequire = { level = \"mfa\" }\n")]),
+    ("SG0011-method-twice", &[(METHODS, "methods = [\"POST\", \"POST\"]")]),
+    ("SG0011-url-and-urls", &[(UPSTREAM_URL, "url  = \"http://erp.internal:8080\"\nurls = [\"http://erp2.internal:8080\"]")]),
+    ("SG0011-header-twice", &[(IDENTITY, "identity = { X-User = \"{sub}\", x-user = \"{sub}\" }")]),
+    ("SG0012-empty-list", &[(METHODS, "methods = []")]),
+    ("SG0012-empty-text", &[("client_id     = \"stepgate\"", "client_id     = \"\"")]),
+    ("SG0012-floor-of-nothing", &[(MORE, "[[floors]]\nid      = \"nothing\"\nrequire = {}\n")]),
+    ("SG0013-bad-name", &[("id      = \"payments\"", "id      = \"pay ments\"")]),
+    ("SG0013-reserved-name", &[("name  = \"mfa\"", "name  = \"anonymous\"")]),
+    ("SG0014-version", &[("version  = 1", "version  = 2")]),
+    // The installation.
+    ("SG0101-address", &[(LISTEN, "listen   = [\"localhost\"]")]),
+    ("SG0102-network", &[("office = [\"192.0.2.0/24\"]", "office = [\"the office\"]")]),
+    ("SG0102-bits-behind-the-prefix", &[("office = [\"192.0.2.0/24\"]", "office = [\"192.0.2.7/24\"]")]),
+    ("SG0103-not-a-url", &[(URL, "url      = \"erp.example.com\"")]),
+    ("SG0103-more-than-an-origin", &[(URL, "url      = \"https://erp.example.com/erp\"")]),
+    ("SG0103-issuer", &[(ISSUER, "\"https://sso.example.com/realms/corp/\"")]),
+    ("SG0104-plain-http", &[(URL, "url      = \"http://erp.example.com\"")]),
+    ("SG0104-plain-issuer", &[(ISSUER, "\"http://sso.example.com/realms/corp\"")]),
+    ("SG0105-literal-secret", &[(SECRET, "client_secret = \"hunter2\"")]),
+    ("SG0106-unreadable-secret", &[(SECRET, "client_secret = { file = \"elsewhere\" }")]),
+    ("SG0106-unset-variable", &[(SECRET, "client_secret = { env = \"STEPGATE_SECRET\" }")]),
+    ("SG0107-empty-secret", &[(SECRET, "client_secret = { file = \"empty\" }")]),
+    ("SG0107-short-seal-key", &[(MORE, "[seal]\nkeys = [{ file = \"secret\" }]\n")]),
+    ("SG0107-no-private-key", &[(SECRET, "client_key    = { file = \"secret\" }")]),
+    ("SG0108-no-client-authentication", &[(SECRET, "")]),
+    ("SG0108-two-client-authentications", &[(SECRET, "client_secret = { file = \"secret\" }\nclient_key    = { file = \"secret\" }")]),
+    ("SG0109-par-off", &[(SECRET, "client_secret = { file = \"secret\" }\npar           = \"off\"")]),
+    ("SG0110-symmetric-algorithm", &[(SECRET, "client_secret = { file = \"secret\" }\nalgorithms    = [\"HS256\"]")]),
+    // The ladder.
+    ("SG0202-base-not-first", &[("name  = \"mfa\"", "name  = \"mfa\"\nbase  = true")]),
+    ("SG0203-nothing-asks", &[(ASK, "")]),
+    ("SG0203-asked-for-something-else", &[(ASK, "ask   = { acr_values = \"gold\", prompt = \"login\" }")]),
+    ("SG0204-claims-not-forced", &[(PROOF, "proof = { claims = { auth-otp-form = true } }"), (ASK, "ask   = { scope = [\"auth-otp-form\"] }")]),
+    ("SG0205-enrol-without-amr", &[(PROOF, "proof = { acr = [\"2\", \"mfa\"] }\nenrol = \"page\"")]),
+    ("SG0206-empty-proof", &[(PROOF, "proof = {}")]),
+    ("SG0208-reserved-parameter", &[(ASK, "ask   = { acr_values = \"mfa\", params = { prompt = \"none\" } }")]),
+    ("SG0209-several-acr", &[(ASK, "ask   = { acr_values = \"pwd mfa\", prompt = \"login\" }")]),
+    ("SG0210-hold-without-enrol", &[(PROOF, "proof = { acr = [\"2\", \"mfa\"], amr_any = [\"otp\"] }\nenrol_hold = \"24h\"")]),
+    // Apps and their routes.
+    ("SG0301-unknown-level", &[(REQUIRE, "require = { level = \"mfaa\" }")]),
+    ("SG0302-unknown-upstream", &[("upstream = \"erp\"", "upstream = \"epr\"")]),
+    ("SG0303-unknown-network", &[(REQUIRE, "require = { level = \"mfa\", networks_any = [\"offices\"] }")]),
+    ("SG0304-unknown-host", &[(MORE, "[[floors]]\nid      = \"host\"\nhosts   = [\"erp.example.org\"]\npath    = \"/payments/**\"\nrequire = { level = \"mfa\" }\n")]),
+    ("SG0305-host-twice", &[(URL, "urls     = [\"https://erp.example.com\", \"https://ERP.example.com:443\"]")]),
+    ("SG0306-no-level-required", &[(WHOLE, "")]),
+    ("SG0306-no-level-left", &[(REQUIRE, "require = { inherit = false, groups_any = [\"clerks\"] }")]),
+    ("SG0307-bad-path", &[(PATH, "path    = \"/payments/**/release\"")]),
+    ("SG0307-relative-path", &[(PATH, "path    = \"payments\"")]),
+    ("SG0308-refused-path", &[(PATH, "path    = \"/payments/../x\"")]),
+    ("SG0308-refused-without-relaxation", &[(PATH, "path    = \"/payments;v=1/x\"")]),
+    ("SG0309-reserved-path", &[(PATH, "path    = \"/.stepgate/x\"")]),
+    ("SG0310-bad-method", &[(METHODS, "methods = [\"post\"]")]),
+    ("SG0310-trace", &[(METHODS, "methods = [\"TRACE\"]")]),
+    ("SG0311-overlap", &[(MORE_APP, "[[routes]]\nid   = \"releases\"\npath = \"/{what}/release\"\n[[routes]]\nid   = \"sevens\"\npath = \"/7/{what}\"\n")]),
+    ("SG0312-shadowed", &[(MORE_APP, "[[routes]]\nid   = \"all\"\npath = \"/reports/**\"\n[[routes]]\nid   = \"root\"\npath = \"/reports\"\n[[routes]]\nid   = \"rest\"\npath = \"/reports/{id}/**\"\n")]),
+    ("SG0313-loosens", &[(MORE_APP, "[[routes]]\nid      = \"drafts\"\npath    = \"/payments/drafts/**\"\nrequire = { level = \"password\", max_age = \"any\" }\n")]),
+    ("SG0314-public-and-require", &[(STATIC, "path   = \"/static/**\"\nrequire = { level = \"mfa\" }")]),
+    ("SG0315-public-method", &[(STATIC, "path   = \"/static/**\"\nmethods = [\"POST\"]")]),
+    ("SG0316-public-under-floor", &[(MORE, "[[floors]]\nid      = \"all\"\npath    = \"/static/**\"\nrequire = { level = \"password\" }\n")]),
+    ("SG0317-part-of-hosts", &[(URL, "urls     = [\"https://erp.example.com\", \"https://erp.example.org\"]"), (MORE, "[[floors]]\nid      = \"host\"\nhosts   = [\"erp.example.org\"]\npath    = \"/payments/**\"\nrequire = { level = \"mfa\" }\n")]),
+    ("SG0318-never-met", &[(REQUIRE, "require = { level = \"mfa\", max_age = \"0s\" }")]),
+    ("SG0319-bad-header", &[(IDENTITY, "identity = { Host = \"{sub}\" }")]),
+    ("SG0319-no-header", &[(IDENTITY, "identity = { \"X User\" = \"{sub}\" }")]),
+    ("SG0320-bad-template", &[(IDENTITY, "identity = { X-User = \"{subject}\" }")]),
+    ("SG0320-open-brace", &[(IDENTITY, "identity = { X-User = \"{sub\" }")]),
+    ("SG0321-bad-cookie", &[(IDENTITY, "app_cookies = [\"JSESSION ID\"]")]),
+    ("SG0321-our-cookie", &[(IDENTITY, "app_cookies = [\"__Host-stepgate\"]")]),
+    // All at once, over both files.
+    ("SG0003-several-in-both-files", &[(LISTEN, "lisen    = [\"127.0.0.1:8080\"]"), (METHODS, "methods = [\"post\"]"), (WHOLE, "require  = { level = \"pasword\", max_age = \"8\" }")]),
+];
+
+fn read(path: &Path) -> io::Result<String> {
+    match path.file_name().and_then(|name| name.to_str()) {
+        Some("secret") => Ok("a-secret-of-tests".to_owned()),
+        Some("empty") => Ok("\n".to_owned()),
+        _ => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+fn loaded(installation: &str, app: &str) -> Result<Loaded, Vec<Problem>> {
+    let input = Input {
+        sources: &[
+            ("config/stepgate.toml", installation),
+            ("policies/erp.toml", app),
+        ],
+        read: &read,
+    };
+    parse(&input, &Options::default())
+}
+
+fn changed(case: &Case) -> (String, String) {
+    let mut files = (INSTALLATION.to_owned(), APP.to_owned());
+    for (from, to) in case.1 {
+        match *from {
+            MORE => files.0 += &format!("\n{to}"),
+            MORE_APP => files.1 += &format!("\n{to}"),
+            from if files.0.contains(from) => files.0 = files.0.replacen(from, to, 1),
+            from if files.1.contains(from) => files.1 = files.1.replacen(from, to, 1),
+            from => panic!("{}: {from:?} stands nowhere", case.0),
+        }
+    }
+    files
+}
+
+fn found(case: &Case) -> Vec<Problem> {
+    let (installation, app) = changed(case);
+    match loaded(&installation, &app) {
+        Ok(loaded) => loaded.warnings,
+        Err(problems) => problems,
+    }
+}
+
+#[test]
+fn the_sound_one_is_sound() {
+    assert_eq!(problems(&loaded(INSTALLATION, APP)), "");
+}
+
+#[test]
+fn each_problem_is_told_with_its_place_and_what_to_do() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        let mut others = Vec::new();
+        for case in CASES {
+            let problems = found(case);
+            let text: String = problems
+                .iter()
+                .map(|problem| problem.render(false) + "\n\n")
+                .collect();
+            let first = problems
+                .first()
+                .map_or("nothing", |problem| problem.code.as_str());
+            if !case.0.starts_with(first) {
+                others.push(format!("{} is {first}: {text}", case.0));
+            }
+            insta::assert_snapshot!(case.0, text);
+        }
+        assert!(others.is_empty(), "{}", others.join("\n"));
+    });
+}
+
+#[test]
+fn tools_read_them_as_json() {
+    let case = CASES.last().unwrap();
+    let all: Vec<_> = found(case).iter().map(Problem::to_json).collect();
+    insta::assert_snapshot!("several_as_json", format!("{:#}", Value::from(all)));
+}
+
+/// Those without a place in one of the two files are tried where they arise.
+#[test]
+fn no_code_is_without_a_case() {
+    let elsewhere = [
+        // In the tests of the commands: a file or a folder that is not there.
+        Code::Unreadable,
+        Code::NoPolicies,
+        Code::BadVariable,
+        Code::NoLevels,
+        Code::TooManyLevels,
+    ];
+    for code in Code::ALL {
+        let told = CASES.iter().any(|case| case.0.starts_with(code.as_str()));
+        assert!(told || elsewhere.contains(code), "{code}: {}", code.about());
+        assert!(!(told && elsewhere.contains(code)), "{code} has a case");
+    }
+}
+
+#[test]
+fn what_stands_in_no_file_is_told_too() {
+    let codes = |result: Result<Loaded, Vec<Problem>>| -> Vec<Code> {
+        let problems = result.err().unwrap_or_default();
+        problems.iter().map(|problem| problem.code).collect()
+    };
+    let without_app = Input {
+        sources: &[("config/stepgate.toml", INSTALLATION)],
+        read: &read,
+    };
+    assert_eq!(
+        codes(parse(&without_app, &Options::default())),
+        [Code::NoPolicies]
+    );
+
+    let none = Input {
+        sources: &[],
+        read: &read,
+    };
+    assert_eq!(codes(parse(&none, &Options::default())), [Code::Unreadable]);
+
+    let (head, rest) = INSTALLATION.split_once("[[levels]]").unwrap();
+    let (_, tail) = rest.split_once("[networks]").unwrap();
+    let without_levels = format!("{head}[networks]{tail}");
+    assert!(codes(loaded(&without_levels, APP)).contains(&Code::NoLevels));
+
+    let more: String = (0..300)
+        .map(|index| format!("\n[[levels]]\nname = \"l{index}\"\nproof = {{ acr = \"{index}x\" }}\nask = {{ acr_values = \"{index}x\" }}\n"))
+        .collect();
+    assert!(codes(loaded(&(INSTALLATION.to_owned() + &more), APP)).contains(&Code::TooManyLevels));
+
+    let variable = |name: &str, value: &str| Options {
+        environment: vec![(name.to_owned(), value.to_owned())],
+        ..Options::default()
+    };
+    let input = Input {
+        sources: &[
+            ("config/stepgate.toml", INSTALLATION),
+            ("policies/erp.toml", APP),
+        ],
+        read: &read,
+    };
+    let wrong = variable("STEPGATE__KEYCLOAK____CLIENT_ID", "x");
+    assert_eq!(codes(parse(&input, &wrong)), [Code::BadVariable]);
+    let right = variable("STEPGATE__KEYCLOAK__CLIENT_ID", "another");
+    assert_eq!(
+        parse(&input, &right).unwrap().config.keycloak.client_id,
+        "another"
+    );
+}
+
+/// The language's own example, word for word: only what later versions bring is refused.
+#[test]
+fn the_languages_own_example_is_refused_for_later_keys_only() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/design");
+    let options = Options {
+        secrets: Secrets::Optional,
+        ..Options::default()
+    };
+    let result = load(&folder.join("config/stepgate.toml"), &options);
+    let problems = result.err().unwrap();
+    let unexpected: Vec<_> = problems
+        .iter()
+        .filter(|problem| {
+            problem.severity == Severity::Error && problem.code != Code::NotInThisVersion
+        })
+        .map(|problem| problem.render(false))
+        .collect();
+    assert!(unexpected.is_empty(), "{}", unexpected.join("\n"));
+    let refused = problems
+        .iter()
+        .filter(|problem| problem.code == Code::NotInThisVersion);
+    insta::assert_snapshot!(
+        "later_keys_of_the_example",
+        refused
+            .map(|problem| problem.message.clone() + "\n")
+            .collect::<String>()
+    );
+}
