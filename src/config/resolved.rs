@@ -32,6 +32,8 @@ pub struct Config {
     pub log: Log,
     /// Every claim name that proofs, conditions and identity templates read, for what a session keeps.
     pub kept_claims: Vec<String>,
+    /// `app/route` of what can never be met where Keycloak offers no pushed requests.
+    pub needs_push: Vec<String>,
 }
 
 impl Config {

@@ -15,6 +15,8 @@ use tokio::net::TcpListener;
 enum Command {
     /// Serve the provider and the app, each on a port of localhost.
     All { provider: u16, app: u16 },
+    /// Serve the provider only.
+    Provider { port: u16 },
     /// Serve the app only.
     App { port: u16 },
     /// Print the one-time code of this moment.
@@ -24,7 +26,8 @@ enum Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let done = match Command::parse() {
-        Command::All { provider, app } => serve(provider, app).await,
+        Command::All { provider, app } => serve(provider, Some(app)).await,
+        Command::Provider { port } => serve(port, None).await,
         Command::App { port } => serve_only_app(port).await,
         Command::Code { secret } => {
             let code = totp(secret.as_bytes(), SystemClock.now().as_unix());
@@ -54,7 +57,7 @@ async fn listen(port: u16) -> Result<TcpListener, String> {
         .map_err(|error| format!("cannot listen on port {port}: {error}"))
 }
 
-async fn serve(provider: u16, app: u16) -> Result<(), String> {
+async fn serve(provider: u16, app: Option<u16>) -> Result<(), String> {
     // A second one would mean that somebody else installed it first, which is as good.
     let _first = rustls::crypto::ring::default_provider().install_default();
     let user = |name: &str, groups: &[&str], has_otp| User {
@@ -82,10 +85,20 @@ async fn serve(provider: u16, app: u16) -> Result<(), String> {
         Arc::new(SystemRandom::new()),
     )
     .ok_or("cannot make a signing key")?;
-    let (provider, app) = (listen(provider).await?, listen(app).await?);
+    let provider = listen(provider).await?;
+    let app = match app {
+        Some(port) => Some(listen(port).await?),
+        None => None,
+    };
+    let app = async {
+        match app {
+            Some(app) => serve_app(app).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         ended = serve_provider(provider, realm) => ended.map_err(|error| error.to_string()),
-        ended = serve_app(app) => ended.map_err(|error| error.to_string()),
+        ended = app => ended.map_err(|error| error.to_string()),
         _signal = tokio::signal::ctrl_c() => Ok(()),
     }
 }

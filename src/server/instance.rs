@@ -11,7 +11,7 @@ use pingora::services::Service as _;
 use pingora::services::listening::Service;
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, Par};
 use crate::edge::{self, Connections, Peers, Proxy};
 use crate::gate::{Gate, GateError, Parts};
 use crate::model::random::Random;
@@ -144,6 +144,10 @@ impl Instance {
             let stop = until(stop.clone());
             async move { provider.keep_fresh(stop).await }
         });
+        let looking = tokio::spawn(look_for_push(
+            Arc::clone(&self.provider),
+            Arc::clone(&self.config),
+        ));
         let resolving = tokio::spawn({
             let peers = Arc::clone(&self.peers);
             async move {
@@ -159,6 +163,23 @@ impl Instance {
         drain(&connections, self.config.limits.grace).await;
         resolving.abort();
         fresh.abort();
+        looking.abort();
+    }
+}
+
+/// Once discovery is there: without pushed requests some routes can never be met, and whoever runs this has to know.
+async fn look_for_push(provider: Arc<Provider>, config: Arc<Config>) {
+    let offered = loop {
+        match provider.status().pushes {
+            Some(offered) => break offered,
+            None => tokio::time::sleep(LOOK).await,
+        }
+    };
+    if !offered && config.keycloak.par == Par::Auto {
+        tracing::warn!(
+            never_met = config.needs_push.join(", "),
+            "keycloak offers no pushed requests (PAR): no level above the base is ever proven"
+        );
     }
 }
 

@@ -73,6 +73,7 @@ pub(super) fn resolve(
         rules::check_par(keycloak, &drafts, &floors, &names, report);
     }
 
+    let needs_push = rules::needing_push(&drafts, &floors, &names);
     let mut kept_claims = ladder.claims;
     for draft in &drafts {
         kept_claims.extend(draft.claims());
@@ -106,5 +107,6 @@ pub(super) fn resolve(
         limits: basics.limits,
         log: basics.log,
         kept_claims,
+        needs_push,
     })
 }

@@ -126,6 +126,23 @@ pub(super) fn check_par(
     else {
         return;
     };
+    let never = needing_push(apps, floors, names);
+    let never: Vec<&str> = never.iter().map(String::as_str).collect();
+    let problem = Problem::error(
+        Code::ParOff,
+        place,
+        "without pushed requests no level above the base is ever proven",
+    )
+    .warning();
+    report.push(if never.is_empty() {
+        problem.help("`par = \"auto\"`: Keycloak has had it since version 15")
+    } else {
+        problem.help(format!("so these can never be met: {}", quoted(&never)))
+    });
+}
+
+/// Routes and floors that nobody meets without pushed requests: without them no level above the base is proven.
+pub(super) fn needing_push(apps: &[AppDraft], floors: &[FloorDraft], names: &Names) -> Vec<String> {
     let unmeetable = |requirement: &Requirement| {
         names.ladder.level(requirement.rank).is_some_and(|level| {
             let held = level.proofs.iter().any(|proof| !proof.is_claims_only());
@@ -142,19 +159,7 @@ pub(super) fn check_par(
         .iter()
         .filter(|draft| unmeetable(&draft.floor.requirement))
         .map(|draft| format!("floor {}", draft.floor.id));
-    let never: Vec<String> = routes.chain(floors).collect();
-    let never: Vec<&str> = never.iter().map(String::as_str).collect();
-    let problem = Problem::error(
-        Code::ParOff,
-        place,
-        "without pushed requests no level above the base is ever proven",
-    )
-    .warning();
-    report.push(if never.is_empty() {
-        problem.help("`par = \"auto\"`: Keycloak has had it since version 15")
-    } else {
-        problem.help(format!("so these can never be met: {}", quoted(&never)))
-    });
+    routes.chain(floors).collect()
 }
 
 fn check_reserved(draft: &RouteDraft, report: &Report) {
