@@ -229,8 +229,9 @@ impl Pages {
             templates.add_template(name, text)?;
         }
         let style = ring::digest::digest(&ring::digest::SHA256, STYLE.as_bytes());
+        // The icon is in the page itself (`data:`): a browser that finds none there asks the app for /favicon.ico.
         let policy = format!(
-            "default-src 'none'; style-src 'sha256-{}'; form-action 'self' {}; base-uri 'none'",
+            "default-src 'none'; img-src data:; style-src 'sha256-{}'; form-action 'self' {}; base-uri 'none'",
             STANDARD.encode(style),
             form_targets.join(" "),
         );
