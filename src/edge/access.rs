@@ -1,19 +1,21 @@
 //! A request's line in the access log.
 
-use pingora::proxy::Session;
-
 use super::context::Context;
-use crate::config::Config;
-use crate::model::time::Timestamp;
-use crate::telemetry::{AccessLine, Lines};
+use crate::telemetry::AccessLine;
 
-pub(in crate::edge) fn write(
-    lines: &Lines,
-    session: &Session,
-    context: &Context,
-    config: &Config,
-    now: Timestamp,
-) {
+/// Of the answer; nothing where there was none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::edge) struct Sent {
+    pub(in crate::edge) status: u16,
+    pub(in crate::edge) bytes: u64,
+}
+
+pub(in crate::edge) fn write(context: &Context, sent: Sent) {
+    let snapshot = &*context.snapshot;
+    if snapshot.access.is_off() {
+        return;
+    }
+    let config = snapshot.config();
     let record = context.record();
     let ladder = &config.ladder;
     let have = record.and_then(|record| record.have);
@@ -41,12 +43,11 @@ pub(in crate::edge) fn write(
     let subject = record
         .and_then(|record| record.subject)
         .map(|subject| subject.to_string());
-    let downstream = session.as_downstream();
     let line = AccessLine {
         log: "access",
-        time: now.as_unix(),
+        time: snapshot.clock.now().as_unix(),
         id: &context.id,
-        method: session.req_header().method.as_str(),
+        method: context.method.as_str(),
         host: origin.map_or("", |origin| origin.authority.as_str()),
         path: context.target.as_ref().map_or("", |target| target.path()),
         route: route.map(|route| route.id.as_str()),
@@ -59,15 +60,13 @@ pub(in crate::edge) fn write(
         max_age: need
             .and_then(|need| need.max_age)
             .map(|max_age| max_age.as_secs()),
-        status: downstream
-            .response_written()
-            .map_or(0, |response| response.status.as_u16()),
+        status: sent.status,
         milliseconds: u64::try_from(context.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        bytes: downstream.body_bytes_sent() as u64,
+        bytes: sent.bytes,
         client: &client,
         subject: subject.as_deref(),
         upstream: upstream.map(|upstream| upstream.name.as_str()),
         error: context.error,
     };
-    line.write(lines);
+    line.write(&snapshot.access);
 }

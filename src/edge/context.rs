@@ -5,17 +5,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use http::Method;
+
+use super::access::{self, Sent};
 use super::client::Client;
+use super::snapshot::Snapshot;
 use super::tunnel::Progress;
 use crate::config::HostIndex;
 use crate::gate::{Forward, Record};
 use crate::model::random::Random;
 use crate::model::target::Target;
 
-/// From its first phase to its line in the access log.
+/// From its first phase to its line in the access log. A request that is broken off, by the end of the process or a
+/// panic, has its line as well: nothing reaches an upstream without one.
 #[derive(Debug)]
 pub(crate) struct Context {
+    /// What the request began with, and keeps to.
+    pub(in crate::edge) snapshot: Arc<Snapshot>,
     pub(in crate::edge) id: String,
+    pub(in crate::edge) method: Method,
     pub(in crate::edge) started: Instant,
     pub(in crate::edge) place: Option<HostIndex>,
     pub(in crate::edge) target: Option<Target>,
@@ -29,12 +37,16 @@ pub(crate) struct Context {
     pub(in crate::edge) tunnel: Option<Arc<Progress>>,
     /// Why the upstream did not answer.
     pub(in crate::edge) error: Option<&'static str>,
+    /// Its line is written.
+    is_logged: bool,
 }
 
 impl Context {
-    pub(in crate::edge) fn new(id: String) -> Self {
+    pub(in crate::edge) fn new(snapshot: Arc<Snapshot>, id: String) -> Self {
         Self {
+            snapshot,
             id,
+            method: Method::default(),
             started: Instant::now(),
             place: None,
             target: None,
@@ -44,13 +56,28 @@ impl Context {
             record: None,
             tunnel: None,
             error: None,
+            is_logged: false,
         }
+    }
+
+    pub(in crate::edge) fn log(&mut self, sent: Sent) {
+        self.is_logged = true;
+        access::write(self, sent);
     }
 
     pub(in crate::edge) fn record(&self) -> Option<&Record> {
         self.record
             .as_ref()
             .or_else(|| self.forward.as_ref().map(|forward| &forward.record))
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if !self.is_logged {
+            self.error = Some("broken-off");
+            access::write(self, Sent::default());
+        }
     }
 }
 

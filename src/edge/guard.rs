@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
@@ -21,60 +22,91 @@ use super::client::is_trusted;
 use crate::config::Config;
 
 tokio::task_local! {
-    /// Set by the first phase: the header is there.
-    static HEADER_SEEN: Arc<AtomicBool>;
+    /// Of the connection that this task serves.
+    static WAIT: Arc<Wait>;
 }
 
-/// Ends the deadline of the request that this task serves.
+/// Since when a connection waits for a request's header. One for each connection, so that a request costs no timer.
+#[derive(Debug)]
+struct Wait {
+    opened: Instant,
+    /// Milliseconds from `opened`, or [`SERVED`].
+    since: AtomicU64,
+}
+
+/// The header is there.
+const SERVED: u64 = u64::MAX;
+
+impl Wait {
+    fn new() -> Self {
+        Self {
+            opened: Instant::now(),
+            since: AtomicU64::new(0),
+        }
+    }
+
+    fn begin(&self) {
+        self.since.store(self.now(), Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.since.store(SERVED, Ordering::Relaxed);
+    }
+
+    fn is_on(&self) -> bool {
+        self.since.load(Ordering::Relaxed) != SERVED
+    }
+
+    /// What is left of the time for a header; all of it while there is none to wait for.
+    fn left(&self, most: Duration) -> Duration {
+        let since = self.since.load(Ordering::Relaxed);
+        let waited = Duration::from_millis(self.now().saturating_sub(since));
+        most.saturating_sub(waited)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(SERVED - 1)
+    }
+}
+
+/// Ends the wait of the connection that this task serves.
 pub(in crate::edge) fn header_is_there() {
     // Outside a guarded connection there is no deadline to end.
-    let _outside = HEADER_SEEN.try_with(|seen| seen.store(true, Ordering::Relaxed));
+    let _outside = WAIT.try_with(|wait| wait.end());
 }
 
-/// The proxy with a deadline on request headers. Delegates everything else, or graceful stop and limits are lost.
+/// The proxy, saying when it begins to wait for a header. Delegates everything else, or graceful stop and limits are lost.
 #[derive(Debug)]
-struct Deadline<A> {
-    inner: Arc<A>,
-    header_time: Duration,
-}
+struct Waiting<A>(Arc<A>);
 
-#[async_trait]
-impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Deadline<A> {
-    async fn process_new_http(
-        self: &Arc<Self>,
+impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Waiting<A> {
+    /// As `async_trait` has it, written out: the future of a request is large, and would be moved once more.
+    fn process_new_http<'a, 'b, 'f>(
+        self: &'a Arc<Self>,
         session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        let seen = Arc::new(AtomicBool::new(false));
-        let work = HEADER_SEEN.scope(
-            Arc::clone(&seen),
-            self.inner.process_new_http(session, shutdown),
-        );
-        tokio::pin!(work);
-        tokio::select! {
-            biased;
-            done = &mut work => return done,
-            () = fast_sleep(self.header_time) => {}
-            // The process is about to end: a connection that waits for its next request has no reason to.
-            () = stopping(shutdown.clone()) => {}
-        }
-        if seen.load(Ordering::Relaxed) {
-            work.await
-        } else {
-            None
-        }
+        shutdown: &'b ShutdownWatch,
+    ) -> Pin<Box<dyn Future<Output = Option<ReusedHttpStream>> + Send + 'f>>
+    where
+        'a: 'f,
+        'b: 'f,
+    {
+        let _outside = WAIT.try_with(|wait| wait.begin());
+        self.0.process_new_http(session, shutdown)
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        self.inner.h2_options()
+        self.0.h2_options()
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.inner.server_options()
+        self.0.server_options()
     }
 
-    async fn http_cleanup(&self) {
-        self.inner.http_cleanup().await;
+    fn http_cleanup<'a, 'f>(&'a self) -> Pin<Box<dyn Future<Output = ()> + Send + 'f>>
+    where
+        'a: 'f,
+    {
+        self.0.http_cleanup()
     }
 }
 
@@ -88,7 +120,7 @@ async fn stopping(mut shutdown: ShutdownWatch) {
 /// The whole front: counted connections, each with the deadline.
 #[derive(Debug)]
 pub(crate) struct Guard<A> {
-    app: Arc<Deadline<A>>,
+    app: Arc<Waiting<A>>,
     config: Arc<Config>,
     open: Connections,
 }
@@ -122,12 +154,8 @@ struct Place {
 
 impl<A> Guard<A> {
     pub(crate) fn new(app: A, config: Arc<Config>) -> Self {
-        let app = Arc::new(Deadline {
-            inner: Arc::new(app),
-            header_time: config.limits.header_time,
-        });
         Self {
-            app,
+            app: Arc::new(Waiting(Arc::new(app))),
             config,
             open: Connections::default(),
         }
@@ -191,7 +219,25 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Guard<A> {
             tracing::warn!("a connection was closed at once: too many are open");
             return None;
         };
-        self.app.process_new(stream, shutdown).await
+        let wait = Arc::new(Wait::new());
+        let work = WAIT.scope(Arc::clone(&wait), self.app.process_new(stream, shutdown));
+        tokio::pin!(work);
+        let most = self.config.limits.header_time;
+        let stopping = stopping(shutdown.clone());
+        tokio::pin!(stopping);
+        let mut stops = false;
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = &mut stopping, if !stops => stops = true,
+                () = fast_sleep(wait.left(most)) => {}
+            }
+            // The process is about to end: a connection that waits for its next request has no reason to.
+            if wait.is_on() && (stops || wait.left(most).is_zero()) {
+                return None;
+            }
+        }
     }
 
     async fn cleanup(&self) {

@@ -13,6 +13,7 @@ mod peer;
 mod proxy;
 mod reply;
 mod reserved;
+mod snapshot;
 mod tunnel;
 mod upstream;
 
@@ -26,6 +27,7 @@ use crate::config::Config;
 pub(crate) use guard::{Connections, Guard};
 pub(crate) use peer::Peers;
 pub(crate) use proxy::Proxy;
+pub(crate) use snapshot::Snapshot;
 
 /// Idle connections to upstreams that are kept; each listener's runtime shares them.
 const POOL: usize = 1024;

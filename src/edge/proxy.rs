@@ -11,22 +11,19 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
-use super::access;
+use super::access::Sent;
 use super::context::{Context, RequestIds};
 use super::failure::{self, Failure};
 use super::guard;
 use super::inbound::{self, Inbound};
-use super::peer::Peers;
 use super::reply;
-use super::reserved::Reserved;
+use super::snapshot::Snapshot;
 use super::upstream;
 use crate::gate::{
     BODY_LIMIT, Forward, Gate, Incoming, OWN_PREFIX, Refusal, Reply, Verdict, sets_reserved,
 };
 use crate::model::random::Random;
 use crate::model::target::Target;
-use crate::model::time::Clock;
-use crate::telemetry::Lines;
 
 /// Nobody who reads takes longer for one write.
 const WRITE_TIME: Duration = Duration::from_secs(60);
@@ -36,32 +33,20 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) struct Proxy {
-    gate: Arc<Gate>,
-    peers: Arc<Peers>,
-    reserved: Reserved,
-    lines: Lines,
-    clock: Arc<dyn Clock>,
+    snapshot: Arc<Snapshot>,
     ids: RequestIds,
 }
 
 impl Proxy {
-    pub(crate) fn new(
-        gate: Arc<Gate>,
-        peers: Arc<Peers>,
-        lines: Lines,
-        clock: Arc<dyn Clock>,
-        random: &dyn Random,
-    ) -> Self {
+    pub(crate) fn new(snapshot: Snapshot, random: &dyn Random) -> Self {
         Self {
-            reserved: Reserved::new(gate.config()),
+            snapshot: Arc::new(snapshot),
             ids: RequestIds::new(random),
-            gate,
-            peers,
-            lines,
-            clock,
         }
     }
+}
 
+impl Snapshot {
     fn refusal(&self, refusal: Refusal, session: &mut Session, context: &Context) -> Reply {
         if ends_connection(refusal) {
             session.as_downstream_mut().set_keepalive(None);
@@ -173,11 +158,16 @@ impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context::new(self.ids.next())
+        Context::new(Arc::clone(&self.snapshot), self.ids.next())
     }
 
-    async fn early_request_filter(&self, session: &mut Session, _: &mut Context) -> Result<()> {
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+    ) -> Result<()> {
         guard::header_is_there();
+        context.method = session.req_header().method.clone();
         session
             .as_downstream_mut()
             .set_write_timeout(Some(WRITE_TIME));
@@ -185,7 +175,8 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
-        match self.judge(session, context).await {
+        let snapshot = Arc::clone(&context.snapshot);
+        match snapshot.judge(session, context).await {
             Ok(forward) => {
                 context.forward = Some(forward);
                 Ok(false)
@@ -207,7 +198,9 @@ impl ProxyHttp for Proxy {
             return Error::e_explain(ErrorType::InternalError, "no permit");
         };
         context.tunnel = opens_tunnel(session).then(Arc::default);
-        self.peers
+        context
+            .snapshot
+            .peers
             .pick(&forward.permit, forward.upstream, context.tunnel.clone())
             .ok_or_else(|| {
                 Error::explain(
@@ -227,7 +220,7 @@ impl ProxyHttp for Proxy {
         let Some(forward) = &context.forward else {
             return Error::e_explain(ErrorType::InternalError, "no permit");
         };
-        upstream::prepare(request, context, forward, &self.gate, &self.reserved)
+        upstream::prepare(request, context, forward)
     }
 
     async fn upstream_response_filter(
@@ -240,15 +233,16 @@ impl ProxyHttp for Proxy {
             tunnel.note(response.status);
         }
         if response.headers.contains_key(header::SET_COOKIE) {
+            let gate = &context.snapshot.gate;
             if let Some(forward) = &context.forward
-                && self.gate.tracks_app_cookies(forward)
+                && gate.tracks_app_cookies(forward)
             {
                 let set: Vec<_> = response
                     .headers
                     .get_all(header::SET_COOKIE)
                     .iter()
                     .collect();
-                self.gate.note_app_cookies(forward, &set).await;
+                gate.note_app_cookies(forward, &set).await;
             }
             drop_reserved_cookies(response)?;
         }
@@ -290,7 +284,7 @@ impl ProxyHttp for Proxy {
             .is_none_or(|written| is_interim(written.status));
         let mut status = 0;
         if let Some(refusal) = failure.refusal().filter(|_| unanswered) {
-            let reply = self.refusal(refusal, session, context);
+            let reply = context.snapshot.refusal(refusal, session, context);
             status = reply.status.as_u16();
             session.as_downstream_mut().set_keepalive(None);
             if let Err(error) = reply::write(session, &reply, &context.id).await {
@@ -304,15 +298,13 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Context) {
-        if !self.lines.is_off() {
-            access::write(
-                &self.lines,
-                session,
-                context,
-                self.gate.config(),
-                self.clock.now(),
-            );
-        }
+        let downstream = session.as_downstream();
+        context.log(Sent {
+            status: downstream
+                .response_written()
+                .map_or(0, |response| response.status.as_u16()),
+            bytes: downstream.body_bytes_sent() as u64,
+        });
     }
 
     /// `fail_to_proxy` has told already, without what the upstream said.

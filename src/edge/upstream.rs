@@ -8,9 +8,9 @@ use super::context::Context;
 use super::cookies::{self, Cookies};
 use super::forwarded;
 use super::identity::{self, Ambiguous};
-use super::reserved::Reserved;
+use super::snapshot::Snapshot;
 use crate::config::{Config, IdentityHeaders, UpstreamHost};
-use crate::gate::{Forward, Gate};
+use crate::gate::Forward;
 use crate::model::level::{Ladder, Rank};
 use crate::model::target::Relaxations;
 use crate::store::Live;
@@ -26,9 +26,8 @@ pub(in crate::edge) fn prepare(
     request: &mut RequestHeader,
     context: &Context,
     forward: &Forward,
-    gate: &Gate,
-    reserved: &Reserved,
 ) -> Result<()> {
+    let Snapshot { gate, reserved, .. } = &*context.snapshot;
     let config = gate.config();
     let (Some(target), Some(client), Some(peer)) = (&context.target, &context.client, context.peer)
     else {

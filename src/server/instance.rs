@@ -12,7 +12,7 @@ use pingora::services::listening::Service;
 use tokio::sync::watch;
 
 use crate::config::{Config, Par};
-use crate::edge::{self, Connections, Peers, Proxy};
+use crate::edge::{self, Connections, Peers, Proxy, Snapshot};
 use crate::gate::{Gate, GateError, Parts};
 use crate::model::random::Random;
 use crate::model::time::Clock;
@@ -118,7 +118,8 @@ impl Instance {
         })?);
         let peers = Arc::new(Peers::new(&config.upstreams));
         let access = Lines::open(&config.log.access)?;
-        let proxy = Proxy::new(gate, Arc::clone(&peers), access, clock, &*random);
+        let snapshot = Snapshot::new(gate, Arc::clone(&peers), access, clock);
+        let proxy = Proxy::new(snapshot, &*random);
         Ok(Self {
             config,
             provider,

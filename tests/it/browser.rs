@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use stepgate::sandbox::serve_app;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 
 use crate::harness::eventually_async;
 use crate::keycloak::{Keycloak, free_port, keycloak, not_run};
+use crate::oracle::{Oracle, sample_app};
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser");
 
@@ -22,7 +21,7 @@ const BOUND: Duration = Duration::from_secs(300);
 struct Program {
     origin: String,
     child: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Drop for Program {
@@ -102,13 +101,15 @@ impl Program {
         Self {
             origin,
             child,
-            _folder: folder,
+            folder,
         }
     }
 }
 
 /// The world in which the scripts walk, and how they are told of it.
 struct World {
+    /// Before the programs, whose logs it reads.
+    _oracle: Oracle,
     stepgate: Program,
     lost: Program,
     keycloak: &'static Keycloak,
@@ -117,18 +118,24 @@ struct World {
 
 impl World {
     async fn new(keycloak: &'static Keycloak, realm: &str) -> Self {
-        let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let upstream = format!("http://{}", app.local_addr().unwrap());
-        tokio::spawn(serve_app(app));
+        let app = sample_app().await;
+        let upstream = format!("http://{app}");
         let port = free_port();
         let origin = format!("http://payroll.localhost:{port}");
         keycloak.admin().await.import(realm, &origin).await;
         let issuer = keycloak.issuer(realm);
         let nowhere = format!("http://localhost:{}/realms/demo", free_port());
         let strict = "[limits]\nlogins_per_minute = 1\n";
+        let stepgate = Program::start(port, &issuer, &upstream, "").await;
+        let lost = Program::start(free_port(), &nowhere, &upstream, strict).await;
+        let logs = [&stepgate, &lost].map(|program| program.folder.path().join("log"));
         Self {
-            stepgate: Program::start(port, &issuer, &upstream, "").await,
-            lost: Program::start(free_port(), &nowhere, &upstream, strict).await,
+            _oracle: Oracle {
+                apps: vec![app],
+                logs: logs.into(),
+            },
+            stepgate,
+            lost,
             keycloak,
             realm: realm.to_owned(),
         }

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use stepgate::sandbox::serve_app;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::harness::{BOUND, Stepgate, TIMEOUT, Wire, bounded, field, realm, status, upstream};
+use crate::oracle::{note, sample_app};
 
 const UPGRADE: &str = "GET /public/ws HTTP/1.1\r\nHost: app.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -25,9 +25,7 @@ fn get(target: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_public_request_reaches_the_app_as_stepgate_tells_it() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let app = listener.local_addr().unwrap();
-    tokio::spawn(serve_app(listener));
+    let app = sample_app().await;
     let stepgate = Stepgate::without_realm(app).await;
     let answer = stepgate
         .ask(
@@ -292,7 +290,7 @@ async fn no_tunnel_is_lost() {
                 let mut answer = SWITCHING.as_bytes().to_vec();
                 answer.extend_from_slice(FRAME);
                 wire.0.write_all(&answer).await.unwrap();
-                wire.header().await;
+                note(app, field(&wire.header().await, "x-request-id"));
                 let mut frame = vec![0; FRAME.len()];
                 while wire.0.read_exact(&mut frame).await.is_ok() {
                     wire.0.write_all(&frame).await.unwrap();

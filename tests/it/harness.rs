@@ -18,6 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::oracle::{self, Oracle};
+
 /// Nothing here takes that long unless it hangs.
 pub(crate) const BOUND: Duration = Duration::from_secs(20);
 
@@ -30,59 +32,15 @@ pub(crate) struct Stepgate {
     pub(crate) address: SocketAddr,
     pub(crate) serving: JoinHandle<()>,
     stop: watch::Sender<bool>,
+    /// Before the folder, which has the log that it reads.
+    _oracle: Oracle,
     folder: TempDir,
 }
 
 impl Stepgate {
     /// Before one upstream. `/public/**` is for everybody, everything else needs a login at the realm.
     pub(crate) async fn before(upstream: SocketAddr, issuer: &str, grace: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let write =
-            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-        let milliseconds = TIMEOUT.as_millis();
-        write("secret", SECRET);
-        write(
-            "stepgate.toml",
-            &format!(
-                r#"
-                version  = 1
-                listen   = ["127.0.0.1:0"]
-                policies = "policies"
-                [keycloak]
-                issuer        = "{issuer}"
-                client_id     = "stepgate"
-                client_secret = {{ file = "secret" }}
-                [[levels]]
-                name  = "password"
-                base  = true
-                proof = {{ acr = ["1", "pwd"] }}
-                [limits]
-                grace = "{grace}"
-                [log]
-                access = {{ file = "{}" }}
-                audit  = "off"
-                [upstreams.app]
-                url      = "http://{upstream}"
-                timeouts = {{ connect = "{milliseconds}ms", response = "{milliseconds}ms", idle = "{milliseconds}ms" }}
-                "#,
-                folder.path().join("access.log").display()
-            ),
-        );
-        std::fs::create_dir(folder.path().join("policies")).unwrap();
-        write(
-            "policies/app.toml",
-            r#"
-            url      = "http://app.localhost"
-            upstream = "app"
-            require  = { level = "password" }
-            identity = { preset = "oauth2-proxy", X-Level = "{level}" }
-            [[routes]]
-            id     = "public"
-            path   = "/public/**"
-            public = true
-            "#,
-        );
-        Self::serve(folder).expect("port 0 is always free")
+        Self::serve(written(0, upstream, issuer, grace, TIMEOUT)).expect("port 0 is always free")
     }
 
     /// By the folder's `stepgate.toml`, which logs to `access.log`; the error: a port that is taken.
@@ -101,6 +59,16 @@ impl Stepgate {
             Ok(loaded) => loaded.config,
             Err(problems) => panic!("{problems:#?}"),
         });
+        let oracle = Oracle {
+            apps: config
+                .upstreams
+                .iter()
+                .flat_map(|upstream| &upstream.urls)
+                .filter_map(|url| url.socket_addrs(|| None).ok())
+                .flatten()
+                .collect(),
+            logs: vec![folder.path().join("access.log")],
+        };
         let listeners = Listeners::bind(&config)?;
         let address = listeners.addresses().next().unwrap();
         let random = Arc::new(SystemRandom::new());
@@ -110,6 +78,7 @@ impl Stepgate {
             address,
             serving: tokio::spawn(instance.serve(listeners, stopped)),
             stop,
+            _oracle: oracle,
             folder,
         })
     }
@@ -191,6 +160,62 @@ impl Stepgate {
     }
 }
 
+/// The files of [`Stepgate::before`]; `timeout`: the upstream's.
+pub(crate) fn written(
+    port: u16,
+    upstream: SocketAddr,
+    issuer: &str,
+    grace: &str,
+    timeout: Duration,
+) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let milliseconds = timeout.as_millis();
+    write("secret", SECRET);
+    write(
+        "stepgate.toml",
+        &format!(
+            r#"
+            version  = 1
+            listen   = ["127.0.0.1:{port}"]
+            policies = "policies"
+            [keycloak]
+            issuer        = "{issuer}"
+            client_id     = "stepgate"
+            client_secret = {{ file = "secret" }}
+            [[levels]]
+            name  = "password"
+            base  = true
+            proof = {{ acr = ["1", "pwd"] }}
+            [limits]
+            grace = "{grace}"
+            [log]
+            access = {{ file = "{}" }}
+            audit  = "off"
+            [upstreams.app]
+            url      = "http://{upstream}"
+            timeouts = {{ connect = "{milliseconds}ms", response = "{milliseconds}ms", idle = "{milliseconds}ms" }}
+            "#,
+            folder.path().join("access.log").display()
+        ),
+    );
+    std::fs::create_dir(folder.path().join("policies")).unwrap();
+    write(
+        "policies/app.toml",
+        r#"
+        url      = "http://app.localhost"
+        upstream = "app"
+        require  = { level = "password" }
+        identity = { preset = "oauth2-proxy", X-Level = "{level}" }
+        [[routes]]
+        id     = "public"
+        path   = "/public/**"
+        public = true
+        "#,
+    );
+    folder
+}
+
 /// As `run` does, once a process.
 pub(crate) fn install_crypto() {
     let _first = rustls::crypto::ring::default_provider().install_default();
@@ -244,6 +269,7 @@ where
                     if header.is_empty() {
                         break;
                     }
+                    oracle::note(address, field(&header, "x-request-id"));
                     noted.lock().unwrap().push(header.clone());
                     wire = answer(header, open).await;
                 }
@@ -322,7 +348,7 @@ pub(crate) async fn bounded<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Looks until there is something.
-pub(crate) async fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {

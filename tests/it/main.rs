@@ -17,4 +17,5 @@ mod forwarding;
 mod harness;
 mod keycloak;
 mod legacy;
+mod oracle;
 mod serving;

@@ -1,11 +1,16 @@
 //! Answers of stepgate's own, and how it starts and stops.
 
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-use crate::harness::{BOUND, Stepgate, bounded, eventually, field, status, upstream};
+use crate::harness::{
+    BOUND, Stepgate, Wire, bounded, eventually, eventually_async, field, status, upstream, written,
+};
+use crate::keycloak::free_port;
 
 const POST: &str = "POST /orders HTTP/1.1\r\nHost: app.localhost\r\n";
 
@@ -170,4 +175,49 @@ async fn what_takes_longer_than_the_grace_is_cut_off() {
     stepgate.stop();
     bounded(stepgate.serving).await.unwrap();
     assert!(start.elapsed() >= Duration::from_secs(1));
+}
+
+/// The process ends while a request is at the app: what reached it is in the log all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_end_of_the_process_cuts_off_has_its_line() {
+    let (app, seen) = upstream(|_, wire| async {
+        tokio::time::sleep(BOUND * 2).await;
+        Some(wire)
+    })
+    .await;
+    let port = free_port();
+    let folder = written(port, app, "http://127.0.0.1:1/realms/none", "200ms", BOUND);
+    let mut process = Command::new(env!("CARGO_BIN_EXE_stepgate"))
+        .args(["serve", "--config", "stepgate.toml"])
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut wire = eventually_async("stepgate", async || {
+        TcpStream::connect(("127.0.0.1", port)).await.ok().map(Wire)
+    })
+    .await;
+    wire.send("GET /public/slow HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
+        .await;
+    eventually("the request at the upstream", || {
+        (!seen.lock().unwrap().is_empty()).then_some(())
+    })
+    .await;
+    let id = process.id().to_string();
+    let told = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+    assert!(told.success());
+    let ended = eventually("its end", || process.try_wait().unwrap()).await;
+    assert_eq!(ended.code(), Some(0));
+    let log = std::fs::read_to_string(folder.path().join("access.log")).unwrap();
+    let line: Value = serde_json::from_str(log.trim()).unwrap();
+    assert_eq!(line["id"], field(&seen.lock().unwrap()[0], "x-request-id"));
+    for (name, value) in [
+        ("decision", "allow"),
+        ("error", "broken-off"),
+        ("path", "/public/slow"),
+    ] {
+        assert_eq!(line[name], value, "{line}");
+    }
 }

@@ -2,15 +2,14 @@
 
 use serde_json::{Value, json};
 use stepgate::config::{self, Config, Options, Secrets};
-use stepgate::sandbox::serve_app;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 
 use super::admin::Admin;
 use super::browser::{Browser, Page, Walk};
 use super::person::Person;
 use super::server::{Keycloak, free_port};
 use crate::harness::{Stepgate, eventually_async};
+use crate::oracle::sample_app;
 
 const CONFIG: &str = include_str!("../../../config/stepgate.toml");
 
@@ -89,9 +88,7 @@ impl World {
 
     /// `name`: of the realm, the test's own.
     pub(crate) async fn twisted(keycloak: &Keycloak, name: &str, twist: Twist<'_>) -> Self {
-        let app = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let upstream = format!("http://{}", app.local_addr().unwrap());
-        tokio::spawn(serve_app(app));
+        let upstream = format!("http://{}", sample_app().await);
         let issuer = keycloak.issuer(name);
         let admin = keycloak.admin().await;
         let (origin, stepgate) = loop {
