@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -12,6 +13,7 @@ use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 
 use crate::model::random::Random;
 use crate::model::session::Secret;
+use crate::model::time::Timestamp;
 
 /// A shorter text cannot hold 256 bits.
 pub const MIN_KEY_BYTES: usize = 32;
@@ -39,12 +41,25 @@ pub enum OpenError {
     Tampered,
 }
 
-/// The first key seals, all open.
+/// The first key seals, all open. Its keys can be replaced while it is in use.
 #[derive(Debug)]
 pub struct Sealer {
-    first: Key,
-    others: Vec<Key>,
+    keys: ArcSwap<Keys>,
     random: Arc<dyn Random>,
+}
+
+#[derive(Debug)]
+struct Keys {
+    first: Arc<Key>,
+    others: Vec<Arc<Key>>,
+    /// Configured no longer. They open what was sealed before, until [`Sealer::forget`].
+    retired: Vec<Retired>,
+}
+
+#[derive(Clone, Debug)]
+struct Retired {
+    key: Arc<Key>,
+    at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -55,17 +70,41 @@ struct Key {
 
 impl Sealer {
     pub fn new(keys: &[Secret], random: Arc<dyn Random>) -> Result<Self, KeyError> {
-        let mut keys = keys
-            .iter()
-            .enumerate()
-            .map(|(index, material)| Key::new(index + 1, material))
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter();
         Ok(Self {
-            first: keys.next().ok_or(KeyError::None)?,
-            others: keys.collect(),
+            keys: ArcSwap::from_pointee(Keys::new(keys, Vec::new())?),
             random,
         })
+    }
+
+    /// From now on `keys` seal and open. Those that are not among them any more still open, or whoever is half way
+    /// through a login would have to begin again. An error changes nothing.
+    pub fn replace(&self, keys: &[Secret], now: Timestamp) -> Result<(), KeyError> {
+        let before = self.keys.load();
+        let mut next = Keys::new(keys, before.retired.clone())?;
+        let replaced = std::iter::once(&before.first).chain(&before.others);
+        next.retired.extend(replaced.map(|key| Retired {
+            key: Arc::clone(key),
+            at: now,
+        }));
+        let in_use: Vec<_> = next.configured().map(|key| key.id).collect();
+        next.retired
+            .retain(|retired| !in_use.contains(&retired.key.id));
+        self.keys.store(Arc::new(next));
+        Ok(())
+    }
+
+    /// Keys that were replaced before `then` open nothing any more.
+    pub fn forget(&self, then: Timestamp) {
+        let before = self.keys.load();
+        let mut retired = before.retired.clone();
+        retired.retain(|retired| retired.at >= then);
+        if retired.len() < before.retired.len() {
+            self.keys.store(Arc::new(Keys {
+                first: Arc::clone(&before.first),
+                others: before.others.clone(),
+                retired,
+            }));
+        }
     }
 
     /// `purpose` names what is sealed (`flow`, `session`), `aad` where it belongs (cookie name or store key, origin):
@@ -75,7 +114,8 @@ impl Sealer {
         self.random.fill(&mut salt);
 
         let mut sealed = plaintext.to_vec();
-        let tagged = self.first.cipher(purpose, &salt).and_then(|cipher| {
+        let keys = self.keys.load();
+        let tagged = keys.first.cipher(purpose, &salt).and_then(|cipher| {
             cipher.seal_in_place_append_tag(nonce(), associated(purpose, aad), &mut sealed)
         });
         if tagged.is_err() {
@@ -85,7 +125,7 @@ impl Sealer {
 
         let mut blob = Vec::with_capacity(1 + KEY_ID_BYTES + SALT_BYTES + sealed.len());
         blob.push(VERSION);
-        blob.extend_from_slice(&self.first.id);
+        blob.extend_from_slice(&keys.first.id);
         blob.extend_from_slice(&salt);
         blob.append(&mut sealed);
         BASE64_URL_SAFE_NO_PAD.encode(blob)
@@ -105,8 +145,9 @@ impl Sealer {
         if version != VERSION {
             return Err(OpenError::Tampered);
         }
-        let key = std::iter::once(&self.first)
-            .chain(&self.others)
+        let keys = self.keys.load();
+        let key = keys
+            .all()
             .find(|key| key.id == *id)
             .ok_or(OpenError::UnknownKey)?;
 
@@ -127,6 +168,31 @@ impl Sealer {
 /// A seal key for a process that keeps nothing beyond its life.
 pub fn fresh_key(random: &dyn Random) -> Secret {
     Secret::new(super::random::token(random, MIN_KEY_BYTES))
+}
+
+impl Keys {
+    fn new(keys: &[Secret], retired: Vec<Retired>) -> Result<Self, KeyError> {
+        let mut keys = keys
+            .iter()
+            .enumerate()
+            .map(|(index, material)| Key::new(index + 1, material).map(Arc::new))
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter();
+        Ok(Self {
+            first: keys.next().ok_or(KeyError::None)?,
+            others: keys.collect(),
+            retired,
+        })
+    }
+
+    fn configured(&self) -> impl Iterator<Item = &Arc<Key>> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Key>> {
+        self.configured()
+            .chain(self.retired.iter().map(|retired| &retired.key))
+    }
 }
 
 impl Key {

@@ -1,10 +1,10 @@
 //! Where lines go: a thread that writes them, memory for tests, or nowhere.
 
 use std::fmt;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -22,6 +22,7 @@ enum Sink {
     Memory(Arc<Mutex<Vec<String>>>),
     Thread {
         writer: NonBlocking,
+        file: Option<Arc<LogFile>>,
         _flushes_on_drop: Arc<WorkerGuard>,
     },
 }
@@ -37,19 +38,28 @@ impl Lines {
     pub fn open(target: &LogTarget) -> Result<Self, LinesError> {
         Ok(match target {
             LogTarget::Off => Self(Sink::Off),
-            LogTarget::Stdout => Self::on_thread(io::stdout()),
+            LogTarget::Stdout => Self::on_thread(io::stdout(), None),
             LogTarget::File(path) => {
-                let file = OpenOptions::new()
-                    .create(true)
-                    .append(true)
-                    .open(path)
-                    .map_err(|source| LinesError {
-                        path: path.clone(),
-                        source,
-                    })?;
-                Self::on_thread(file)
+                let file = Arc::new(LogFile {
+                    file: Mutex::new(opened(path)?),
+                    path: path.clone(),
+                });
+                Self::on_thread(Shared(Arc::clone(&file)), Some(file))
             }
         })
+    }
+
+    /// Goes on in a file that is new under the same path, when somebody has moved the old one away.
+    pub fn reopen(&self) -> Result<(), LinesError> {
+        let Sink::Thread {
+            file: Some(file), ..
+        } = &self.0
+        else {
+            return Ok(());
+        };
+        let new = opened(&file.path)?;
+        *file.lock() = new;
+        Ok(())
     }
 
     /// Kept in memory, for tests to read.
@@ -88,13 +98,50 @@ impl Lines {
         }
     }
 
-    fn on_thread(out: impl Write + Send + 'static) -> Self {
+    fn on_thread(out: impl Write + Send + 'static, file: Option<Arc<LogFile>>) -> Self {
         let (writer, guard) = NonBlockingBuilder::default().lossy(false).finish(out);
         Self(Sink::Thread {
             writer,
+            file,
             _flushes_on_drop: Arc::new(guard),
         })
     }
+}
+
+struct LogFile {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl LogFile {
+    fn lock(&self) -> MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The writer's end. Lines are handed over whole.
+struct Shared(Arc<LogFile>);
+
+impl Write for Shared {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().write_all(line)?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.lock().flush()
+    }
+}
+
+fn opened(path: &Path) -> Result<File, LinesError> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(|source| LinesError {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 impl fmt::Debug for Lines {
@@ -104,5 +151,31 @@ impl fmt::Debug for Lines {
             Sink::Memory(_) => "Lines(memory)",
             Sink::Thread { .. } => "Lines(thread)",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_moved_away_is_opened_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let lines = Lines::open(&LogTarget::File(path("log"))).unwrap();
+        lines.write(&"one");
+        // Its thread may not have come to it yet; the line is in one of the files, and whole.
+        fs::rename(path("log"), path("log.1")).unwrap();
+        lines.reopen().unwrap();
+        lines.write(&"two");
+        drop(lines);
+        let old = fs::read_to_string(path("log.1")).unwrap();
+        let new = fs::read_to_string(path("log")).unwrap();
+        assert_eq!(old + &new, "\"one\"\n\"two\"\n");
+        assert!(new.ends_with("\"two\"\n"));
     }
 }

@@ -125,3 +125,32 @@ fn a_fresh_key_is_long_enough_and_nothing_shows_in_debug() {
     let sealer = sealer(std::slice::from_ref(&drawn));
     assert!(!format!("{sealer:?}").contains(drawn.reveal()));
 }
+
+#[test]
+fn replaced_keys_open_what_they_sealed_until_they_are_forgotten() {
+    let at = Timestamp::from_unix;
+    let [old, new, last] = ["o", "n", "l"].map(|byte| Secret::new(byte.repeat(32)));
+    let sealer = Sealer::new(std::slice::from_ref(&old), Arc::new(SystemRandom::new())).unwrap();
+    let by_old = sealer.seal("flow", &[], b"x");
+    let opens = |sealed: &str| sealer.open("flow", &[], sealed);
+
+    sealer.replace(std::slice::from_ref(&new), at(100)).unwrap();
+    let by_new = sealer.seal("flow", &[], b"y");
+    assert_eq!(opens(&by_old).as_deref(), Ok(&b"x"[..]));
+    sealer.replace(&[], at(150)).unwrap_err();
+    assert_eq!(
+        opens(&by_new).as_deref(),
+        Ok(&b"y"[..]),
+        "an error changes nothing"
+    );
+
+    sealer.replace(&[last, new], at(200)).unwrap();
+    sealer.forget(at(101));
+    assert_eq!(opens(&by_old), Err(OpenError::UnknownKey));
+    assert_eq!(opens(&by_new).as_deref(), Ok(&b"y"[..]), "configured still");
+
+    sealer.replace(std::slice::from_ref(&old), at(300)).unwrap();
+    sealer.forget(at(1000));
+    assert_eq!(opens(&by_old).as_deref(), Ok(&b"x"[..]), "configured again");
+    assert_eq!(opens(&by_new), Err(OpenError::UnknownKey));
+}
