@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::code::Code;
 use super::document::{self, Node, Value};
+use super::files::Files;
 use super::problem::{Problem, Report, Severity};
 use super::resolve;
 use super::resolved::Config;
@@ -92,16 +93,21 @@ pub fn default_path() -> PathBuf {
 
 /// All problems of all files; with an error among them there is no config, and the warnings are in the list too.
 pub fn load(path: &Path, options: &Options) -> Result<Loaded, Vec<Problem>> {
+    load_noting(path, options, &Files::default())
+}
+
+/// [`load`]; `files` then knows what was looked at, for whoever wants to see it change.
+pub fn load_noting(path: &Path, options: &Options, files: &Files) -> Result<Loaded, Vec<Problem>> {
     let report = Report::default();
-    let read = |path: &Path| text_of(path);
-    let Some(text) = open(path, &report) else {
+    let read = |path: &Path| files.read(path);
+    let Some(text) = open(path, files, &report) else {
         return Err(report.into_problems());
     };
     let installation = installation(&tidy(path), &text, options, &report);
     let base = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut apps = Vec::new();
-    for file in policy_files(installation.as_ref(), &base, &report) {
-        if let Some(text) = open(&file, &report)
+    for file in policy_files(installation.as_ref(), &base, files, &report) {
+        if let Some(text) = open(&file, files, &report)
             && let Some(app) = document::parse(&tidy(&file), &text, &report)
         {
             apps.push((stem(&file), app));
@@ -185,8 +191,8 @@ fn finish(
     }
 }
 
-fn open(path: &Path, report: &Report) -> Option<String> {
-    match text_of(path) {
+fn open(path: &Path, files: &Files, report: &Report) -> Option<String> {
+    match files.read(path) {
         Ok(text) => Some(text),
         Err(error) => {
             report.push(Problem::nowhere(
@@ -198,28 +204,26 @@ fn open(path: &Path, report: &Report) -> Option<String> {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place that reads configuration"
-)]
-fn text_of(path: &Path) -> io::Result<String> {
-    std::fs::read_to_string(path)
-}
-
 /// `*.toml` but not `*.test.toml`, in order.
-fn policy_files(installation: Option<&Node>, base: &Path, report: &Report) -> Vec<PathBuf> {
+fn policy_files(
+    installation: Option<&Node>,
+    base: &Path,
+    files: &Files,
+    report: &Report,
+) -> Vec<PathBuf> {
     let entry = installation.and_then(|root| root.entry("policies"));
     let folder = match entry.map(|entry| &entry.node.value) {
         Some(Value::Text(folder)) => base.join(folder),
         _ => base.join("policies"),
     };
+    files.note_folder(&folder);
     let listed = std::fs::read_dir(&folder).and_then(|entries| {
         entries
             .map(|entry| entry.map(|entry| entry.path()))
             .collect::<io::Result<Vec<_>>>()
     });
-    let mut files = match listed {
-        Ok(files) => files,
+    let mut found = match listed {
+        Ok(found) => found,
         Err(error) => {
             let message = format!("{} cannot be read: {error}", tidy(&folder));
             report.push(match entry {
@@ -229,14 +233,14 @@ fn policy_files(installation: Option<&Node>, base: &Path, report: &Report) -> Ve
             return Vec::new();
         }
     };
-    files.retain(|file| {
+    found.retain(|file| {
         let name = file.file_name().map(|name| name.to_string_lossy());
         name.is_some_and(|name| {
             name.ends_with(".toml") && !name.ends_with(".test.toml") && !name.starts_with('.')
         })
     });
-    files.sort();
-    files
+    found.sort();
+    found
 }
 
 fn stem(path: &Path) -> String {

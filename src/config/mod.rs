@@ -7,6 +7,7 @@
 mod code;
 mod document;
 mod fields;
+mod files;
 mod keys;
 mod load;
 mod problem;
@@ -16,8 +17,9 @@ mod secret;
 mod units;
 
 pub use code::Code;
+pub use files::{Files, Stamp};
 pub use keys::{KEYS, Keys};
-pub use load::{Input, Loaded, Options, Secrets, default_path, load, parse};
+pub use load::{Input, Loaded, Options, Secrets, default_path, load, load_noting, parse};
 pub use problem::{Place, Problem, Severity};
 pub use resolve::PRESETS;
 pub use resolved::*;

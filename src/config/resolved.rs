@@ -37,6 +37,15 @@ pub struct Config {
 }
 
 impl Config {
+    /// Keys in which this differs from what the process began with, and which hold until its end.
+    pub fn needs_restart(&self, began: &Self) -> Vec<&'static str> {
+        let differs = [("listen", self.listen != began.listen)];
+        differs
+            .into_iter()
+            .filter_map(|(key, differs)| differs.then_some(key))
+            .collect()
+    }
+
     /// Which app a `Host` is for. The scheme's default port may be spelled out; a trailing dot is another host.
     pub fn place(&self, authority: &str) -> Option<HostIndex> {
         if let Some(place) = self.hosts.get(authority) {
@@ -72,7 +81,7 @@ pub struct Sessions {
     pub refresh_grace: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keycloak {
     /// A URL, checked, but the text exactly as configured: `iss` is compared with it byte by byte, and `Url` would rewrite it.
     pub issuer: String,
@@ -89,7 +98,7 @@ pub struct Keycloak {
     pub algorithms: Vec<String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientAuth {
     Secret(Secret),
     /// PEM (PKCS#8) of the key for `private_key_jwt`; `kid` for its header when given; algorithm from the key's kind.
@@ -108,7 +117,7 @@ pub enum Par {
     Off,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     pub name: String,
     /// At least one; `http` or `https`, host and port, no path.
@@ -127,7 +136,7 @@ pub enum UpstreamHost {
     Upstream,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// Default 5 s.
     pub connect: Duration,

@@ -19,7 +19,7 @@ use pingora::server::ShutdownWatch;
 use pingora::time::fast_timeout::fast_sleep;
 
 use super::client::is_trusted;
-use crate::config::Config;
+use super::snapshot::Current;
 
 tokio::task_local! {
     /// Of the connection that this task serves.
@@ -121,7 +121,7 @@ async fn stopping(mut shutdown: ShutdownWatch) {
 #[derive(Debug)]
 pub(crate) struct Guard<A> {
     app: Arc<Waiting<A>>,
-    config: Arc<Config>,
+    current: Current,
     open: Connections,
 }
 
@@ -153,10 +153,10 @@ struct Place {
 }
 
 impl<A> Guard<A> {
-    pub(crate) fn new(app: A, config: Arc<Config>) -> Self {
+    pub(crate) fn new(app: A, current: Current) -> Self {
         Self {
             app: Arc::new(Waiting(Arc::new(app))),
-            config,
+            current,
             open: Connections::default(),
         }
     }
@@ -167,15 +167,23 @@ impl<A> Guard<A> {
 
     /// Nothing when there is none left. All of a trusted proxy's clients share its address, so it has no limit of its own.
     fn place(&self, address: Option<IpAddr>) -> Option<Place> {
-        let limits = &self.config.limits;
-        let address = address.filter(|address| !is_trusted(*address, &self.config.trusted_proxies));
+        let (most, most_of_one, address) = self.current.look(|snapshot| {
+            let config = snapshot.config();
+            let counted = |address: &IpAddr| !is_trusted(*address, &config.trusted_proxies);
+            let limits = &config.limits;
+            (
+                limits.connections,
+                limits.connections_per_address,
+                address.filter(counted),
+            )
+        });
         let mut open = self.open.lock();
-        if open.all >= limits.connections {
+        if open.all >= most {
             return None;
         }
         if let Some(address) = address {
             let count = open.by_address.entry(address).or_default();
-            if *count >= limits.connections_per_address {
+            if *count >= most_of_one {
                 return None;
             }
             *count += 1;
@@ -222,7 +230,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Guard<A> {
         let wait = Arc::new(Wait::new());
         let work = WAIT.scope(Arc::clone(&wait), self.app.process_new(stream, shutdown));
         tokio::pin!(work);
-        let most = self.config.limits.header_time;
+        let most = self
+            .current
+            .look(|snapshot| snapshot.config().limits.header_time);
         let stopping = stopping(shutdown.clone());
         tokio::pin!(stopping);
         let mut stops = false;

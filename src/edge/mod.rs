@@ -22,12 +22,10 @@ use std::sync::Arc;
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 
-use crate::config::Config;
-
 pub(crate) use guard::{Connections, Guard};
 pub(crate) use peer::Peers;
 pub(crate) use proxy::Proxy;
-pub(crate) use snapshot::Snapshot;
+pub(crate) use snapshot::{Current, Snapshot};
 
 /// Idle connections to upstreams that are kept; each listener's runtime shares them.
 const POOL: usize = 1024;
@@ -36,11 +34,11 @@ const POOL: usize = 1024;
 const ATTEMPTS: usize = 2;
 
 /// What serves the connections of a listener.
-pub(crate) fn front(proxy: Proxy, config: Arc<Config>) -> Guard<HttpProxy<Proxy>> {
+pub(crate) fn front(proxy: Proxy, current: Current) -> Guard<HttpProxy<Proxy>> {
     let pingora = ServerConf {
         max_retries: ATTEMPTS,
         upstream_keepalive_pool_size: POOL,
         ..ServerConf::default()
     };
-    Guard::new(http_proxy(&Arc::new(pingora), proxy), config)
+    Guard::new(http_proxy(&Arc::new(pingora), proxy), current)
 }

@@ -11,7 +11,7 @@ use pingora::upstreams::peer::HttpPeer;
 use url::Url;
 
 use super::tunnel::{Progress, TunnelConnector};
-use crate::config::{Timeouts, Upstream};
+use crate::config::Upstream;
 use crate::policy::decision::Permit;
 
 /// How often names are asked for again; an answer that fails leaves the last good one.
@@ -25,16 +25,22 @@ const TUNNELS: u64 = 1 << 32;
 /// All upstreams of the config, in its order.
 #[derive(Debug)]
 pub(crate) struct Peers {
-    upstreams: Vec<Resolved>,
-    /// The group of the next tunnel.
-    tunnels: AtomicU64,
+    upstreams: Vec<Arc<Resolved>>,
+    groups: Arc<Groups>,
+}
+
+/// Never one twice, whichever configuration brought it.
+#[derive(Debug)]
+struct Groups {
+    upstream: AtomicU64,
+    tunnel: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Resolved {
+    described: Upstream,
     endpoints: Vec<Endpoint>,
     next: AtomicUsize,
-    timeouts: Timeouts,
     /// Pingora's pool key lacks the CA, ALPN and `custom_l4`: each upstream, and each tunnel, has a group of its own.
     group: u64,
 }
@@ -49,17 +55,30 @@ struct Endpoint {
 
 impl Peers {
     /// Literal addresses are there at once; names when [`Peers::keep_resolved`] has asked for them.
-    pub(crate) fn new(upstreams: &[Upstream]) -> Self {
-        let resolved = |(index, upstream): (usize, &Upstream)| Resolved {
-            endpoints: upstream.urls.iter().filter_map(endpoint).collect(),
-            next: AtomicUsize::new(0),
-            timeouts: upstream.timeouts,
-            group: index as u64 + 1,
+    /// `before`: what they take the place of; an upstream that is described as it was there goes on as it is.
+    pub(crate) fn new(upstreams: &[Upstream], before: Option<&Self>) -> Self {
+        let groups = before.map_or_else(Arc::default, |before| Arc::clone(&before.groups));
+        let known = |upstream: &Upstream| {
+            let mut known = before.into_iter().flat_map(|before| &before.upstreams);
+            known.find(|known| known.described == *upstream).cloned()
+        };
+        let resolved = |upstream: &Upstream| {
+            known(upstream).unwrap_or_else(|| Arc::new(Resolved::new(upstream, &groups)))
         };
         Self {
-            upstreams: upstreams.iter().enumerate().map(resolved).collect(),
-            tunnels: AtomicU64::new(TUNNELS),
+            upstreams: upstreams.iter().map(resolved).collect(),
+            groups,
         }
+    }
+
+    /// Asks for the names that were never answered, all at once.
+    pub(crate) async fn resolve_new(&self) {
+        let endpoints = self
+            .upstreams
+            .iter()
+            .flat_map(|upstream| &upstream.endpoints)
+            .filter(|endpoint| endpoint.addresses.load().is_empty());
+        join_all(endpoints.map(Endpoint::resolve)).await;
     }
 
     /// One round over all names; then the caller waits as long as it says.
@@ -99,25 +118,46 @@ impl Peers {
             *addresses.get(round.checked_rem(addresses.len())?)?
         };
         let mut peer = HttpPeer::new(address, endpoint.tls, endpoint.host.clone());
-        peer.options.connection_timeout = Some(upstream.timeouts.connect);
-        peer.options.total_connection_timeout = Some(upstream.timeouts.connect);
-        peer.options.write_timeout = Some(upstream.timeouts.idle);
-        peer.options.idle_timeout = Some(upstream.timeouts.idle);
+        let timeouts = upstream.described.timeouts;
+        peer.options.connection_timeout = Some(timeouts.connect);
+        peer.options.total_connection_timeout = Some(timeouts.connect);
+        peer.options.write_timeout = Some(timeouts.idle);
+        peer.options.idle_timeout = Some(timeouts.idle);
         // Pingora has one for the header and for every read of the body, and no way to change it between them.
-        peer.options.read_timeout = Some(upstream.timeouts.response);
+        peer.options.read_timeout = Some(timeouts.response);
         peer.group_key = upstream.group;
         if let Some(progress) = tunnel {
-            peer.group_key = self.tunnels.fetch_add(1, Ordering::Relaxed);
+            peer.group_key = self.groups.tunnel.fetch_add(1, Ordering::Relaxed);
             // Its stream keeps the time by itself, and is no use to anybody else.
             peer.options.read_timeout = None;
             peer.options.idle_timeout = Some(Duration::ZERO);
             peer.options.custom_l4 = Some(Arc::new(TunnelConnector {
                 address,
                 progress,
-                timeouts: upstream.timeouts,
+                timeouts,
             }));
         }
         Some(Box::new(peer))
+    }
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self {
+            upstream: AtomicU64::new(1),
+            tunnel: AtomicU64::new(TUNNELS),
+        }
+    }
+}
+
+impl Resolved {
+    fn new(upstream: &Upstream, groups: &Groups) -> Self {
+        Self {
+            described: upstream.clone(),
+            endpoints: upstream.urls.iter().filter_map(endpoint).collect(),
+            next: AtomicUsize::new(0),
+            group: groups.upstream.fetch_add(1, Ordering::Relaxed),
+        }
     }
 }
 
@@ -170,7 +210,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
-    use crate::config::UpstreamHost;
+    use crate::config::{Timeouts, UpstreamHost};
     use crate::model::target::Relaxations;
 
     fn upstream(urls: &[&str]) -> Upstream {
@@ -191,7 +231,7 @@ mod tests {
 
     #[test]
     fn addresses_take_turns_and_every_timeout_is_set() {
-        let peers = Peers::new(&[upstream(&["http://127.0.0.1:1", "http://[::1]:2"])]);
+        let peers = Peers::new(&[upstream(&["http://127.0.0.1:1", "http://[::1]:2"])], None);
         let picked: Vec<_> = (0..3)
             .map(|_| peers.next(0, None).unwrap()._address.to_string())
             .collect();
@@ -204,10 +244,9 @@ mod tests {
 
     #[test]
     fn tunnels_do_not_share_a_pool() {
-        let peers = Peers::new(&[
-            upstream(&["http://127.0.0.1:1"]),
-            upstream(&["http://127.0.0.1:1"]),
-        ]);
+        let mut other = upstream(&["http://127.0.0.1:1"]);
+        other.name = "other".into();
+        let peers = Peers::new(&[upstream(&["http://127.0.0.1:1"]), other], None);
         let tunnel = || Some(Arc::new(Progress::default()));
         let groups: std::collections::HashSet<_> = [
             (0, None),
@@ -222,9 +261,24 @@ mod tests {
         assert_eq!(groups.len(), 5);
     }
 
+    #[test]
+    fn only_what_changed_is_made_anew() {
+        let (kept, gone) = (
+            upstream(&["http://127.0.0.1:1"]),
+            upstream(&["http://127.0.0.1:2"]),
+        );
+        let new = upstream(&["http://127.0.0.1:3"]);
+        let before = Peers::new(&[gone, kept.clone()], None);
+        let after = Peers::new(&[new, kept], Some(&before));
+        let group = |peers: &Peers, index| peers.next(index, None).unwrap().group_key;
+        assert_eq!(group(&after, 1), group(&before, 1));
+        assert!(![group(&before, 0), group(&before, 1)].contains(&group(&after, 0)));
+        assert!(after.next(2, None).is_none());
+    }
+
     #[tokio::test]
     async fn a_name_that_does_not_resolve_is_no_peer_and_no_panic() {
-        let peers = Peers::new(&[upstream(&["http://nowhere.invalid:1"])]);
+        let peers = Peers::new(&[upstream(&["http://nowhere.invalid:1"])], None);
         assert_eq!(peers.resolve().await, RETRY_EVERY);
         assert!(peers.next(0, None).is_none());
         assert!(peers.next(7, None).is_none());

@@ -17,7 +17,7 @@ use super::failure::{self, Failure};
 use super::guard;
 use super::inbound::{self, Inbound};
 use super::reply;
-use super::snapshot::Snapshot;
+use super::snapshot::{Current, Snapshot};
 use super::upstream;
 use crate::gate::{
     BODY_LIMIT, Forward, Gate, Incoming, OWN_PREFIX, Refusal, Reply, Verdict, sets_reserved,
@@ -33,14 +33,14 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) struct Proxy {
-    snapshot: Arc<Snapshot>,
+    current: Current,
     ids: RequestIds,
 }
 
 impl Proxy {
-    pub(crate) fn new(snapshot: Snapshot, random: &dyn Random) -> Self {
+    pub(crate) fn new(current: Current, random: &dyn Random) -> Self {
         Self {
-            snapshot: Arc::new(snapshot),
+            current,
             ids: RequestIds::new(random),
         }
     }
@@ -146,7 +146,7 @@ impl Snapshot {
                 .map_or("", |sent| sent.as_str());
             Target::parse(sent.as_bytes(), upstream.accept).map_err(Refusal::Ambiguous)?;
         }
-        upstream::check_identity(forward, config).map_err(|ambiguous| {
+        upstream::check_identity(forward, self).map_err(|ambiguous| {
             tracing::warn!(header = %ambiguous.header, "a member of a list holds a comma");
             Refusal::AmbiguousIdentity
         })
@@ -158,7 +158,7 @@ impl ProxyHttp for Proxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context::new(Arc::clone(&self.snapshot), self.ids.next())
+        Context::new(self.current.get(), self.ids.next())
     }
 
     async fn early_request_filter(

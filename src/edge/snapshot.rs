@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use super::peer::Peers;
 use super::reserved::Reserved;
 use crate::config::Config;
@@ -11,6 +13,8 @@ use crate::telemetry::Lines;
 
 #[derive(Debug)]
 pub(crate) struct Snapshot {
+    /// Grows with every configuration: by it, what was made from an older one is told.
+    pub(in crate::edge) number: u64,
     pub(in crate::edge) gate: Arc<Gate>,
     pub(in crate::edge) peers: Arc<Peers>,
     pub(in crate::edge) reserved: Reserved,
@@ -20,12 +24,14 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     pub(crate) fn new(
+        number: u64,
         gate: Arc<Gate>,
         peers: Arc<Peers>,
         access: Lines,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
+            number,
             reserved: Reserved::new(gate.config()),
             gate,
             peers,
@@ -36,5 +42,29 @@ impl Snapshot {
 
     pub(in crate::edge) fn config(&self) -> &Config {
         self.gate.config()
+    }
+}
+
+/// What the next request begins with. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Current(Arc<ArcSwap<Snapshot>>);
+
+impl Current {
+    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self(Arc::new(ArcSwap::new(snapshot)))
+    }
+
+    /// All at once: a request sees the one before or this one, never parts of both.
+    pub(crate) fn publish(&self, snapshot: Arc<Snapshot>) {
+        self.0.store(snapshot);
+    }
+
+    pub(in crate::edge) fn get(&self) -> Arc<Snapshot> {
+        self.0.load_full()
+    }
+
+    /// For a look that ends before anything is waited for.
+    pub(in crate::edge) fn look<T>(&self, look: impl FnOnce(&Snapshot) -> T) -> T {
+        look(&self.0.load())
     }
 }

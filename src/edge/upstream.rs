@@ -1,5 +1,8 @@
 //! What an app gets to see of a request: the canonical target, our headers and none that look like ours.
 
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
 use http::{HeaderName, HeaderValue, header};
 use pingora::Result;
 use pingora::http::RequestHeader;
@@ -9,17 +12,23 @@ use super::cookies::{self, Cookies};
 use super::forwarded;
 use super::identity::{self, Ambiguous};
 use super::snapshot::Snapshot;
-use crate::config::{Config, IdentityHeaders, UpstreamHost};
+use crate::config::{IdentityHeaders, UpstreamHost};
 use crate::gate::Forward;
-use crate::model::level::{Ladder, Rank};
+use crate::model::level::Rank;
 use crate::model::target::Relaxations;
 use crate::store::Live;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+type Fields = std::result::Result<Vec<(HeaderName, HeaderValue)>, Ambiguous>;
+
 /// The identity headers of one session, made once for each level that it may have.
 #[derive(Debug)]
-struct Rendered(Vec<std::result::Result<Vec<(HeaderName, HeaderValue)>, Ambiguous>>);
+struct Rendered {
+    /// Of the snapshot whose templates they are made by.
+    number: u64,
+    by_rank: Vec<Fields>,
+}
 
 /// Called from `upstream_request_filter` only: before it, Pingora removes what the client names in `Connection`.
 pub(in crate::edge) fn prepare(
@@ -81,7 +90,8 @@ pub(in crate::edge) fn prepare(
     // A public request carries no identity, whoever is signed in.
     if !forward.permit.is_public()
         && let Some(live) = &forward.session
-        && let Ok(fields) = identity_fields(live, &app.identity, config, forward)
+        && let rendered = Rendered::of(live, &app.identity, &context.snapshot)
+        && let Ok(fields) = rendered.at(forward.permit.have().rank)
     {
         for (name, value) in fields {
             request.insert_header(name, value)?;
@@ -93,50 +103,66 @@ pub(in crate::edge) fn prepare(
 /// Asked before anything goes upstream: an identity that reads as another is refused.
 pub(in crate::edge) fn check_identity(
     forward: &Forward,
-    config: &Config,
+    snapshot: &Snapshot,
 ) -> std::result::Result<(), Ambiguous> {
     let (false, Some(live), Some(app)) = (
         forward.permit.is_public(),
         &forward.session,
-        config.apps.get(forward.place.app),
+        snapshot.config().apps.get(forward.place.app),
     ) else {
         return Ok(());
     };
-    identity_fields(live, &app.identity, config, forward)
+    Rendered::of(live, &app.identity, snapshot)
+        .at(forward.permit.have().rank)
         .as_ref()
         .map(|_| ())
         .map_err(Clone::clone)
 }
 
-fn identity_fields<'l>(
-    live: &'l Live,
-    headers: &IdentityHeaders,
-    config: &Config,
-    forward: &Forward,
-) -> &'l std::result::Result<Vec<(HeaderName, HeaderValue)>, Ambiguous> {
-    static NOTHING: std::result::Result<Vec<(HeaderName, HeaderValue)>, Ambiguous> = Ok(Vec::new());
-    let rendered = live
-        .rendered
-        .get_or_init(|| Box::new(Rendered::new(live, headers, &config.ladder)));
-    let Some(Rendered(by_rank)) = rendered.downcast_ref() else {
-        return &NOTHING;
-    };
-    let rank = usize::from(forward.permit.have().rank.get());
-    // One alone: no header depends on the level.
-    by_rank
-        .get(rank)
-        .or_else(|| by_rank.first())
-        .unwrap_or(&NOTHING)
-}
+static NOTHING: Fields = Ok(Vec::new());
 
 impl Rendered {
-    fn new(live: &Live, headers: &IdentityHeaders, ladder: &Ladder) -> Self {
+    /// Those that are kept beside the session, when they are of this snapshot. A newer snapshot's take the place of an
+    /// older one's, and a request that began before keeps to its own.
+    fn of(live: &Live, headers: &IdentityHeaders, snapshot: &Snapshot) -> Guard<Arc<Self>> {
+        let make = || Arc::new(Self::new(live, headers, snapshot));
+        let kept = live.rendered.get_or_init(|| Box::new(ArcSwap::new(make())));
+        let Some(kept) = kept.downcast_ref::<ArcSwap<Self>>() else {
+            return Guard::from_inner(make());
+        };
+        let known = kept.load();
+        if known.number == snapshot.number {
+            return known;
+        }
+        let made = make();
+        if known.number < snapshot.number {
+            kept.store(Arc::clone(&made));
+        }
+        Guard::from_inner(made)
+    }
+
+    fn new(live: &Live, headers: &IdentityHeaders, snapshot: &Snapshot) -> Self {
+        let ladder = &snapshot.config().ladder;
         let render =
             |rank: Rank| identity::render(headers, &live.session.identity, ladder.name_of(rank));
-        if !identity::depends_on_level(headers) {
-            return Self(vec![render(Rank::ANONYMOUS)]);
+        let by_rank = if identity::depends_on_level(headers) {
+            let ranks =
+                std::iter::once(Rank::ANONYMOUS).chain(ladder.iter().map(|level| level.rank));
+            ranks.map(render).collect()
+        } else {
+            vec![render(Rank::ANONYMOUS)]
+        };
+        Self {
+            number: snapshot.number,
+            by_rank,
         }
-        let ranks = std::iter::once(Rank::ANONYMOUS).chain(ladder.iter().map(|level| level.rank));
-        Self(ranks.map(render).collect())
+    }
+
+    fn at(&self, rank: Rank) -> &Fields {
+        // One alone: no header depends on the level.
+        self.by_rank
+            .get(usize::from(rank.get()))
+            .or_else(|| self.by_rank.first())
+            .unwrap_or(&NOTHING)
     }
 }

@@ -43,16 +43,13 @@ pub(in crate::gate) struct Place(Arc<AtomicUsize>);
 pub(in crate::gate) struct TryLater(pub(in crate::gate) u64);
 
 impl Limits {
-    pub(in crate::gate) fn new(limits: &config::Limits) -> Self {
+    /// `before`: what these take the place of; who is counted there is counted here.
+    pub(in crate::gate) fn new(limits: &config::Limits, before: Option<&Self>) -> Self {
         Self {
             most_at_once: limits.logins_in_flight,
-            at_once: Arc::default(),
+            at_once: before.map_or_else(Arc::default, |before| Arc::clone(&before.at_once)),
             per_minute: limits.logins_per_minute,
-            buckets: Cache::builder()
-                .max_capacity(ADDRESSES)
-                // A bucket is full again after a minute.
-                .time_to_idle(Duration::from_secs(90))
-                .build(),
+            buckets: before.map_or_else(buckets, |before| before.buckets.clone()),
         }
     }
 
@@ -91,6 +88,14 @@ impl Limits {
             None => Err(TryLater((COST - bucket.drops).div_ceil(rate))),
         }
     }
+}
+
+fn buckets() -> Cache<IpAddr, Arc<Mutex<Bucket>>> {
+    Cache::builder()
+        .max_capacity(ADDRESSES)
+        // A bucket is full again after a minute.
+        .time_to_idle(Duration::from_secs(90))
+        .build()
 }
 
 /// One household or host gets a /64 of IPv6, and with it more addresses than can be counted.

@@ -57,13 +57,13 @@ pub const BODY_LIMIT: usize = 64 << 10;
 /// Everything under it is ours on every host, and never forwarded.
 pub const OWN_PREFIX: &str = "/.stepgate/";
 
-/// What the gate is made of; one of each for the whole process.
+/// What the gate is made of: what one configuration says, and what outlives it.
 #[derive(Debug)]
 pub struct Parts {
     pub config: Arc<Config>,
     pub provider: Arc<Provider>,
     pub store: Arc<dyn Store>,
-    pub sealer: Sealer,
+    pub sealer: Arc<Sealer>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub audit: Audit,
@@ -73,7 +73,7 @@ pub struct Gate {
     parts: Parts,
     pages: Pages,
     limits: Limits,
-    refreshes: InFlight,
+    refreshes: Arc<InFlight>,
     under_way: UnderWay,
     /// Claims that a session keeps: those that the configuration reads, and what a user is called.
     kept: Vec<String>,
@@ -157,7 +157,8 @@ impl Record {
 }
 
 impl Gate {
-    pub fn new(parts: Parts) -> Result<Self, GateError> {
+    /// `before`: the gate that this one takes the place of. What is under way there goes on here.
+    pub fn new(parts: Parts, before: Option<&Self>) -> Result<Self, GateError> {
         let provider = Url::parse(&parts.config.keycloak.issuer)
             .map(|issuer| issuer.origin().ascii_serialization())
             .unwrap_or_default();
@@ -169,9 +170,9 @@ impl Gate {
         }
         Ok(Self {
             pages: Pages::new(&[&provider])?,
-            limits: Limits::new(&parts.config.limits),
-            refreshes: InFlight::default(),
-            under_way: UnderWay::default(),
+            limits: Limits::new(&parts.config.limits, before.map(|before| &before.limits)),
+            refreshes: before.map_or_else(Arc::default, |before| Arc::clone(&before.refreshes)),
+            under_way: before.map_or_else(UnderWay::default, |before| before.under_way.clone()),
             kept,
             broken: Mutex::default(),
             parts,

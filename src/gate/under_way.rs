@@ -17,7 +17,8 @@ const LIFE: Duration = Duration::from_secs(120);
 /// What is more is forgotten.
 const MOST: u64 = 100_000;
 
-#[derive(Debug)]
+/// Clones share it.
+#[derive(Clone, Debug)]
 pub(in crate::gate) struct UnderWay(Cache<(Lineage, String), Timestamp>);
 
 impl Default for UnderWay {

@@ -10,7 +10,14 @@ use tokio::sync::Mutex;
 use super::error::{OidcError, Outage};
 use crate::model::time::{Clock, Timestamp};
 
+/// Clones share it.
 pub(super) struct Kept<T>(Arc<Shared<T>>);
+
+impl<T> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
 
 struct Shared<T> {
     seen: RwLock<Seen<T>>,

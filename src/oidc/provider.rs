@@ -59,19 +59,25 @@ pub struct Status {
 }
 
 impl Provider {
-    /// No I/O. `rustls`' process-wide crypto provider has to be installed before.
+    /// No I/O. `rustls`' process-wide crypto provider has to be installed before. `before`: the provider that this one
+    /// takes the place of; of the same issuer, all that is known stays known.
     pub fn new(
         keycloak: &Keycloak,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        before: Option<&Self>,
     ) -> Result<Self, OidcError> {
         let issuer = keycloak.issuer.clone();
+        let same = before.filter(|before| before.issuer == issuer);
         Ok(Self {
             transport: Transport::new(keycloak.timeout, issuer.starts_with("https:"))?,
             credentials: Credentials::new(keycloak, &issuer, Arc::clone(&clock), random)?,
             verifier: Verifier::new(&issuer, &keycloak.client_id, &keycloak.algorithms)?,
-            metadata: Kept::new(Arc::clone(&clock)),
-            keys: Kept::new(Arc::clone(&clock)),
+            metadata: same.map_or_else(
+                || Kept::new(Arc::clone(&clock)),
+                |same| same.metadata.clone(),
+            ),
+            keys: same.map_or_else(|| Kept::new(Arc::clone(&clock)), |same| same.keys.clone()),
             par: keycloak.par,
             client_id: keycloak.client_id.clone(),
             issuer,

@@ -10,16 +10,18 @@ use pingora::server::Fds;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
+use super::generation::{Generation, Lasting};
+use super::running::Running;
 use crate::config::{Config, Par};
-use crate::edge::{self, Connections, Peers, Proxy, Snapshot};
-use crate::gate::{Gate, GateError, Parts};
+use crate::edge::{self, Connections, Proxy};
+use crate::gate::GateError;
 use crate::model::random::Random;
 use crate::model::time::Clock;
-use crate::oidc::{OidcError, Provider};
-use crate::seal::{KeyError, Sealer, fresh_key};
-use crate::store::{Capacity, MemoryStore};
-use crate::telemetry::{Audit, Lines, LinesError};
+use crate::oidc::OidcError;
+use crate::seal::KeyError;
+use crate::telemetry::LinesError;
 
 /// Between two looks at what is still in flight.
 const LOOK: Duration = Duration::from_millis(20);
@@ -73,65 +75,47 @@ impl Listeners {
     }
 }
 
+/// Cheap to clone: a hand on what runs.
+#[derive(Clone, Debug)]
+pub struct Handle(Arc<Running>);
+
+impl Handle {
+    /// Serves `config` from the next request on; an error leaves everything as it was. What is under way, and whoever is
+    /// signed in, goes on. The keys that wait for a restart.
+    pub async fn change(&self, config: Arc<Config>) -> Result<Vec<&'static str>, StartError> {
+        self.0.change(config).await
+    }
+}
+
 #[derive(Debug)]
 pub struct Instance {
-    config: Arc<Config>,
-    provider: Arc<Provider>,
-    peers: Arc<Peers>,
+    running: Arc<Running>,
     proxy: Proxy,
 }
 
 impl Instance {
     /// No I/O but opening the logs. `rustls`' process-wide crypto provider has to be installed before.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "it is handed on to all that draw"
-    )]
     pub fn new(
         config: Arc<Config>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
-        let provider = Arc::new(Provider::new(
-            &config.keycloak,
-            Arc::clone(&clock),
-            Arc::clone(&random),
-        )?);
-        let store = MemoryStore::new(Capacity::default(), config.sessions.idle);
-        // Sessions live no longer than this process, so its flows need not either.
-        let drawn = [fresh_key(&*random)];
-        let keys = if config.seal_keys.is_empty() {
-            &drawn[..]
-        } else {
-            &config.seal_keys
-        };
-        let sealer = Sealer::new(keys, Arc::clone(&random))?;
-        let audit = Audit::new(Lines::open(&config.log.audit)?);
-        let gate = Arc::new(Gate::new(Parts {
-            config: Arc::clone(&config),
-            provider: Arc::clone(&provider),
-            store: Arc::new(store),
-            sealer,
-            clock: Arc::clone(&clock),
-            random: Arc::clone(&random),
-            audit,
-        })?);
-        let peers = Arc::new(Peers::new(&config.upstreams));
-        let access = Lines::open(&config.log.access)?;
-        let snapshot = Snapshot::new(gate, Arc::clone(&peers), access, clock);
-        let proxy = Proxy::new(snapshot, &*random);
+        let lasting = Lasting::new(Arc::clone(&config), clock, random)?;
+        let running = Arc::new(Running::new(lasting, config)?);
         Ok(Self {
-            config,
-            provider,
-            peers,
-            proxy,
+            proxy: running.proxy(),
+            running,
         })
+    }
+
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.running))
     }
 
     /// Until `stop` says so; then what is in flight has the configured grace.
     pub async fn serve(self, listeners: Listeners, stop: watch::Receiver<bool>) {
         let mut fds = Fds::new();
-        let front = edge::front(self.proxy, Arc::clone(&self.config));
+        let front = edge::front(self.proxy, self.running.current());
         let connections = front.connections();
         let mut service = Service::new("stepgate".to_owned(), front);
         for (index, listener) in listeners.0.into_iter().enumerate() {
@@ -140,42 +124,74 @@ impl Instance {
             fds.add(key.clone(), listener.into_raw_fd());
             service.add_tcp(&key);
         }
-        let fresh = tokio::spawn({
-            let provider = Arc::clone(&self.provider);
-            let stop = until(stop.clone());
-            async move { provider.keep_fresh(stop).await }
-        });
-        let looking = tokio::spawn(look_for_push(
-            Arc::clone(&self.provider),
-            Arc::clone(&self.config),
-        ));
-        let resolving = tokio::spawn({
-            let peers = Arc::clone(&self.peers);
-            async move {
-                loop {
-                    let pause = peers.resolve().await;
-                    tokio::time::sleep(pause).await;
-                }
-            }
-        });
+        let mut tasks = JoinSet::new();
+        let generations = || self.running.generations();
+        tasks.spawn(keep_fresh(generations(), stop.clone()));
+        tasks.spawn(look_for_push(generations()));
+        tasks.spawn(keep_resolved(generations()));
         service
             .start_service(Some(Arc::new(Mutex::new(fds))), stop, 1)
             .await;
-        drain(&connections, self.config.limits.grace).await;
-        resolving.abort();
-        fresh.abort();
-        looking.abort();
+        let grace = generations().borrow().config.limits.grace;
+        drain(&connections, grace).await;
+        tasks.shutdown().await;
+    }
+}
+
+type Generations = watch::Receiver<Arc<Generation>>;
+
+/// The provider of the configuration that is served.
+async fn keep_fresh(mut generations: Generations, stop: watch::Receiver<bool>) {
+    loop {
+        let provider = Arc::clone(&generations.borrow_and_update().provider);
+        tokio::select! {
+            () = provider.keep_fresh(until(stop.clone())) => return,
+            changed = generations.wait_for(|next| !Arc::ptr_eq(&next.provider, &provider)) => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The names of the upstreams that are served.
+async fn keep_resolved(mut generations: Generations) {
+    loop {
+        let peers = Arc::clone(&generations.borrow_and_update().peers);
+        let pause = peers.resolve().await;
+        if let Ok(Err(_gone)) = tokio::time::timeout(pause, generations.changed()).await {
+            return;
+        }
     }
 }
 
 /// Once discovery is there: without pushed requests some routes can never be met, and whoever runs this has to know.
-async fn look_for_push(provider: Arc<Provider>, config: Arc<Config>) {
-    let offered = loop {
-        match provider.status().pushes {
-            Some(offered) => break offered,
-            None => tokio::time::sleep(LOOK).await,
+async fn look_for_push(mut generations: Generations) {
+    loop {
+        let generation = Arc::clone(&generations.borrow_and_update());
+        let offered = async {
+            loop {
+                match generation.provider.status().pushes {
+                    Some(offered) => break offered,
+                    None => tokio::time::sleep(LOOK).await,
+                }
+            }
+        };
+        let changed = tokio::select! {
+            offered = offered => {
+                warn_of_no_push(offered, &generation.config);
+                generations.changed().await
+            }
+            changed = generations.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
         }
-    };
+    }
+}
+
+fn warn_of_no_push(offered: bool, config: &Config) {
     if !offered && config.keycloak.par == Par::Auto {
         tracing::warn!(
             never_met = config.needs_push.join(", "),

@@ -1,10 +1,14 @@
 //! Start, listeners, stop; the only reader of the clock.
 
 mod clock;
+mod generation;
 mod instance;
 mod logs;
+mod reload;
 mod run;
+mod running;
 
 pub use clock::SystemClock;
-pub use instance::{Instance, Listeners, StartError};
+pub use instance::{Handle, Instance, Listeners, StartError};
+pub use reload::{Refusal, Reloaded, Reloader, Source};
 pub use run::{Ended, run};

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::clock::SystemClock;
 use super::instance::{Instance, Listeners, StartError};
 use super::logs;
-use crate::config::{self, Options, Problem, Secrets};
+use super::reload::{Reloader, Source};
+use crate::config::{self, Files, Options, Problem, Secrets};
 use crate::seal::SystemRandom;
 
 /// How it ended. The numbers are the process's exit codes, from 64 up (as `sysexits.h` has them, roughly).
@@ -44,8 +45,12 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
             say(problem.render(styled) + "\n");
         }
     };
-    let options = Options::from_environment(Secrets::Required);
-    let config = match config::load(path, &options) {
+    let source = Source {
+        path: path.to_owned(),
+        options: Options::from_environment(Secrets::Required),
+    };
+    let files = Files::default();
+    let config = match config::load_noting(path, &source.options, &files) {
         Ok(loaded) => {
             print(&loaded.warnings, &mut say);
             Arc::new(loaded.config)
@@ -68,7 +73,8 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
     for address in listeners.addresses() {
         tracing::info!(%address, "listening");
     }
-    let instance = Instance::new(config, Arc::new(SystemClock), Arc::new(SystemRandom::new()));
+    let clock = Arc::new(SystemClock);
+    let instance = Instance::new(config, clock.clone(), Arc::new(SystemRandom::new()));
     let instance = match instance {
         Ok(instance) => instance,
         Err(error) => {
@@ -87,14 +93,17 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
         }
     };
     let how = runtime.block_on(async {
-        let (Ok(mut terminate), Ok(mut interrupt)) = (
+        let (Ok(mut terminate), Ok(mut interrupt), Ok(hangup)) = (
             signal(SignalKind::terminate()),
             signal(SignalKind::interrupt()),
+            signal(SignalKind::hangup()),
         ) else {
             say("stepgate: signals cannot be listened to\n".to_owned());
             return Ended::System;
         };
         let (stop, stopped) = watch::channel(false);
+        let reloader = Reloader::new(source, files, instance.handle(), clock);
+        let reloading = tokio::spawn(reload(reloader, hangup));
         let mut serving = tokio::spawn(instance.serve(listeners, stopped));
         tokio::select! {
             _ = &mut serving => return Ended::System,
@@ -104,6 +113,7 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
             }
             _ = terminate.recv() => tracing::info!("stopping; what is in flight is finished"),
         }
+        reloading.abort();
         let _heard = stop.send(true);
         tokio::select! {
             _ = &mut serving => {}
@@ -114,6 +124,16 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
     });
     runtime.shutdown_timeout(END);
     how
+}
+
+/// When told to, and when the files change.
+async fn reload(reloader: Reloader, mut hangup: Signal) {
+    let told = async {
+        while hangup.recv().await.is_some() {
+            reloader.reload().await;
+        }
+    };
+    tokio::join!(told, reloader.watch());
 }
 
 fn ended(error: &StartError) -> Ended {

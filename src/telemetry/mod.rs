@@ -5,7 +5,9 @@
 mod access;
 mod audit;
 mod lines;
+mod reloads;
 
 pub use access::AccessLine;
 pub use audit::{Audit, AuditEvent, AuditKind};
 pub use lines::{Lines, LinesError};
+pub use reloads::{Outcome, ReloadStatus, Reloads};

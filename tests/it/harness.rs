@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stepgate::config::{self, Options, Secrets};
+use stepgate::config::{self, Files, Options, Secrets};
 use stepgate::model::time::Clock;
 use stepgate::sandbox::{Client, Realm, User, serve_provider};
 use stepgate::seal::SystemRandom;
-use stepgate::server::{Instance, Listeners, StartError, SystemClock};
+use stepgate::server::{Instance, Listeners, Reloader, Source, StartError, SystemClock};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,6 +31,7 @@ const SECRET: &str = "only-for-tests";
 pub(crate) struct Stepgate {
     pub(crate) address: SocketAddr,
     pub(crate) serving: JoinHandle<()>,
+    pub(crate) reloader: Reloader,
     stop: watch::Sender<bool>,
     /// Before the folder, which has the log that it reads.
     _oracle: Oracle,
@@ -54,7 +55,12 @@ impl Stepgate {
             environment: Vec::new(),
             secrets: Secrets::Required,
         };
-        let loaded = config::load(&folder.path().join("stepgate.toml"), &options);
+        let source = Source {
+            path: folder.path().join("stepgate.toml"),
+            options,
+        };
+        let files = Files::default();
+        let loaded = config::load_noting(&source.path, &source.options, &files);
         let config = Arc::new(match loaded {
             Ok(loaded) => loaded.config,
             Err(problems) => panic!("{problems:#?}"),
@@ -72,15 +78,24 @@ impl Stepgate {
         let listeners = Listeners::bind(&config)?;
         let address = listeners.addresses().next().unwrap();
         let random = Arc::new(SystemRandom::new());
-        let instance = Instance::new(config, clock, random).unwrap();
+        let instance = Instance::new(config, Arc::clone(&clock), random).unwrap();
+        let reloader = Reloader::new(source, files, instance.handle(), clock);
         let (stop, stopped) = watch::channel(false);
         Ok(Self {
             address,
+            reloader,
             serving: tokio::spawn(instance.serve(listeners, stopped)),
             stop,
             _oracle: oracle,
             folder,
         })
+    }
+
+    /// Writes a file of the configuration, by what it is now.
+    pub(crate) fn edit(&self, name: &str, edit: impl FnOnce(&str) -> String) {
+        let path = self.folder.path().join(name);
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        std::fs::write(path, edit(&text)).unwrap();
     }
 
     /// Where no route is asked that needs the realm.

@@ -18,4 +18,5 @@ mod harness;
 mod keycloak;
 mod legacy;
 mod oracle;
+mod reloading;
 mod serving;

@@ -1,0 +1,146 @@
+//! What one configuration makes, and what outlives it: sessions, keys, whatever is under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{Config, LogTarget};
+use crate::edge::{Peers, Snapshot};
+use crate::gate::{Gate, Parts};
+use crate::model::random::Random;
+use crate::model::session::Secret;
+use crate::model::time::Clock;
+use crate::oidc::Provider;
+use crate::seal::{Sealer, fresh_key};
+use crate::store::{Capacity, MemoryStore, Store};
+use crate::telemetry::{Audit, Lines};
+
+use super::instance::StartError;
+
+/// How long a new upstream's name is waited for before it is served.
+const NAMES: Duration = Duration::from_secs(2);
+
+/// One of each for the whole process.
+#[derive(Debug)]
+pub(in crate::server) struct Lasting {
+    pub(in crate::server) store: Arc<dyn Store>,
+    pub(in crate::server) sealer: Arc<Sealer>,
+    pub(in crate::server) clock: Arc<dyn Clock>,
+    pub(in crate::server) random: Arc<dyn Random>,
+    /// What the process began with: some keys of it hold until its end.
+    pub(in crate::server) began: Arc<Config>,
+    /// Where none is configured. Sessions live no longer than this process, so its flows need not either.
+    drawn: Secret,
+}
+
+impl Lasting {
+    pub(in crate::server) fn new(
+        config: Arc<Config>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, StartError> {
+        let store = MemoryStore::new(Capacity::default(), config.sessions.idle);
+        let drawn = fresh_key(&*random);
+        let sealer = Sealer::new(seal_keys(&config, &drawn), Arc::clone(&random))?;
+        Ok(Self {
+            store: Arc::new(store),
+            sealer: Arc::new(sealer),
+            clock,
+            random,
+            began: config,
+            drawn,
+        })
+    }
+
+    /// The keys of a configuration that is about to be served.
+    pub(in crate::server) fn take_keys(&self, config: &Config) -> Result<(), StartError> {
+        let keys = seal_keys(config, &self.drawn);
+        Ok(self.sealer.replace(keys, self.clock.now())?)
+    }
+}
+
+fn seal_keys<'c>(config: &'c Config, drawn: &'c Secret) -> &'c [Secret] {
+    if config.seal_keys.is_empty() {
+        std::slice::from_ref(drawn)
+    } else {
+        &config.seal_keys
+    }
+}
+
+#[derive(Debug)]
+pub(in crate::server) struct Generation {
+    number: u64,
+    pub(in crate::server) config: Arc<Config>,
+    pub(in crate::server) provider: Arc<Provider>,
+    pub(in crate::server) peers: Arc<Peers>,
+    pub(in crate::server) snapshot: Arc<Snapshot>,
+    gate: Arc<Gate>,
+    access: Lines,
+    audit: Lines,
+}
+
+impl Generation {
+    /// No I/O but opening the logs. `before`: the one that this one takes the place of; what the configuration says the
+    /// same of goes on as it is.
+    pub(in crate::server) fn new(
+        config: Arc<Config>,
+        lasting: &Lasting,
+        before: Option<&Self>,
+    ) -> Result<Self, StartError> {
+        let same_provider = before.filter(|before| before.config.keycloak == config.keycloak);
+        let provider = match same_provider {
+            Some(before) => Arc::clone(&before.provider),
+            None => Arc::new(Provider::new(
+                &config.keycloak,
+                Arc::clone(&lasting.clock),
+                Arc::clone(&lasting.random),
+                before.map(|before| &*before.provider),
+            )?),
+        };
+        let lines = |target: &LogTarget, known: Option<(&LogTarget, &Lines)>| match known {
+            Some((same, lines)) if same == target => {
+                lines.reopen()?;
+                Ok(lines.clone())
+            }
+            _ => Lines::open(target),
+        };
+        let known = before.map(|before| (&before.config.log.audit, &before.audit));
+        let audit = lines(&config.log.audit, known)?;
+        let known = before.map(|before| (&before.config.log.access, &before.access));
+        let access = lines(&config.log.access, known)?;
+        let parts = Parts {
+            config: Arc::clone(&config),
+            provider: Arc::clone(&provider),
+            store: Arc::clone(&lasting.store),
+            sealer: Arc::clone(&lasting.sealer),
+            clock: Arc::clone(&lasting.clock),
+            random: Arc::clone(&lasting.random),
+            audit: Audit::new(audit.clone()),
+        };
+        let gate = Arc::new(Gate::new(parts, before.map(|before| &*before.gate))?);
+        let peers = Peers::new(&config.upstreams, before.map(|before| &*before.peers));
+        let peers = Arc::new(peers);
+        let number = before.map_or(0, |before| before.number) + 1;
+        let snapshot = Arc::new(Snapshot::new(
+            number,
+            Arc::clone(&gate),
+            Arc::clone(&peers),
+            access.clone(),
+            Arc::clone(&lasting.clock),
+        ));
+        Ok(Self {
+            number,
+            config,
+            provider,
+            peers,
+            snapshot,
+            gate,
+            access,
+            audit,
+        })
+    }
+
+    /// Until its new upstreams can be reached, as far as that does not take long.
+    pub(in crate::server) async fn settle(&self) {
+        let _late = tokio::time::timeout(NAMES, self.peers.resolve_new()).await;
+    }
+}

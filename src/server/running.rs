@@ -1,0 +1,64 @@
+//! The configuration that is served, and its change: a new one is made whole, and then takes the old one's place at once.
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, watch};
+
+use super::generation::{Generation, Lasting};
+use super::instance::StartError;
+use crate::config::Config;
+use crate::edge::{Current, Proxy};
+
+#[derive(Debug)]
+pub(in crate::server) struct Running {
+    lasting: Lasting,
+    generation: watch::Sender<Arc<Generation>>,
+    current: Current,
+    /// One change at a time.
+    changing: Mutex<()>,
+}
+
+impl Running {
+    pub(in crate::server) fn new(
+        lasting: Lasting,
+        config: Arc<Config>,
+    ) -> Result<Self, StartError> {
+        let first = Generation::new(config, &lasting, None)?;
+        Ok(Self {
+            current: Current::new(Arc::clone(&first.snapshot)),
+            generation: watch::Sender::new(Arc::new(first)),
+            lasting,
+            changing: Mutex::default(),
+        })
+    }
+
+    /// What serves its requests, and those of every configuration that follows.
+    pub(in crate::server) fn proxy(&self) -> Proxy {
+        Proxy::new(self.current(), &*self.lasting.random)
+    }
+
+    pub(in crate::server) fn current(&self) -> Current {
+        self.current.clone()
+    }
+
+    /// The generation that is served, and each that follows.
+    pub(in crate::server) fn generations(&self) -> watch::Receiver<Arc<Generation>> {
+        self.generation.subscribe()
+    }
+
+    /// Serves `config` from the next request on; an error leaves everything as it was. The keys that wait for a restart.
+    pub(in crate::server) async fn change(
+        &self,
+        config: Arc<Config>,
+    ) -> Result<Vec<&'static str>, StartError> {
+        let _one = self.changing.lock().await;
+        let before = Arc::clone(&self.generation.borrow());
+        let next = Arc::new(Generation::new(config, &self.lasting, Some(&before))?);
+        next.settle().await;
+        // Before the first request that may seal with them.
+        self.lasting.take_keys(&next.config)?;
+        self.current.publish(Arc::clone(&next.snapshot));
+        self.generation.send_replace(Arc::clone(&next));
+        Ok(next.config.needs_restart(&self.lasting.began))
+    }
+}
