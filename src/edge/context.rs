@@ -9,12 +9,14 @@ use http::Method;
 
 use super::access::{self, Sent};
 use super::client::Client;
+use super::counts;
 use super::snapshot::Snapshot;
 use super::tunnel::Progress;
 use crate::config::HostIndex;
 use crate::gate::{Forward, Record};
 use crate::model::random::Random;
 use crate::model::target::Target;
+use crate::telemetry::metrics::UpstreamSeries;
 
 /// From its first phase to its line in the access log. A request that is broken off, by the end of the process or a
 /// panic, has its line as well: nothing reaches an upstream without one.
@@ -35,6 +37,8 @@ pub(crate) struct Context {
     pub(in crate::edge) record: Option<Record>,
     /// Of a request to upgrade.
     pub(in crate::edge) tunnel: Option<Arc<Progress>>,
+    /// When the request went upstream.
+    pub(in crate::edge) sent: Option<Instant>,
     /// Why the upstream did not answer.
     pub(in crate::edge) error: Option<&'static str>,
     /// Its line is written.
@@ -43,6 +47,7 @@ pub(crate) struct Context {
 
 impl Context {
     pub(in crate::edge) fn new(snapshot: Arc<Snapshot>, id: String) -> Self {
+        snapshot.metrics.in_flight.inc();
         Self {
             snapshot,
             id,
@@ -55,6 +60,7 @@ impl Context {
             forward: None,
             record: None,
             tunnel: None,
+            sent: None,
             error: None,
             is_logged: false,
         }
@@ -62,7 +68,13 @@ impl Context {
 
     pub(in crate::edge) fn log(&mut self, sent: Sent) {
         self.is_logged = true;
+        counts::ended(self, sent);
         access::write(self, sent);
+    }
+
+    /// Of the upstream that it may go to.
+    pub(in crate::edge) fn upstream_series(&self) -> Option<&UpstreamSeries> {
+        self.snapshot.upstreams.get(self.forward.as_ref()?.upstream)
     }
 
     pub(in crate::edge) fn record(&self) -> Option<&Record> {
@@ -76,8 +88,9 @@ impl Drop for Context {
     fn drop(&mut self) {
         if !self.is_logged {
             self.error = Some("broken-off");
-            access::write(self, Sent::default());
+            self.log(Sent::default());
         }
+        self.snapshot.metrics.in_flight.dec();
     }
 }
 

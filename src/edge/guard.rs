@@ -20,6 +20,8 @@ use pingora::time::fast_timeout::fast_sleep;
 
 use super::client::is_trusted;
 use super::snapshot::Current;
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Limit;
 
 tokio::task_local! {
     /// Of the connection that this task serves.
@@ -122,6 +124,7 @@ async fn stopping(mut shutdown: ShutdownWatch) {
 pub(crate) struct Guard<A> {
     app: Arc<Waiting<A>>,
     current: Current,
+    metrics: Arc<Metrics>,
     open: Connections,
 }
 
@@ -149,6 +152,7 @@ struct Open {
 #[derive(Debug)]
 struct Place {
     open: Connections,
+    metrics: Arc<Metrics>,
     address: Option<IpAddr>,
 }
 
@@ -156,6 +160,7 @@ impl<A> Guard<A> {
     pub(crate) fn new(app: A, current: Current) -> Self {
         Self {
             app: Arc::new(Waiting(Arc::new(app))),
+            metrics: current.look(|snapshot| Arc::clone(&snapshot.metrics)),
             current,
             open: Connections::default(),
         }
@@ -166,7 +171,7 @@ impl<A> Guard<A> {
     }
 
     /// Nothing when there is none left. All of a trusted proxy's clients share its address, so it has no limit of its own.
-    fn place(&self, address: Option<IpAddr>) -> Option<Place> {
+    fn place(&self, address: Option<IpAddr>) -> Result<Place, Limit> {
         let (most, most_of_one, address) = self.current.look(|snapshot| {
             let config = snapshot.config();
             let counted = |address: &IpAddr| !is_trusted(*address, &config.trusted_proxies);
@@ -179,18 +184,20 @@ impl<A> Guard<A> {
         });
         let mut open = self.open.lock();
         if open.all >= most {
-            return None;
+            return Err(Limit::Connections);
         }
         if let Some(address) = address {
             let count = open.by_address.entry(address).or_default();
             if *count >= most_of_one {
-                return None;
+                return Err(Limit::ConnectionsPerAddress);
             }
             *count += 1;
         }
         open.all += 1;
-        Some(Place {
+        self.metrics.connections.inc();
+        Ok(Place {
             open: self.open.clone(),
+            metrics: Arc::clone(&self.metrics),
             address,
         })
     }
@@ -198,6 +205,7 @@ impl<A> Guard<A> {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.metrics.connections.dec();
         let mut open = self.open.lock();
         open.all = open.all.saturating_sub(1);
         if let Some(address) = self.address
@@ -223,9 +231,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Guard<A> {
             .as_ref()
             .and_then(|digest| digest.peer_addr())
             .and_then(|address| address.as_inet());
-        let Some(_place) = self.place(peer.map(|address| address.ip().to_canonical())) else {
-            tracing::warn!("a connection was closed at once: too many are open");
-            return None;
+        let place = self.place(peer.map(|address| address.ip().to_canonical()));
+        let _place = match place {
+            Ok(place) => place,
+            Err(limit) => {
+                self.metrics.limit_refusals.inc(limit);
+                tracing::warn!("a connection was closed at once: too many are open");
+                return None;
+            }
         };
         let wait = Arc::new(Wait::new());
         let work = WAIT.scope(Arc::clone(&wait), self.app.process_new(stream, shutdown));

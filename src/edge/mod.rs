@@ -4,6 +4,7 @@ mod access;
 mod client;
 mod context;
 mod cookies;
+mod counts;
 mod failure;
 mod forwarded;
 mod guard;

@@ -1,7 +1,7 @@
 //! Pingora's phases, a few lines each: take the request in, have it judged, send it on or answer it, write its line.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -13,6 +13,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::access::Sent;
 use super::context::{Context, RequestIds};
+use super::counts;
 use super::failure::{self, Failure};
 use super::guard;
 use super::inbound::{self, Inbound};
@@ -48,6 +49,9 @@ impl Proxy {
 
 impl Snapshot {
     fn refusal(&self, refusal: Refusal, session: &mut Session, context: &Context) -> Reply {
+        if let Some(limit) = counts::limit(refusal) {
+            self.metrics.limit_refusals.inc(limit);
+        }
         if ends_connection(refusal) {
             session.as_downstream_mut().set_keepalive(None);
         }
@@ -220,7 +224,14 @@ impl ProxyHttp for Proxy {
         let Some(forward) = &context.forward else {
             return Error::e_explain(ErrorType::InternalError, "no permit");
         };
-        upstream::prepare(request, context, forward)
+        upstream::prepare(request, context, forward)?;
+        context
+            .snapshot
+            .metrics
+            .overhead
+            .observe(context.started.elapsed());
+        context.sent = Some(Instant::now());
+        Ok(())
     }
 
     async fn upstream_response_filter(
@@ -231,6 +242,11 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         if let Some(tunnel) = &context.tunnel {
             tunnel.note(response.status);
+        }
+        if let Some(sent) = context.sent.take()
+            && let Some(series) = context.upstream_series()
+        {
+            series.duration.observe(sent.elapsed());
         }
         if response.headers.contains_key(header::SET_COOKIE) {
             let gate = &context.snapshot.gate;
@@ -269,6 +285,11 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let failure = Failure::of(error);
         context.error = Some(failure.name());
+        if let Some(reason) = counts::failure(failure)
+            && let Some(series) = context.upstream_series()
+        {
+            series.failed(reason);
+        }
         if failure != Failure::Client {
             tracing::warn!(
                 id = context.id,

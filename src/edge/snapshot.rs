@@ -9,7 +9,8 @@ use super::reserved::Reserved;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::model::time::Clock;
-use crate::telemetry::Lines;
+use crate::telemetry::metrics::{Routes, UpstreamSeries};
+use crate::telemetry::{Lines, Metrics};
 
 #[derive(Debug)]
 pub(crate) struct Snapshot {
@@ -20,6 +21,10 @@ pub(crate) struct Snapshot {
     pub(in crate::edge) reserved: Reserved,
     pub(in crate::edge) access: Lines,
     pub(in crate::edge) clock: Arc<dyn Clock>,
+    pub(in crate::edge) metrics: Arc<Metrics>,
+    pub(in crate::edge) routes: Routes,
+    /// In the order of the configuration.
+    pub(in crate::edge) upstreams: Vec<UpstreamSeries>,
 }
 
 impl Snapshot {
@@ -30,8 +35,12 @@ impl Snapshot {
         access: Lines,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let metrics = Arc::clone(gate.metrics());
         Self {
             number,
+            routes: metrics.http.routes(gate.config()),
+            upstreams: metrics.upstreams(gate.config()),
+            metrics,
             reserved: Reserved::new(gate.config()),
             gate,
             peers,

@@ -25,6 +25,7 @@ use crate::policy::evidence::{Asked, Derived, FlowFacts, derive, have};
 use crate::policy::facts::{Caller, Known};
 use crate::store::{Mark, Unavailable};
 use crate::telemetry::AuditKind;
+use crate::telemetry::metrics::{CallbackResult, StepUpOutcome};
 
 /// What the place that a flow leads back to asks for, and of whom it falls short.
 struct Destination<'c> {
@@ -75,6 +76,9 @@ impl Gate {
                 self.unavailable(incoming, retry, record, "store-unavailable")
             }
         };
+        if reply.status == StatusCode::SERVICE_UNAVAILABLE {
+            self.count(CallbackResult::Unavailable);
+        }
         with_cookie(reply, flows::cleared(site.origin, &state))
     }
 
@@ -90,6 +94,7 @@ impl Gate {
             reason: Some("late-callback"),
             ..Record::of("own")
         };
+        self.count(CallbackResult::Late);
         let href = flow.map_or("/", |flow| flow.return_to.as_str());
         if let Known::Found(held) = self.session(incoming, site.origin, now).await {
             let mut others = self.unfinished(incoming.headers, site.origin, now);
@@ -128,11 +133,10 @@ impl Gate {
         now: Timestamp,
     ) -> Reply {
         let record = Record::of("own");
-        let retry = Some(flow.return_to.as_str());
         let iss = param(incoming, "iss");
         let checked = self.parts.provider.check_iss(iss.as_deref()).await;
         if let Err(error) = checked {
-            return self.provider_failed(incoming, &error, retry, record);
+            return self.failed(incoming, flow, &error, record);
         }
         if let Some(error) = param(incoming, "error") {
             return self.refused(incoming, site, flow, &error, now).await;
@@ -141,7 +145,7 @@ impl Gate {
             let error = OidcError::Refused {
                 code: "no_code".to_owned(),
             };
-            return self.provider_failed(incoming, &error, retry, record);
+            return self.failed(incoming, flow, &error, record);
         };
         let exchange = self
             .parts
@@ -155,7 +159,41 @@ impl Gate {
             .await;
         match exchange {
             Ok(exchange) => self.proven(incoming, site, flow, &exchange, now).await,
-            Err(error) => self.provider_failed(incoming, &error, retry, record),
+            Err(error) => self.failed(incoming, flow, &error, record),
+        }
+    }
+
+    fn failed(
+        &self,
+        incoming: &Incoming<'_>,
+        flow: &Flow,
+        error: &OidcError,
+        record: Record,
+    ) -> Reply {
+        match error {
+            // Counted by its status.
+            OidcError::Unavailable(_) => {}
+            OidcError::Refused { .. } | OidcError::Misconfigured(_) => {
+                self.count(CallbackResult::Refused);
+            }
+            OidcError::InvalidToken(_) | OidcError::ForeignResponse => {
+                self.count(CallbackResult::Invalid);
+            }
+        }
+        self.count_step_up(flow, StepUpOutcome::Failed);
+        self.provider_failed(incoming, error, Some(&flow.return_to), record)
+    }
+
+    fn count(&self, result: CallbackResult) {
+        self.parts.metrics.callbacks.inc(result);
+    }
+
+    /// Nothing for a flow that is a login.
+    fn count_step_up(&self, flow: &Flow, outcome: StepUpOutcome) {
+        if flow.lineage.is_some()
+            && let Some(level) = self.parts.config.ladder.by_name(&flow.level)
+        {
+            self.parts.metrics.step_up(level, outcome);
         }
     }
 
@@ -209,6 +247,10 @@ impl Gate {
             }
             _ => (StatusCode::BAD_GATEWAY, Failure::ProviderError),
         };
+        if status != StatusCode::SERVICE_UNAVAILABLE {
+            self.count(CallbackResult::Refused);
+        }
+        self.count_step_up(flow, StepUpOutcome::Failed);
         let page = Page::LoginFailed {
             cause,
             code,
@@ -283,6 +325,7 @@ impl Gate {
         match self.land(&back, current, now, finish).await {
             Err(Unavailable) => self.unavailable(incoming, retry, record, "store-unavailable"),
             Ok(Landed::SignedOut) => {
+                self.count(CallbackResult::LoggedOut);
                 let page = Page::SignedOut {
                     login: &flow.return_to,
                     provider_too: true,
@@ -290,8 +333,12 @@ impl Gate {
                 self.page(StatusCode::OK, &page, incoming.request_id, record)
                     .reason("logout-came-between")
             }
-            Ok(Landed::Kept(held)) => self.go_on(incoming, &held, &flow.return_to, &[], record),
+            Ok(Landed::Kept(held)) => {
+                self.count(CallbackResult::Kept);
+                self.go_on(incoming, &held, &flow.return_to, &[], record)
+            }
             Ok(Landed::SomebodyElse(held)) => {
+                self.count(CallbackResult::AnotherUser);
                 self.audit(
                     AuditKind::LoginFailed,
                     incoming,
@@ -324,6 +371,7 @@ impl Gate {
                     .await;
                 let mut reply = with_cookie(reply, cookies::session(site.origin, &id));
                 if is_new {
+                    self.parts.metrics.logins.inc();
                     for name in &site.app.app_cookies {
                         reply.set_cookie(cookies::app_cookie_cleared(name));
                     }
@@ -352,6 +400,25 @@ impl Gate {
         let level = config.ladder.by_name(&flow.level);
         // A flow for less than is needed is not short: the next one asks for the rest.
         let lack = lack.filter(|lack| level.is_none_or(|level| level.rank >= lack.need.rank));
+        self.count(match (switched, &flow.lineage, &lack) {
+            (true, ..) => CallbackResult::UserSwitch,
+            (_, Some(_), Some(_)) => CallbackResult::Short,
+            (_, Some(_), None) => CallbackResult::SteppedUp,
+            (_, None, _) => CallbackResult::SignedIn,
+        });
+        if !switched {
+            self.count_step_up(
+                flow,
+                match lack {
+                    Some(_) => StepUpOutcome::Short,
+                    None => StepUpOutcome::Proven,
+                },
+            );
+        }
+        if let (Some(level), Some(_), None, false) = (level, &flow.lineage, &lack, switched) {
+            let took = back.exchange.answered.since(flow.started);
+            self.parts.metrics.step_up_took(level, took);
+        }
         self.audit(
             match (switched, &flow.lineage, &lack) {
                 (true, ..) => AuditKind::UserSwitch,
@@ -414,6 +481,7 @@ impl Gate {
         if let (Some(base), 1) = (base, flow.round) {
             return self.start(incoming, site, again(flow, base), record).await;
         }
+        self.count(CallbackResult::Short);
         self.audit(
             AuditKind::LoginFailed,
             incoming,

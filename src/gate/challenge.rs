@@ -49,7 +49,9 @@ impl Gate {
             return self.unavailable(incoming, None, record, "level-cannot-be-asked");
         };
         let path = incoming.target.path_and_query();
-        match kind(incoming.headers) {
+        let kind = kind(incoming.headers);
+        self.parts.metrics.challenged(level, kind.into());
+        match kind {
             Kind::Page if !matches!(*incoming.method, Method::GET | Method::HEAD) => {
                 // What was asked for may be no page at all with GET; "my session" says that it was confirmed.
                 let page = Page::NotSent {

@@ -18,6 +18,7 @@ use crate::oidc::Exchange;
 use crate::policy::evidence::{Derived, FlowFacts, Previous, derive_without};
 use crate::seal::{session_key, token};
 use crate::store::{Expect, Live, Mark, Put, Unavailable};
+use crate::telemetry::metrics::SessionEnd;
 
 /// The old id lives so long at its old level: requests that are under way carry it.
 const OLD_ID: Duration = Duration::from_secs(5);
@@ -97,6 +98,8 @@ impl Gate {
             (true, false) => Ok(Landed::Kept(held)),
             (false, _) if asked_by_it && !ended => {
                 self.end(&held, now).await?;
+                let ends = &self.parts.metrics.session_ends;
+                ends.inc(SessionEnd::UserSwitch);
                 self.create(back, true, now, finish).await
             }
             (false, _) => Ok(Landed::SomebodyElse(held)),

@@ -9,6 +9,7 @@ use moka::sync::Cache;
 
 use crate::config;
 use crate::model::time::Timestamp;
+use crate::telemetry::metrics::{Counters, Limit};
 
 /// Addresses that are remembered; beyond it the least recently used start with a full bucket.
 const ADDRESSES: u64 = 100_000;
@@ -24,6 +25,7 @@ pub(in crate::gate) struct Limits {
     most_at_once: usize,
     at_once: Arc<AtomicUsize>,
     per_minute: u32,
+    refusals: Counters<Limit>,
     buckets: Cache<IpAddr, Arc<Mutex<Bucket>>>,
 }
 
@@ -44,11 +46,16 @@ pub(in crate::gate) struct TryLater(pub(in crate::gate) u64);
 
 impl Limits {
     /// `before`: what these take the place of; who is counted there is counted here.
-    pub(in crate::gate) fn new(limits: &config::Limits, before: Option<&Self>) -> Self {
+    pub(in crate::gate) fn new(
+        limits: &config::Limits,
+        refusals: Counters<Limit>,
+        before: Option<&Self>,
+    ) -> Self {
         Self {
             most_at_once: limits.logins_in_flight,
             at_once: before.map_or_else(Arc::default, |before| Arc::clone(&before.at_once)),
             per_minute: limits.logins_per_minute,
+            refusals,
             buckets: before.map_or_else(buckets, |before| before.buckets.clone()),
         }
     }
@@ -58,9 +65,11 @@ impl Limits {
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Place, TryLater> {
-        self.take(address, now)?;
+        self.take(address, now)
+            .inspect_err(|_| self.refusals.inc(Limit::LoginsPerMinute))?;
         let place = Place(Arc::clone(&self.at_once));
         if self.at_once.fetch_add(1, Ordering::Relaxed) >= self.most_at_once {
+            self.refusals.inc(Limit::LoginsInFlight);
             return Err(TryLater(BUSY_RETRY));
         }
         Ok(place)
@@ -117,12 +126,14 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Metrics;
 
     fn limits(at_once: usize, per_minute: u32) -> Limits {
         Limits {
             most_at_once: at_once,
             at_once: Arc::default(),
             per_minute,
+            refusals: Metrics::new().limit_refusals,
             buckets: Cache::new(10),
         }
     }

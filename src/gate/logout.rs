@@ -15,6 +15,7 @@ use crate::oidc::OidcError;
 use crate::policy::facts::Known;
 use crate::seal::token;
 use crate::store::{Mark, Owner, Unavailable};
+use crate::telemetry::metrics::SessionEnd;
 use crate::telemetry::{AuditEvent, AuditKind};
 
 const HERE: &str = "/.stepgate/logout";
@@ -87,6 +88,7 @@ impl Gate {
         if let Err(Unavailable) = self.end_sso_session(&held, now).await {
             return self.unavailable(incoming, Some(HERE), Record::of("own"), "store-unavailable");
         }
+        self.parts.metrics.session_ends.inc(SessionEnd::Logout);
         self.audit(
             AuditKind::Logout,
             incoming,
@@ -201,6 +203,8 @@ impl Gate {
         {
             tracing::warn!("the store is unavailable: a logout token may come twice");
         }
+        let ends = &self.parts.metrics.session_ends;
+        ends.add(SessionEnd::BackChannel, ended as u64);
         tracing::info!(ended, "keycloak ended sessions");
         let client = incoming.client.to_string();
         let event = AuditEvent {

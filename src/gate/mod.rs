@@ -41,7 +41,7 @@ use crate::oidc::Provider;
 use crate::policy::decision::{Have, Need, Permit};
 use crate::seal::Sealer;
 use crate::store::{Live, Store, SubjectTag};
-use crate::telemetry::Audit;
+use crate::telemetry::{Audit, Metrics};
 
 pub use cookies::{pairs, sets_reserved};
 pub use refusal::Refusal;
@@ -67,6 +67,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub audit: Audit,
+    pub metrics: Arc<Metrics>,
 }
 
 pub struct Gate {
@@ -170,7 +171,11 @@ impl Gate {
         }
         Ok(Self {
             pages: Pages::new(&[&provider])?,
-            limits: Limits::new(&parts.config.limits, before.map(|before| &before.limits)),
+            limits: Limits::new(
+                &parts.config.limits,
+                parts.metrics.limit_refusals.clone(),
+                before.map(|before| &before.limits),
+            ),
             refreshes: before.map_or_else(Arc::default, |before| Arc::clone(&before.refreshes)),
             under_way: before.map_or_else(UnderWay::default, |before| before.under_way.clone()),
             kept,
@@ -181,6 +186,10 @@ impl Gate {
 
     pub fn config(&self) -> &Arc<Config> {
         &self.parts.config
+    }
+
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.parts.metrics
     }
 
     /// Of a request that has one: the edge took the place from this configuration.

@@ -2,12 +2,24 @@
 
 use http::{HeaderMap, header};
 
+use crate::telemetry::metrics::ChallengeKind;
+
 /// Only a page may be redirected to Keycloak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::gate) enum Kind {
     Page,
     Frame,
     Program,
+}
+
+impl From<Kind> for ChallengeKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Page => Self::Page,
+            Kind::Frame => Self::Frame,
+            Kind::Program => Self::Program,
+        }
+    }
 }
 
 const SEC_FETCH_MODE: &str = "sec-fetch-mode";

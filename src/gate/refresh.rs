@@ -16,6 +16,7 @@ use crate::model::time::Timestamp;
 use crate::oidc::{self, Exchange, RefreshError};
 use crate::policy::facts::Known;
 use crate::store::{Expect, Put, Unavailable};
+use crate::telemetry::metrics::{Label as _, RefreshResult, SessionEnd};
 use crate::telemetry::{AuditEvent, AuditKind};
 
 /// Before the access token lapses: the first request from here on starts a refresh and does not wait.
@@ -73,7 +74,7 @@ impl Gate {
         }
         if self.grace_is_over(session, now) {
             tracing::warn!("a session ends: keycloak could not be asked about it for too long");
-            self.note_end(session, "refresh-grace", now);
+            self.note_end(session, SessionEnd::Grace, now);
             return match self.end(&held, now).await {
                 Ok(()) => Known::Absent,
                 Err(Unavailable) => Known::Unavailable,
@@ -148,6 +149,11 @@ impl Gate {
     async fn refresh(&self, key: &SessionKey, token: &Secret) {
         let outcome = self.parts.provider.refresh(token).await;
         let now = self.parts.clock.now();
+        self.parts.metrics.refreshes.inc(match &outcome {
+            Ok(_) => RefreshResult::Renewed,
+            Err(RefreshError::Refused) => RefreshResult::Refused,
+            Err(RefreshError::Unavailable { .. }) => RefreshResult::Failed,
+        });
         let written = match outcome {
             Ok(exchange) => self.take_over(key, token, &exchange, now).await,
             Err(RefreshError::Refused) => self.end_refused(key, token, now).await,
@@ -183,7 +189,7 @@ impl Gate {
         };
         let known = &live.session.identity;
         if (&known.iss, &known.sub, &known.sid) != (&identity.iss, &identity.sub, &identity.sid) {
-            self.note_end(&live.session, "refresh-changed-identity", now);
+            self.note_end(&live.session, SessionEnd::Identity, now);
             return self.end(&Held { key: *key, live }, now).await;
         }
         self.update(key, |session| {
@@ -215,13 +221,14 @@ impl Gate {
         if live.session.tokens.refresh.as_ref() != Some(sent) {
             return Ok(());
         }
-        self.note_end(&live.session, "refresh-refused", now);
+        self.note_end(&live.session, SessionEnd::Refused, now);
         self.end(&Held { key: *key, live }, now).await
     }
 
-    fn note_end(&self, session: &Session, reason: &str, now: Timestamp) {
+    fn note_end(&self, session: &Session, reason: SessionEnd, now: Timestamp) {
+        self.parts.metrics.session_ends.inc(reason);
         let event = AuditEvent {
-            reason: Some(reason),
+            reason: Some(reason.name()),
             origin: Some(&session.origin),
             sub: Some(&session.identity.sub),
             sid: session.identity.sid.as_deref(),

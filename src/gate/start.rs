@@ -14,6 +14,7 @@ use crate::policy::ask::{self, Asking};
 use crate::policy::decision::Shortfall;
 use crate::seal::token;
 use crate::telemetry::AuditKind;
+use crate::telemetry::metrics::{Limit, StepUpOutcome};
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -51,6 +52,10 @@ impl Gate {
         let first = start.round == 1 && !start.retried;
         let lineage = start.held.map(|held| &held.live.session.lineage);
         if first && !self.has_room_for_a_flow(incoming.headers, site.origin, lineage, now) {
+            self.parts
+                .metrics
+                .limit_refusals
+                .inc(Limit::FlowsPerBrowser);
             let page = Page::WaitForOthers {
                 retry: start.return_to,
             };
@@ -133,6 +138,10 @@ impl Gate {
             }
         };
         flow.pushed = started.pushed;
+        if start.held.is_some() {
+            let metrics = &self.parts.metrics;
+            metrics.step_up(start.level, StepUpOutcome::Started);
+        }
         let mut reply = Reply::redirect(started.url.as_str(), record);
         reply.set_cookie(self.flow_cookie(site.origin, &flow));
         reply

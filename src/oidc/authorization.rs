@@ -11,6 +11,7 @@ use url::Url;
 use super::client_auth::Credentials;
 use super::error::{OidcError, Outage};
 use super::transport::{ANSWER_LIMIT, Transport};
+use super::watch::Endpoint;
 use crate::model::random::Random;
 use crate::model::session::Secret;
 
@@ -145,7 +146,9 @@ pub(super) async fn push(
         .map_err(|_| OidcError::Misconfigured("an endpoint that is no URI"))?;
     credentials.sign(&mut request)?;
 
-    let response = transport.call(request, ANSWER_LIMIT).await?;
+    let response = transport
+        .call(Endpoint::Pushed, request, ANSWER_LIMIT)
+        .await?;
     match response.status() {
         StatusCode::CREATED | StatusCode::OK => {
             let Pushed { request_uri } = serde_json::from_slice(response.body())

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::error::{OidcError, Outage};
+use super::watch::Health;
 use crate::model::time::{Clock, Timestamp};
 
 /// Clones share it.
@@ -21,6 +22,7 @@ impl<T> Clone for Kept<T> {
 
 struct Shared<T> {
     seen: RwLock<Seen<T>>,
+    health: RwLock<Health>,
     flight: Mutex<Option<Attempt>>,
     clock: Arc<dyn Clock>,
 }
@@ -43,6 +45,7 @@ impl<T: Send + Sync + 'static> Kept<T> {
                 document: None,
                 attempts: 0,
             }),
+            health: RwLock::default(),
             flight: Mutex::new(None),
             clock,
         }))
@@ -50,6 +53,12 @@ impl<T: Send + Sync + 'static> Kept<T> {
 
     pub(super) fn look(&self) -> Seen<T> {
         self.0.look()
+    }
+
+    /// Of its attempts.
+    pub(super) fn health(&self) -> Health {
+        let health = self.0.health.read();
+        health.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Fetches, unless somebody has since `seen` (then that result counts) or the last attempt is younger than
@@ -106,6 +115,10 @@ impl<T> Shared<T> {
         }
         let result = failure.clone().map_or(Ok(()), Err);
         let ended = self.clock.now();
+        self.health
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(ended, failure.clone());
         *flight = Some(Attempt { ended, failure });
         result
     }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::error::{OidcError, TokenFlaw};
 use super::transport::Transport;
+use super::watch::Endpoint;
 
 const SET_LIMIT: usize = 64 * 1024;
 const MOST_KEYS: usize = 32;
@@ -29,7 +30,7 @@ pub(super) struct Key {
 
 impl KeySet {
     pub(super) async fn fetch(transport: &Transport, url: &url::Url) -> Result<Self, OidcError> {
-        Self::parse(&transport.get(url, SET_LIMIT).await?)
+        Self::parse(&transport.get(Endpoint::Keys, url, SET_LIMIT).await?)
     }
 
     /// One odd key does not spoil the others; a set without any usable one is garbage.

@@ -14,6 +14,7 @@ use url::{Host, Url};
 
 use super::error::OidcError;
 use super::transport::{ANSWER_LIMIT, Transport};
+use super::watch::Endpoint;
 
 type Document = ProviderMetadata<
     Further,
@@ -59,7 +60,9 @@ impl Metadata {
             issuer.trim_end_matches('/')
         );
         let url = Url::parse(&url).map_err(|_| OidcError::Misconfigured("the issuer is no URL"))?;
-        let body = transport.get(&url, ANSWER_LIMIT).await?;
+        let body = transport
+            .get(Endpoint::Discovery, &url, ANSWER_LIMIT)
+            .await?;
         Self::parse(&body, issuer)
     }
 

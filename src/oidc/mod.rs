@@ -13,6 +13,7 @@ mod provider;
 mod tokens;
 mod transport;
 mod verifier;
+mod watch;
 
 pub use authorization::{Authorization, Pkce, Started};
 pub use error::{OidcError, Outage, RefreshError, TokenFlaw};
@@ -20,6 +21,7 @@ pub use identity::identity;
 pub use provider::{Provider, Status};
 pub use tokens::Exchange;
 pub use verifier::{CLOCK_TOLERANCE, LogoutToken};
+pub use watch::{Endpoint, Health, Watch};
 
 #[cfg(test)]
 mod testing;

@@ -15,6 +15,7 @@ use super::metadata::Metadata;
 use super::tokens::{Answer, Exchange, TokenEndpoint};
 use super::transport::Transport;
 use super::verifier::{Expected, LogoutToken, Signed, Verifier};
+use super::watch::{Calls, Health, Watch};
 use crate::config::{Keycloak, Par};
 use crate::model::random::Random;
 use crate::model::session::Secret;
@@ -30,8 +31,9 @@ const KEYS_COOL_DOWN: Duration = Duration::from_secs(10);
 /// used up by now, and strangers could make us wait.
 const NO_COOL_DOWN: Duration = Duration::ZERO;
 
-/// Keycloak says that its keys may be cached for 30 days; a deleted key must go sooner.
-const REFRESH_EVERY: Duration = Duration::from_secs(600);
+/// Keycloak says that its keys may be cached for 30 days; a deleted key must go sooner, and that it is down is to be
+/// known before the next user is.
+const REFRESH_EVERY: Duration = Duration::from_secs(60);
 
 /// While the provider does not answer: the first pause and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -42,6 +44,7 @@ pub struct Provider {
     client_id: String,
     par: Par,
     transport: Transport,
+    calls: Arc<Calls>,
     credentials: Credentials,
     verifier: Verifier,
     metadata: Kept<Metadata>,
@@ -50,27 +53,34 @@ pub struct Provider {
 }
 
 /// What is known of the provider now; asks nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Logins can start and end.
     pub ready: bool,
     /// Requests will be pushed; `None` while that is not known.
     pub pushes: Option<bool>,
+    /// Of all calls, those of users' logins included.
+    pub calls: Health,
+    pub discovery: Health,
+    pub keys: Health,
 }
 
 impl Provider {
     /// No I/O. `rustls`' process-wide crypto provider has to be installed before. `before`: the provider that this one
-    /// takes the place of; of the same issuer, all that is known stays known.
+    /// takes the place of; of the same issuer, all that is known stays known. `told`: of every call.
     pub fn new(
         keycloak: &Keycloak,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         before: Option<&Self>,
+        told: Option<Arc<dyn Watch>>,
     ) -> Result<Self, OidcError> {
         let issuer = keycloak.issuer.clone();
         let same = before.filter(|before| before.issuer == issuer);
+        let calls = Arc::new(Calls::new(Arc::clone(&clock), told));
+        let tls = issuer.starts_with("https:");
         Ok(Self {
-            transport: Transport::new(keycloak.timeout, issuer.starts_with("https:"))?,
+            transport: Transport::new(keycloak.timeout, tls, Arc::clone(&calls))?,
             credentials: Credentials::new(keycloak, &issuer, Arc::clone(&clock), random)?,
             verifier: Verifier::new(&issuer, &keycloak.client_id, &keycloak.algorithms)?,
             metadata: same.map_or_else(
@@ -80,6 +90,7 @@ impl Provider {
             keys: same.map_or_else(|| Kept::new(Arc::clone(&clock)), |same| same.keys.clone()),
             par: keycloak.par,
             client_id: keycloak.client_id.clone(),
+            calls,
             issuer,
             clock,
         })
@@ -98,6 +109,9 @@ impl Provider {
         Status {
             ready: metadata.is_some() && self.keys.look().document.is_some(),
             pushes: metadata.map(|m| self.push_endpoint(&m).is_ok_and(|e| e.is_some())),
+            calls: self.calls.health(),
+            discovery: self.metadata.health(),
+            keys: self.keys.health(),
         }
     }
 
@@ -274,7 +288,11 @@ impl Provider {
                     pause
                 }
             };
-            tokio::time::sleep(pause).await;
+            // A user's call that fails is the first to know; from then on it is looked for its return.
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.calls.begin_to_fail() => tokio::time::sleep(BACKOFF.0).await,
+            }
         }
     }
 

@@ -305,7 +305,7 @@ pub(super) fn provider(keycloak: &Keycloak, clock: &Arc<HandClock>) -> Provider 
     // The second test of the process finds it installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let clock: Arc<dyn Clock> = Arc::<HandClock>::clone(clock);
-    Provider::new(keycloak, clock, Arc::new(Counting::default()), None).unwrap()
+    Provider::new(keycloak, clock, Arc::new(Counting::default()), None, None).unwrap()
 }
 
 async fn serve(

@@ -17,6 +17,7 @@ use url::Url;
 use super::client_auth::Credentials;
 use super::error::{OidcError, Outage};
 use super::transport::{ANSWER_LIMIT, Transport};
+use super::watch::Endpoint;
 use crate::model::claims::Claims;
 use crate::model::session::Secret;
 use crate::model::time::Timestamp;
@@ -125,7 +126,10 @@ impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
     fn call(&'c self, mut request: HttpRequest) -> Self::Future {
         Box::pin(async move {
             self.credentials.sign(&mut request)?;
-            let answer = self.transport.call(request, ANSWER_LIMIT).await;
+            let answer = self
+                .transport
+                .call(Endpoint::Token, request, ANSWER_LIMIT)
+                .await;
             answer.map_err(|outage| CallError(outage.into()))
         })
     }

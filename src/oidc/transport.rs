@@ -1,10 +1,12 @@
 //! HTTP to Keycloak: no redirects, no retries, no proxy from the environment; time and answer size are bounded.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use http::{Request, Response, StatusCode};
 
 use super::error::{OidcError, Outage};
+use super::watch::{Calls, Endpoint};
 
 /// Of a token answer with two fat tokens; discovery is 10 KiB.
 pub(super) const ANSWER_LIMIT: usize = 256 * 1024;
@@ -14,11 +16,12 @@ const POOL_IDLE: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug)]
 pub(super) struct Transport {
     http: reqwest::Client,
+    calls: Arc<Calls>,
 }
 
 impl Transport {
     /// Without `tls` the provider is on loopback, and a system without certificate authorities will do.
-    pub(super) fn new(timeout: Duration, tls: bool) -> Result<Self, OidcError> {
+    pub(super) fn new(timeout: Duration, tls: bool, calls: Arc<Calls>) -> Result<Self, OidcError> {
         let mut http = reqwest::Client::builder()
             .timeout(timeout)
             .connect_timeout(timeout)
@@ -35,15 +38,20 @@ impl Transport {
         let http = http.build().map_err(|_| {
             OidcError::Misconfigured("this system has no certificate authorities to trust")
         })?;
-        Ok(Self { http })
+        Ok(Self { http, calls })
     }
 
-    pub(super) async fn get(&self, url: &url::Url, limit: usize) -> Result<Vec<u8>, OidcError> {
+    pub(super) async fn get(
+        &self,
+        endpoint: Endpoint,
+        url: &url::Url,
+        limit: usize,
+    ) -> Result<Vec<u8>, OidcError> {
         let request = Request::get(url.as_str())
             .header(http::header::ACCEPT, "application/json")
             .body(Vec::new())
             .map_err(|_| OidcError::Misconfigured("an endpoint that is no URI"))?;
-        let response = self.call(request, limit).await?;
+        let response = self.call(endpoint, request, limit).await?;
         if response.status() != StatusCode::OK {
             return Err(Outage::Status(response.status().as_u16()).into());
         }
@@ -52,6 +60,18 @@ impl Transport {
 
     /// Any answer below 500; what is above, or 429, comes from something that did not get to the question.
     pub(super) async fn call(
+        &self,
+        endpoint: Endpoint,
+        request: Request<Vec<u8>>,
+        limit: usize,
+    ) -> Result<Response<Vec<u8>>, Outage> {
+        let started = Instant::now();
+        let answer = self.answer(request, limit).await;
+        self.calls.note(endpoint, &answer, started.elapsed());
+        answer
+    }
+
+    async fn answer(
         &self,
         request: Request<Vec<u8>>,
         limit: usize,

@@ -12,8 +12,9 @@ use crate::model::time::Clock;
 use crate::oidc::Provider;
 use crate::seal::{Sealer, fresh_key};
 use crate::store::{Capacity, MemoryStore, Store};
-use crate::telemetry::{Audit, Lines};
+use crate::telemetry::{Audit, Lines, Metrics};
 
+use super::counting::Watching;
 use super::instance::StartError;
 
 /// How long a new upstream's name is waited for before it is served.
@@ -26,6 +27,7 @@ pub(in crate::server) struct Lasting {
     pub(in crate::server) sealer: Arc<Sealer>,
     pub(in crate::server) clock: Arc<dyn Clock>,
     pub(in crate::server) random: Arc<dyn Random>,
+    pub(in crate::server) metrics: Arc<Metrics>,
     /// What the process began with: some keys of it hold until its end.
     pub(in crate::server) began: Arc<Config>,
     /// Where none is configured. Sessions live no longer than this process, so its flows need not either.
@@ -39,6 +41,8 @@ impl Lasting {
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
         let store = MemoryStore::new(Capacity::default(), config.sessions.idle);
+        let metrics = Arc::new(Metrics::new());
+        metrics.config_loaded(clock.now());
         let drawn = fresh_key(&*random);
         let sealer = Sealer::new(seal_keys(&config, &drawn), Arc::clone(&random))?;
         Ok(Self {
@@ -46,6 +50,7 @@ impl Lasting {
             sealer: Arc::new(sealer),
             clock,
             random,
+            metrics,
             began: config,
             drawn,
         })
@@ -94,6 +99,7 @@ impl Generation {
                 Arc::clone(&lasting.clock),
                 Arc::clone(&lasting.random),
                 before.map(|before| &*before.provider),
+                Some(Arc::new(Watching(Arc::clone(&lasting.metrics)))),
             )?),
         };
         let lines = |target: &LogTarget, known: Option<(&LogTarget, &Lines)>| match known {
@@ -115,6 +121,7 @@ impl Generation {
             clock: Arc::clone(&lasting.clock),
             random: Arc::clone(&lasting.random),
             audit: Audit::new(audit.clone()),
+            metrics: Arc::clone(&lasting.metrics),
         };
         let gate = Arc::new(Gate::new(parts, before.map(|before| &*before.gate))?);
         let peers = Peers::new(&config.upstreams, before.map(|before| &*before.peers));

@@ -21,7 +21,7 @@ use crate::model::random::Random;
 use crate::model::time::Clock;
 use crate::oidc::OidcError;
 use crate::seal::KeyError;
-use crate::telemetry::LinesError;
+use crate::telemetry::{LinesError, Metrics};
 
 /// Between two looks at what is still in flight.
 const LOOK: Duration = Duration::from_millis(20);
@@ -84,6 +84,11 @@ impl Handle {
     /// signed in, goes on. The keys that wait for a restart.
     pub async fn change(&self, config: Arc<Config>) -> Result<Vec<&'static str>, StartError> {
         self.0.change(config).await
+    }
+
+    /// What the process counts.
+    pub fn metrics(&self) -> &Metrics {
+        self.0.metrics()
     }
 }
 

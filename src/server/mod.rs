@@ -1,6 +1,7 @@
 //! Start, listeners, stop; the only reader of the clock.
 
 mod clock;
+mod counting;
 mod generation;
 mod instance;
 mod logs;

@@ -293,6 +293,7 @@ impl Reloader {
                         "changed, but only a restart will apply it"
                     );
                 }
+                self.handle.metrics().config_reloaded(now);
                 self.reloads.applied(needs_restart.clone(), now);
             }
             Reloaded::Refused(refusal) => {
@@ -304,6 +305,7 @@ impl Reloader {
                     errors,
                     "the configuration was not reloaded: the one before is served on"
                 );
+                self.handle.metrics().config_refused();
                 self.reloads.refused(errors, first, now);
             }
         }

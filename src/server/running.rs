@@ -8,6 +8,7 @@ use super::generation::{Generation, Lasting};
 use super::instance::StartError;
 use crate::config::Config;
 use crate::edge::{Current, Proxy};
+use crate::telemetry::Metrics;
 
 #[derive(Debug)]
 pub(in crate::server) struct Running {
@@ -35,6 +36,10 @@ impl Running {
     /// What serves its requests, and those of every configuration that follows.
     pub(in crate::server) fn proxy(&self) -> Proxy {
         Proxy::new(self.current(), &*self.lasting.random)
+    }
+
+    pub(in crate::server) fn metrics(&self) -> &Metrics {
+        &self.lasting.metrics
     }
 
     pub(in crate::server) fn current(&self) -> Current {

@@ -4,7 +4,7 @@
 //! one `stepgate check` must find nothing. A `console` block's `$ stepgate …` lines are run there; what the page shows
 //! below must be what came out, where a line `…` stands for any number of lines.
 //!
-//! The tables of docs/configuration.md that are marked (`<!-- codes -->`) hold exactly what the code has.
+//! The tables of docs/configuration.md and docs/operations.md that are marked (`<!-- codes -->`) hold exactly what the code has.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use std::process::Command;
 use stepgate::config::{Code, KEYS, PRESETS};
 use stepgate::model::target::RELAXATIONS;
 use stepgate::server::Ended;
+use stepgate::telemetry::metrics::CATALOGUE;
 
 #[test]
 fn every_example_in_the_documents_holds() {
@@ -142,9 +143,38 @@ fn every_key_is_described_and_no_other() {
     assert_eq!(shown, known, "the keys of later versions");
 }
 
-/// The cells of the table behind `<!-- mark -->`, row by row, without its head.
+#[test]
+fn every_metric_is_described_and_no_other() {
+    let known: Vec<_> = CATALOGUE
+        .iter()
+        .map(|metric| {
+            let labels: Vec<_> = metric
+                .labels
+                .iter()
+                .map(|name| format!("`{name}`"))
+                .collect();
+            vec![
+                format!("`{}`", metric.name),
+                metric.kind.name().to_owned(),
+                labels.join(", "),
+                metric.help.to_owned(),
+            ]
+        })
+        .collect();
+    assert_eq!(table_of("operations", "metrics"), known);
+}
+
+/// Of the configuration's reference.
 fn table(mark: &str) -> Vec<Vec<String>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    table_of("configuration", mark)
+}
+
+/// The cells of the table behind `<!-- mark -->`, row by row, without its head.
+fn table_of(page: &str, mark: &str) -> Vec<Vec<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("docs")
+        .join(page)
+        .with_extension("md");
     let page = fs::read_to_string(path).unwrap();
     let mark = format!("<!-- {mark} -->\n");
     let (_, behind) = page

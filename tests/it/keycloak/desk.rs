@@ -70,7 +70,7 @@ impl Desk {
             let mut keycloak = config.keycloak.clone();
             keycloak.par = par;
             let random = Arc::new(SystemRandom::new());
-            Provider::new(&keycloak, Arc::new(SystemClock), random, None).unwrap()
+            Provider::new(&keycloak, Arc::new(SystemClock), random, None, None).unwrap()
         };
         Self {
             pushing: provider(Par::Require),

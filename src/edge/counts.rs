@@ -1,0 +1,54 @@
+//! What is counted of every request, whether or not it is logged.
+
+use super::access::Sent;
+use super::context::Context;
+use super::failure::Failure;
+use crate::gate::Refusal;
+use crate::model::target::Ambiguity;
+use crate::telemetry::metrics::{Ended, Limit, UpstreamFailure};
+
+pub(in crate::edge) fn ended(context: &Context, sent: Sent) {
+    let record = context.record();
+    // A request that broke off before it was judged.
+    let decision = record.map_or("refuse", |record| record.decision);
+    let app = context.place.map(|place| place.app);
+    let route = record.and_then(|record| record.route);
+    let series = context.snapshot.routes.of(app, route, decision);
+    series.count(Ended {
+        method: &context.method,
+        status: sent.status,
+        decision,
+        reason: record.map_or(context.error, |record| record.reason),
+        took: context.started.elapsed(),
+    });
+}
+
+/// What the upstream is to blame for.
+pub(in crate::edge) fn failure(failure: Failure) -> Option<UpstreamFailure> {
+    match failure {
+        Failure::Down => Some(UpstreamFailure::Down),
+        Failure::Timeout => Some(UpstreamFailure::Timeout),
+        Failure::Client | Failure::Request(_) | Failure::Internal => None,
+    }
+}
+
+/// Which limit a refusal is by; none for one that is wrong in itself.
+pub(in crate::edge) fn limit(refusal: Refusal) -> Option<Limit> {
+    match refusal {
+        Refusal::HeaderTooLarge => Some(Limit::HeaderBytes),
+        Refusal::BodyTooLarge => Some(Limit::BodyBytes),
+        Refusal::BodyTimeout => Some(Limit::BodyTime),
+        Refusal::Ambiguous(Ambiguity::TooLong) => Some(Limit::TargetLength),
+        Refusal::Ambiguous(_)
+        | Refusal::Framing
+        | Refusal::NoHost
+        | Refusal::UnknownHost
+        | Refusal::UnreadableChain
+        | Refusal::Nominated
+        | Refusal::MethodNotAllowed
+        | Refusal::AmbiguousIdentity
+        | Refusal::UpstreamDown
+        | Refusal::UpstreamTimeout
+        | Refusal::Internal => None,
+    }
+}
