@@ -12,7 +12,7 @@ use http::Method;
 use stepgate::model::evidence::Identity;
 use stepgate::model::level::{Ask, Enrol, Fingerprint, Ladder, Level, Rank};
 use stepgate::model::requirement::{Conditions, Requirement};
-use stepgate::model::route::{Floor, Pattern, Route, RouteTable, Source};
+use stepgate::model::route::{Challenge, Floor, Pattern, Route, RouteTable, Source};
 use stepgate::model::target::{Relaxations, Target};
 use stepgate::model::time::Timestamp;
 use stepgate::policy::decide;
@@ -76,6 +76,7 @@ fn deciding(c: &mut Criterion) {
             identity: &identity,
         }),
         client: [192, 0, 2, 7].into(),
+        preflight: false,
     };
     let route = Requirement {
         rank: Rank::new(2),
@@ -176,6 +177,7 @@ fn route(path: &str, method: Option<Method>) -> Route {
         requirement: requirement(1),
         upstream: 0,
         exact_case: false,
+        challenge: Challenge::Auto,
         source: source(),
     }
 }

@@ -146,24 +146,21 @@ fn explanation(config: &Config, asked: &Explain) -> Result<Explanation, Wrong> {
             })
         }),
         client: asked.from,
+        preflight: false,
     };
     let decision = decide(&found.found.demand, &facts, &config.ladder, NOW);
     explanation.have = person
         .as_ref()
         .map(|person| have(&config.ladder, &person.evidence, NOW))
         .map(|have| super::report::have(&config.ladder, have));
-    tell(&mut explanation, config, app, &method, &decision);
+    let challenge = found.found.route.challenge;
+    tell(&mut explanation, config, app, &decision);
+    explanation.answer = Answer::of(&decision, &method, challenge);
     Ok(explanation)
 }
 
 /// What came back, and what a client would see of it.
-fn tell(
-    explanation: &mut Explanation,
-    config: &Config,
-    app: &App,
-    method: &Method,
-    decision: &Decision,
-) {
+fn tell(explanation: &mut Explanation, config: &Config, app: &App, decision: &Decision) {
     let ladder = &config.ladder;
     let need = match decision {
         Decision::Allow(permit) => permit.need(),
@@ -182,7 +179,6 @@ fn tell(
         Decision::Login(_) => ask(None),
         Decision::StepUp(step_up) => ask(Some(step_up.shortfall)),
     }
-    explanation.answer = Answer::of(decision, method);
 }
 
 fn pushed(

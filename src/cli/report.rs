@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::config::spell_duration;
 use crate::model::level::Ladder;
 use crate::model::requirement::{Conditions, Requirement};
-use crate::model::route::{Floor, Route, Source};
+use crate::model::route::{Challenge, Floor, Route, Source};
 use crate::policy::decision::{Decision, Have, Need, Shortfall};
 
 #[derive(Debug, Serialize)]
@@ -72,11 +72,11 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn of(decision: &Decision, method: &Method) -> Self {
+    pub(super) fn of(decision: &Decision, method: &Method, challenge: Challenge) -> Self {
         let both = |status: StatusCode| (Some(status.as_u16()), Some(status.as_u16()));
         // What a browser sends with a body is told about on a page: a redirect would lose it.
         let page = match *method {
-            Method::GET | Method::HEAD => StatusCode::SEE_OTHER,
+            Method::GET | Method::HEAD if challenge != Challenge::Api => StatusCode::SEE_OTHER,
             _ => StatusCode::UNAUTHORIZED,
         };
         let asks = (Some(page.as_u16()), Some(StatusCode::UNAUTHORIZED.as_u16()));

@@ -49,7 +49,7 @@ keys! {
     FLOOR = "[[floors]]", ["id", "hosts", "path", "methods", "require"], ["approval"];
     UPSTREAM = "[upstreams.…]",
         ["url", "urls", "host", "timeouts", "accept", "path_match"],
-        ["health", "tls", "ca", "client_cert", "h2", "protocol", "assertion", "challenge", "forward_token"];
+        ["health", "tls", "ca", "client_cert", "h2", "protocol", "assertion", "forward_token"];
     TIMEOUTS = "timeouts", ["connect", "response", "idle"], [];
     SEAL = "[seal]", ["keys"], [];
     LIMITS = "[limits]",
@@ -60,13 +60,14 @@ keys! {
     LOG_FILE = "[log]", ["file"], [];
     SECRET = "a secret", ["file", "env", "credential"], ["vault"];
     APP = "",
-        ["url", "urls", "upstream", "require", "identity", "app_cookies", "login", "bearer", "routes"],
-        ["approvals", "forward_auth", "bearer_age", "challenge", "inject_agent", "renew_before", "introspect",
+        ["url", "urls", "upstream", "require", "identity", "app_cookies", "login", "bearer", "challenge", "cors", "routes"],
+        ["approvals", "forward_auth", "bearer_age", "inject_agent", "renew_before", "introspect",
          "on_lapse", "forward_token", "assertion"];
+    CORS = "cors", ["origins"], [];
     LOGIN = "login", ["kc_idp_hint", "params"], [];
     ROUTE = "[[routes]]",
-        ["id", "path", "methods", "public", "upstream", "require", "loosens"],
-        ["approval", "bearer", "bearer_age", "challenge", "on_lapse", "introspect", "forward_token"];
+        ["id", "path", "methods", "public", "upstream", "require", "loosens", "challenge"],
+        ["approval", "bearer", "bearer_age", "on_lapse", "introspect", "forward_token"];
     REQUIRE = "require",
         ["level", "max_age", "groups_any", "groups_all", "roles_any", "roles_all", "networks_any", "claims", "inherit"],
         ["introspect", "approval"];

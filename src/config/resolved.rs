@@ -160,6 +160,8 @@ pub struct App {
     /// The app's own session cookies: expired and not forwarded at logout, user switch and a new session.
     pub app_cookies: Vec<String>,
     pub login: Login,
+    /// Of scripts that may read our answers, and whose preflights pass, as browsers send them; none by default.
+    pub cors_origins: Vec<String>,
 }
 
 /// `scheme://host[:port]` as browsers see it, without a trailing slash.

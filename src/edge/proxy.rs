@@ -57,7 +57,11 @@ impl Snapshot {
         }
         let known_host = context.place.is_some();
         let headers = &session.req_header().headers;
-        self.gate.refuse(refusal, headers, known_host, &context.id)
+        let mut reply = self.gate.refuse(refusal, headers, known_host, &context.id);
+        if let Some(place) = context.place {
+            self.gate.allow_origin(&mut reply, place, headers);
+        }
+        reply
     }
 
     /// The request as one reading has it; nothing when it asks whether anybody is here, on whatever host.

@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::audit::Circumstances;
+use super::authenticate::RFC_9470;
 use super::me;
-use super::negotiate::{Kind, kind};
+use super::negotiate::{Kind, kind_for};
 use super::pages::{self, Page};
 use super::reply::{Problem, Wanted};
 use super::sessions::{Held, display_name};
 use super::start::{Start, step_up_href};
-use super::{Gate, Incoming, Record, Reply, Site};
+use super::{Gate, Incoming, OWN_PREFIX, Record, Reply, Site};
 use crate::model::level::Level;
 use crate::model::route::Route;
+use crate::model::target::Target;
 use crate::model::time::Timestamp;
 use crate::policy::decision::{Denial, Have, Need, Shortfall};
 use crate::telemetry::AuditKind;
@@ -23,6 +25,9 @@ const LOOP: Duration = Duration::from_secs(60);
 
 /// The same where the flow ended well: only an age of next to nothing can be short by then.
 const AT_ONCE: Duration = Duration::from_secs(3);
+
+const HX_CURRENT_URL: HeaderName = HeaderName::from_static("hx-current-url");
+const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
 
 /// What a request falls short of.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +54,7 @@ impl Gate {
             return self.unavailable(incoming, None, record, "level-cannot-be-asked");
         };
         let path = incoming.target.path_and_query();
-        let kind = kind(incoming.headers);
+        let kind = kind_for(incoming.headers, short.route.challenge);
         self.parts.metrics.challenged(level, kind.into());
         match kind {
             Kind::Page if !matches!(*incoming.method, Method::GET | Method::HEAD) => {
@@ -60,7 +65,7 @@ impl Gate {
                     confirm: &step_up_href(&level.name, me::HERE),
                     back: "/",
                 };
-                self.asking_page(&page, incoming, record)
+                self.asking_page(&page, incoming, &short, level, record)
             }
             Kind::Page if self.is_loop(&short) => {
                 let reason = match short.shortfall {
@@ -74,7 +79,7 @@ impl Gate {
                     need: &level.label,
                     confirm: &step_up_href(&level.name, path),
                 };
-                let mut reply = self.asking_page(&page, incoming, record);
+                let mut reply = self.asking_page(&page, incoming, &short, level, record);
                 reply.ask_again();
                 reply.reason("being-confirmed")
             }
@@ -100,11 +105,28 @@ impl Gate {
                 reply
             }
             Kind::Frame => {
+                // Where it leads back to is the page around the frame, which a frame itself is not.
+                let around = page_around(incoming, short.site, &header::REFERER);
                 let page = Page::InFrame {
                     need: &level.label,
-                    href: &step_up_href(&level.name, path),
+                    href: &step_up_href(&level.name, around.as_deref().unwrap_or("/")),
                 };
-                self.asking_page(&page, incoming, record)
+                self.asking_page(&page, incoming, &short, level, record)
+            }
+            Kind::Htmx => {
+                let around = page_around(incoming, short.site, &HX_CURRENT_URL);
+                let href = step_up_href(&level.name, around.as_deref().unwrap_or("/"));
+                let mut reply = self.problem(incoming, &short, level, record);
+                if let Ok(href) = HeaderValue::try_from(href) {
+                    reply.headers.insert(HX_REDIRECT, href);
+                }
+                reply
+            }
+            Kind::Grpc => {
+                let (_, title) = told(&short);
+                let mut reply = Reply::grpc(StatusCode::UNAUTHORIZED, title, record);
+                ask(&mut reply, &short, level);
+                reply
             }
             Kind::Program => self.problem(incoming, &short, level, record),
         }
@@ -123,11 +145,9 @@ impl Gate {
             short.site.origin.text,
             step_up_href(&level.name, "/")
         );
-        let (code, title) = match short.shortfall {
-            None => ("login", "Sign in first."),
-            Some(_) => ("step-up", "This needs a stronger or more recent sign-in."),
-        };
+        let (code, title) = told(short);
         let problem = Problem {
+            kind: short.shortfall.map(|_| RFC_9470),
             status: StatusCode::UNAUTHORIZED.as_u16(),
             title,
             code,
@@ -139,11 +159,22 @@ impl Gate {
             have: short.shortfall.map(|_| ladder.name_of(short.have.rank)),
             step_up: Some(&step_up),
         };
-        with_scheme(Reply::json(StatusCode::UNAUTHORIZED, &problem, record))
+        let mut reply = Reply::json(StatusCode::UNAUTHORIZED, &problem, record);
+        ask(&mut reply, short, level);
+        reply
     }
 
-    fn asking_page(&self, page: &Page<'_>, incoming: &Incoming<'_>, record: Record) -> Reply {
-        with_scheme(self.page(StatusCode::UNAUTHORIZED, page, incoming.request_id, record))
+    fn asking_page(
+        &self,
+        page: &Page<'_>,
+        incoming: &Incoming<'_>,
+        short: &Short<'_>,
+        level: &Level,
+        record: Record,
+    ) -> Reply {
+        let mut reply = self.page(StatusCode::UNAUTHORIZED, page, incoming.request_id, record);
+        ask(&mut reply, short, level);
+        reply
     }
 
     /// Another tab of the same session went to get the level.
@@ -224,7 +255,7 @@ impl Gate {
             wanted: &denial.wanted,
         };
         self.page_or_problem(
-            incoming.headers,
+            kind_for(incoming.headers, route.challenge),
             StatusCode::FORBIDDEN,
             &page,
             "forbidden",
@@ -240,11 +271,27 @@ pub(in crate::gate) fn route_name(site: Site<'_>, route: &Route) -> String {
     format!("{}/{}", site.app.name, route.id)
 }
 
-/// RFC 9110 15.5.2 wants one beside every 401; what helps is a session cookie.
-fn with_scheme(mut reply: Reply) -> Reply {
-    reply.headers.insert(
-        header::WWW_AUTHENTICATE,
-        HeaderValue::from_static("Cookie realm=\"stepgate\""),
-    );
-    reply
+/// Code and title of the problem.
+fn told(short: &Short<'_>) -> (&'static str, &'static str) {
+    match short.shortfall {
+        None => ("login", "Sign in first."),
+        Some(_) => ("step-up", "This needs a stronger or more recent sign-in."),
+    }
+}
+
+/// RFC 9110 15.5.2 wants a challenge beside every 401.
+fn ask(reply: &mut Reply, short: &Short<'_>, level: &Level) {
+    match short.shortfall {
+        None => reply.ask_for_a_cookie(),
+        Some(_) => reply.ask_for_more(level, short.need),
+    }
+}
+
+/// The page from which a script or a frame asks, when it is one of this origin.
+fn page_around(incoming: &Incoming<'_>, site: Site<'_>, name: &HeaderName) -> Option<String> {
+    let told = incoming.headers.get(name)?.to_str().ok()?;
+    let path = told.strip_prefix(&site.origin.text)?;
+    let path = path.split('#').next().unwrap_or_default();
+    let target = Target::parse(path.as_bytes(), site.app.accept).ok()?;
+    (!target.path().starts_with(OWN_PREFIX)).then(|| target.path_and_query().to_owned())
 }

@@ -144,7 +144,7 @@ impl Gate {
                 return self.page(StatusCode::FORBIDDEN, &page, incoming.request_id, record);
             }
             // No script and no prefetch starts a flow: a person has to see where it leads.
-            Kind::Program => {
+            Kind::Htmx | Kind::Grpc | Kind::Program => {
                 let text = "Open this address in a browser's tab.";
                 let page = Page::Refused {
                     status: 403,

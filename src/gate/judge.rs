@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::challenge::Short;
+use super::cors;
+use super::negotiate::kind_for;
 use super::sessions::Held;
 use super::{Forward, Gate, Incoming, OWN_PREFIX, Record, Refusal, Site, Verdict};
 use crate::model::requirement::Requirement;
@@ -26,7 +28,18 @@ impl Gate {
         if let Some(name) = incoming.target.path().strip_prefix(OWN_PREFIX) {
             return Verdict::Reply(self.own(incoming, site, name).await);
         }
+        let mut verdict = self.judge_route(incoming, site).await;
+        if let Verdict::Reply(reply) = &mut verdict {
+            self.allow_origin(reply, incoming.place, incoming.headers);
+        }
+        verdict
+    }
+
+    async fn judge_route(self: &Arc<Self>, incoming: &Incoming<'_>, site: Site<'_>) -> Verdict {
         let now = self.parts.clock.now();
+        if let Some(wanted) = cors::preflight(incoming, site.app) {
+            return self.preflight(incoming, site, &wanted, now);
+        }
         let found = site.app.table.find(incoming.method, incoming.target);
         // A public route needs no session, but for the app's own cookies.
         let is_public = found.demand.iter().all(|part| part.is_public());
@@ -95,8 +108,9 @@ impl Gate {
             }
             Decision::Unavailable(need) => {
                 record.need = Some(need);
+                let kind = kind_for(incoming.headers, found.route.challenge);
                 let retry = incoming.retry_href();
-                self.unavailable(incoming, retry, record, "store-unavailable")
+                self.unavailable_to(kind, incoming, retry, record, "store-unavailable")
             }
         };
         Verdict::Reply(reply)
@@ -115,7 +129,7 @@ impl Gate {
         }
     }
 
-    /// The one place where the policy is asked.
+    /// Here alone the policy is asked, and for a preflight below.
     pub(in crate::gate) fn decide(
         &self,
         demand: &[&Requirement],
@@ -123,12 +137,26 @@ impl Gate {
         client: IpAddr,
         now: Timestamp,
     ) -> Decision {
-        policy::decide(
-            demand,
-            &Facts { caller, client },
-            &self.parts.config.ladder,
-            now,
-        )
+        let facts = Facts {
+            caller,
+            client,
+            preflight: false,
+        };
+        policy::decide(demand, &facts, &self.parts.config.ladder, now)
+    }
+
+    pub(in crate::gate) fn decide_preflight(
+        &self,
+        demand: &[&Requirement],
+        client: IpAddr,
+        now: Timestamp,
+    ) -> Decision {
+        let facts = Facts {
+            caller: Known::Absent,
+            client,
+            preflight: true,
+        };
+        policy::decide(demand, &facts, &self.parts.config.ladder, now)
     }
 }
 

@@ -78,7 +78,7 @@ impl Gate {
             subject: Some(held.live.subject),
             ..Record::of("own")
         };
-        if kind(incoming.headers) == Kind::Program {
+        if !matches!(kind(incoming.headers), Kind::Page | Kind::Frame) {
             let me = Me {
                 user: display_name(&session.identity),
                 groups: &session.identity.groups,

@@ -5,11 +5,14 @@
 //! Keycloak goes `callback` → `land`.
 
 mod audit;
+mod authenticate;
 mod callback;
 mod challenge;
 mod cookies;
+mod cors;
 mod endpoints;
 mod flows;
+mod grpc;
 mod judge;
 mod land;
 mod limits;

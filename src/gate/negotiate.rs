@@ -1,7 +1,8 @@
-//! What kind of client asks: a person's browser at the top of a tab, a frame, or a program.
+//! What kind of client asks: a person's browser at the top of a tab, a frame, or one of several sorts of programs.
 
 use http::{HeaderMap, header};
 
+use crate::model::route::Challenge;
 use crate::telemetry::metrics::ChallengeKind;
 
 /// Only a page may be redirected to Keycloak.
@@ -9,6 +10,10 @@ use crate::telemetry::metrics::ChallengeKind;
 pub(in crate::gate) enum Kind {
     Page,
     Frame,
+    /// A script of htmx, which goes where `HX-Redirect` says.
+    Htmx,
+    Grpc,
+    /// Scripts, WebSockets, event streams, prefetches, API clients.
     Program,
 }
 
@@ -17,31 +22,64 @@ impl From<Kind> for ChallengeKind {
         match kind {
             Kind::Page => Self::Page,
             Kind::Frame => Self::Frame,
+            Kind::Htmx => Self::Htmx,
+            Kind::Grpc => Self::Grpc,
             Kind::Program => Self::Program,
         }
     }
 }
 
+/// All that [`kind`] looks at, and what else an answer of ours depends on.
+pub(in crate::gate) const VARY: &str = "Accept, Authorization, Cookie, HX-Request, Origin, Purpose, Sec-Fetch-Dest, \
+    Sec-Fetch-Mode, Sec-Purpose, Upgrade, X-Requested-With";
+
 const SEC_FETCH_MODE: &str = "sec-fetch-mode";
 const SEC_FETCH_DEST: &str = "sec-fetch-dest";
+/// A prefetch or a prerendering; browsers before 2023 said `Purpose`.
 const SEC_PURPOSE: &str = "sec-purpose";
+const PURPOSE: &str = "purpose";
 const X_REQUESTED_WITH: &str = "x-requested-with";
 const HX_REQUEST: &str = "hx-request";
 
-/// By Fetch Metadata where the browser sends it; scripts cannot forge that. Else by what is accepted.
+impl From<&HeaderMap> for Kind {
+    fn from(headers: &HeaderMap) -> Self {
+        kind(headers)
+    }
+}
+
+/// Where no route says otherwise.
 pub(in crate::gate) fn kind(headers: &HeaderMap) -> Kind {
-    if headers.contains_key(header::UPGRADE) || headers.contains_key(HX_REQUEST) {
+    kind_for(headers, Challenge::Auto)
+}
+
+/// By Fetch Metadata where the browser sends it; scripts cannot forge that. Else by what is accepted.
+pub(in crate::gate) fn kind_for(headers: &HeaderMap, challenge: Challenge) -> Kind {
+    if is_grpc(headers) {
+        return Kind::Grpc;
+    }
+    // A prefetch is nobody's wish to sign in.
+    if challenge == Challenge::Api
+        || [header::UPGRADE.as_str(), SEC_PURPOSE, PURPOSE]
+            .iter()
+            .any(|name| headers.contains_key(*name))
+    {
         return Kind::Program;
     }
+    if headers.contains_key(HX_REQUEST) {
+        return Kind::Htmx;
+    }
     let Some(mode) = headers.get(SEC_FETCH_MODE) else {
-        return if prefers_html(headers) && !headers.contains_key(X_REQUESTED_WITH) {
+        let page = match challenge {
+            Challenge::Redirect => !prefers_events(headers),
+            Challenge::Auto | Challenge::Api => prefers_html(headers),
+        };
+        return if page && !headers.contains_key(X_REQUESTED_WITH) {
             Kind::Page
         } else {
             Kind::Program
         };
     };
-    // A prefetch is nobody's wish to sign in.
-    if mode != "navigate" || headers.contains_key(SEC_PURPOSE) {
+    if mode != "navigate" {
         return Kind::Program;
     }
     match headers.get(SEC_FETCH_DEST).map(|dest| dest.as_bytes()) {
@@ -49,6 +87,25 @@ pub(in crate::gate) fn kind(headers: &HeaderMap) -> Kind {
         Some(b"iframe" | b"frame" | b"embed" | b"object" | b"fencedframe") => Kind::Frame,
         _ => Kind::Program,
     }
+}
+
+/// gRPC, and gRPC-Web, which reads the status from the header as well.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    const NAME: &[u8] = b"application/grpc";
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| {
+        let (start, rest) = value
+            .as_bytes()
+            .split_at_checked(NAME.len())
+            .unwrap_or_default();
+        start.eq_ignore_ascii_case(NAME) && matches!(rest.first(), None | Some(b'+' | b'-' | b';'))
+    })
+}
+
+fn prefers_events(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .any(|value| value.as_bytes().starts_with(b"text/event-stream"))
 }
 
 /// HTML is named, and nothing that a program would read is liked better. `*/*` alone is what programs send.
@@ -116,7 +173,7 @@ mod tests {
             ),
             (
                 &[("accept", "text/html"), ("hx-request", "true")],
-                Kind::Program,
+                Kind::Htmx,
             ),
             (
                 &[
@@ -137,6 +194,28 @@ mod tests {
                 &[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
                 Kind::Frame,
             ),
+            (
+                &[("accept", "text/html"), ("sec-purpose", "prefetch")],
+                Kind::Program,
+            ),
+            (
+                &[
+                    ("sec-fetch-mode", "navigate"),
+                    ("sec-fetch-dest", "document"),
+                    ("purpose", "prefetch"),
+                ],
+                Kind::Program,
+            ),
+            (&[("content-type", "application/grpc")], Kind::Grpc),
+            (&[("content-type", "Application/gRPC+proto")], Kind::Grpc),
+            (
+                &[
+                    ("content-type", "application/grpc-web-text"),
+                    ("sec-fetch-mode", "cors"),
+                ],
+                Kind::Grpc,
+            ),
+            (&[("content-type", "application/grpcish")], Kind::Program),
             (&[("sec-fetch-mode", "navigate")], Kind::Program),
             (
                 &[("sec-fetch-mode", "cors"), ("accept", "text/html")],
@@ -148,16 +227,67 @@ mod tests {
             ),
         ];
         for (fields, expected) in rows {
-            let headers = fields
-                .iter()
-                .map(|(name, value)| {
-                    (
-                        HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                        HeaderValue::from_str(value).unwrap(),
-                    )
-                })
-                .collect();
-            assert_eq!(kind(&headers), *expected, "{fields:?}");
+            assert_eq!(kind(&headers(fields)), *expected, "{fields:?}");
         }
+    }
+
+    /// `redirect` counts only where nothing says what asks, and `api` whatever does.
+    #[test]
+    fn a_route_may_say_who_asks() {
+        let page = ("sec-fetch-dest", "document");
+        let navigation = ("sec-fetch-mode", "navigate");
+        type Row<'r> = (&'r [(&'r str, &'r str)], Kind, Kind);
+        let rows: &[Row<'_>] = &[
+            (&[], Kind::Page, Kind::Program),
+            (&[("accept", "*/*")], Kind::Page, Kind::Program),
+            (&[("accept", "application/json")], Kind::Page, Kind::Program),
+            (&[("accept", "text/html")], Kind::Page, Kind::Program),
+            (&[navigation, page], Kind::Page, Kind::Program),
+            (
+                &[navigation, ("sec-fetch-dest", "iframe")],
+                Kind::Frame,
+                Kind::Program,
+            ),
+            (&[("sec-fetch-mode", "cors")], Kind::Program, Kind::Program),
+            (
+                &[("accept", "text/event-stream")],
+                Kind::Program,
+                Kind::Program,
+            ),
+            (&[("upgrade", "websocket")], Kind::Program, Kind::Program),
+            (
+                &[("x-requested-with", "XMLHttpRequest")],
+                Kind::Program,
+                Kind::Program,
+            ),
+            (&[("sec-purpose", "prefetch")], Kind::Program, Kind::Program),
+            (&[("hx-request", "true")], Kind::Htmx, Kind::Program),
+            (
+                &[("content-type", "application/grpc")],
+                Kind::Grpc,
+                Kind::Grpc,
+            ),
+        ];
+        for (fields, redirect, api) in rows {
+            let headers = headers(fields);
+            assert_eq!(
+                kind_for(&headers, Challenge::Redirect),
+                *redirect,
+                "{fields:?}"
+            );
+            assert_eq!(kind_for(&headers, Challenge::Api), *api, "{fields:?}");
+        }
+    }
+
+    fn headers(fields: &[(&str, &str)]) -> HeaderMap {
+        fields
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                    HeaderValue::from_str(value).unwrap(),
+                )
+            })
+            .collect()
     }
 }

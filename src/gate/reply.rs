@@ -4,13 +4,15 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use super::negotiate::{Kind, kind};
+use super::negotiate::{Kind, VARY};
 use super::pages::Page;
 use super::{Gate, Record, Reply};
 
-/// RFC 9457. `type` stays `about:blank`: `code` is what to go by.
+/// RFC 9457. `code` is what to go by; `type` is `about:blank` where no document says what the problem is.
 #[derive(Debug, Default, Serialize)]
 pub(in crate::gate) struct Problem<'a> {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(in crate::gate) kind: Option<&'a str>,
     pub(in crate::gate) status: u16,
     pub(in crate::gate) title: &'a str,
     pub(in crate::gate) code: &'a str,
@@ -40,6 +42,7 @@ impl Reply {
             (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
             // Tells no other site; `no-referrer` would make the `Origin` of our own forms `null`.
             (header::REFERRER_POLICY, "same-origin"),
+            (header::VARY, VARY),
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
@@ -135,7 +138,7 @@ impl Gate {
     )]
     pub(in crate::gate) fn page_or_problem(
         &self,
-        headers: &HeaderMap,
+        reader: impl Into<Kind>,
         status: StatusCode,
         page: &Page<'_>,
         code: &str,
@@ -143,16 +146,19 @@ impl Gate {
         request_id: &str,
         record: Record,
     ) -> Reply {
-        if kind(headers) == Kind::Program {
-            let problem = Problem {
-                status: status.as_u16(),
-                title,
-                code,
-                request_id,
-                ..Problem::default()
-            };
-            return Reply::json(status, &problem, record);
+        match reader.into() {
+            Kind::Page | Kind::Frame => self.page(status, page, request_id, record),
+            Kind::Grpc => Reply::grpc(status, title, record),
+            Kind::Htmx | Kind::Program => {
+                let problem = Problem {
+                    status: status.as_u16(),
+                    title,
+                    code,
+                    request_id,
+                    ..Problem::default()
+                };
+                Reply::json(status, &problem, record)
+            }
         }
-        self.page(status, page, request_id, record)
     }
 }

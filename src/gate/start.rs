@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use super::audit::Circumstances;
+use super::negotiate::{Kind, kind};
 use super::pages::{Failure, Page};
 use super::sessions::{Held, user_name};
 use super::{Gate, Incoming, Record, Reply, Site, flows};
@@ -191,9 +192,20 @@ impl Gate {
         record: Record,
         reason: &'static str,
     ) -> Reply {
+        self.unavailable_to(kind(incoming.headers), incoming, retry, record, reason)
+    }
+
+    pub(in crate::gate) fn unavailable_to(
+        &self,
+        kind: Kind,
+        incoming: &Incoming<'_>,
+        retry: Option<&str>,
+        record: Record,
+        reason: &'static str,
+    ) -> Reply {
         let page = Page::Unavailable { retry };
         let mut reply = self.page_or_problem(
-            incoming.headers,
+            kind,
             StatusCode::SERVICE_UNAVAILABLE,
             &page,
             "unavailable",

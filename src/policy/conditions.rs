@@ -46,7 +46,7 @@ fn all(condition: &'static str, wanted: &[String], given: &[String]) -> Result<(
     })
 }
 
-fn networks(conditions: &Conditions, client: IpAddr) -> Result<(), Unmet> {
+pub(super) fn networks(conditions: &Conditions, client: IpAddr) -> Result<(), Unmet> {
     let wanted = &conditions.networks_any;
     // An IPv4 client on an IPv6 socket is the same client.
     let client = client.to_canonical();

@@ -24,6 +24,9 @@ pub fn decide(
     if ladder.level(need.rank).is_none() {
         return unenforceable(need);
     }
+    if facts.preflight {
+        return preflight(demand, facts, need);
+    }
     let caller = match &facts.caller {
         Known::Unavailable => return Decision::Unavailable(need),
         Known::Absent => return Decision::Login(need),
@@ -49,6 +52,24 @@ pub fn decide(
         }),
         None => Decision::Allow(Permit::new(need, have)),
     }
+}
+
+/// Nobody can sign in to be allowed to ask. What can be told without anybody, the client's network, holds; and what is
+/// allowed reaches the app as nobody's request, which its own answer then decides.
+fn preflight(demand: &[&Requirement], facts: &Facts<'_>, need: Need) -> Decision {
+    for requirement in demand {
+        if let Err(Unmet { condition, wanted }) =
+            conditions::networks(&requirement.conditions, facts.client)
+        {
+            return Decision::Deny(Denial {
+                condition,
+                wanted,
+                have: Have::NOTHING,
+                need,
+            });
+        }
+    }
+    Decision::Allow(Permit::anonymous())
 }
 
 fn need(demand: &[&Requirement]) -> Need {

@@ -99,6 +99,17 @@ impl Permit {
         self.have
     }
 
+    /// Of a question that names nobody, whatever its answer would need.
+    pub(in crate::policy) fn anonymous() -> Self {
+        Self {
+            need: Need {
+                rank: Rank::ANONYMOUS,
+                max_age: None,
+            },
+            have: Have::NOTHING,
+        }
+    }
+
     /// A public request carries no identity.
     pub fn is_public(&self) -> bool {
         self.need.rank == Rank::ANONYMOUS

@@ -23,4 +23,7 @@ pub struct Facts<'a> {
     pub caller: Known<Caller<'a>>,
     /// The client's address by `trusted_proxies`.
     pub client: IpAddr,
+    /// It only asks whether a script of another origin may ask (a CORS preflight), and names nobody: browsers send no
+    /// credentials with it.
+    pub preflight: bool,
 }

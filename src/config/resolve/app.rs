@@ -24,6 +24,7 @@ pub(super) struct AppDraft {
     identity: IdentityHeaders,
     app_cookies: Vec<String>,
     login: Login,
+    cors_origins: Vec<String>,
 }
 
 pub(super) fn resolve(name: &str, node: &Node, names: &Names, report: &Report) -> Option<AppDraft> {
@@ -40,6 +41,7 @@ pub(super) fn resolve(name: &str, node: &Node, names: &Names, report: &Report) -
         identity: identity::resolve(app),
         app_cookies: cookies::resolve(app),
         login: login(app),
+        cors_origins: cors_origins(app),
     })
 }
 
@@ -74,6 +76,7 @@ impl AppDraft {
             identity: self.identity,
             app_cookies: self.app_cookies,
             login: self.login,
+            cors_origins: self.cors_origins,
         }
     }
 }
@@ -113,6 +116,19 @@ fn check_bearer(app: Fields<'_>) {
             not_in_this_version(&node.place, "bearer").help("`bearer = \"off\"`, or no such key"),
         );
     }
+}
+
+fn cors_origins(app: Fields<'_>) -> Vec<String> {
+    let Some(fields) = app.table("cors", &keys::CORS) else {
+        return Vec::new();
+    };
+    let _ = fields.required("origins");
+    fields
+        .texts("origins")
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|given| Some(urls::origin(given, app.report())?.text))
+        .collect()
 }
 
 fn login(app: Fields<'_>) -> Login {

@@ -11,7 +11,7 @@ use crate::config::fields::{Fields, Text, check_name};
 use crate::config::keys;
 use crate::config::problem::{Place, Problem, Report};
 use crate::model::requirement::Requirement;
-use crate::model::route::{Pattern, PatternError, Route, is_served};
+use crate::model::route::{Challenge, Pattern, PatternError, Route, is_served};
 
 /// The id of what an app's own `require` makes.
 const DEFAULT: &str = "default";
@@ -34,6 +34,7 @@ pub(super) fn resolve(app: Fields<'_>, names: &Names) -> Vec<RouteDraft> {
         .required_text("upstream")
         .and_then(|given| upstream(given, names, report));
     let own = app_requirement(app, names);
+    let challenge = challenge(app).unwrap_or_default();
     let mut routes: Vec<RouteDraft> = Vec::new();
     let mut ids: Vec<Text<'_>> = Vec::new();
     for node in app.tables("routes") {
@@ -54,9 +55,17 @@ pub(super) fn resolve(app: Fields<'_>, names: &Names) -> Vec<RouteDraft> {
                 None => ids.push(id),
             }
         }
-        routes.extend(route(fields, own.as_ref(), default_upstream, names));
+        let drafted = route(fields, own.as_ref(), default_upstream, names);
+        routes.extend(drafted.map(|mut draft| {
+            draft.route.challenge = self::challenge(fields).unwrap_or(challenge);
+            draft
+        }));
     }
-    routes.extend(default_route(own, default_upstream, names, report));
+    let default = default_route(own, default_upstream, names, report);
+    routes.extend(default.map(|mut draft| {
+        draft.route.challenge = challenge;
+        draft
+    }));
     routes
 }
 
@@ -105,6 +114,17 @@ pub(super) fn methods(fields: Fields<'_>) -> Option<Vec<Method>> {
     )
 }
 
+fn challenge(fields: Fields<'_>) -> Option<Challenge> {
+    fields.choice(
+        "challenge",
+        &[
+            ("auto", Challenge::Auto),
+            ("redirect", Challenge::Redirect),
+            ("api", Challenge::Api),
+        ],
+    )
+}
+
 fn app_requirement(app: Fields<'_>, names: &Names) -> Option<Partial> {
     let report = app.report();
     let Some(node) = app.node("require") else {
@@ -139,6 +159,7 @@ fn default_route(
             requirement,
             upstream,
             exact_case: exact_case(upstream, names),
+            challenge: Challenge::default(),
             source: place.as_route_source(),
         },
         place,
@@ -181,6 +202,7 @@ fn route(
             requirement: requirement?,
             upstream,
             exact_case: exact_case(upstream, names),
+            challenge: Challenge::default(),
             source: place.as_route_source(),
         },
         place,

@@ -25,6 +25,18 @@ pub struct Source {
     pub line: usize,
 }
 
+/// How a request of a route is told that more is needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Challenge {
+    /// As its header shows who asks: a page is sent on, a program gets a problem.
+    #[default]
+    Auto,
+    /// What does not say what it is counts as a page; what says that it is none is a program all the same.
+    Redirect,
+    /// Everybody is a program.
+    Api,
+}
+
 #[derive(Clone, Debug)]
 pub struct Route {
     pub id: String,
@@ -36,6 +48,7 @@ pub struct Route {
     pub upstream: usize,
     /// Its upstream tells upper from lower case (`path_match = "exact"`).
     pub exact_case: bool,
+    pub challenge: Challenge,
     pub source: Source,
 }
 

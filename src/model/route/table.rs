@@ -6,7 +6,7 @@ use super::demand::Demand;
 use super::pattern::Pattern;
 use super::search::{Notes, search};
 use super::tree::Node;
-use super::{Floor, Route, Source};
+use super::{Challenge, Floor, Route, Source};
 use crate::model::level::Rank;
 use crate::model::requirement::{Conditions, Requirement};
 use crate::model::target::Target;
@@ -153,6 +153,7 @@ fn nowhere() -> Route {
         },
         upstream: usize::MAX,
         exact_case: false,
+        challenge: Challenge::Auto,
         source: Source {
             file: String::new(),
             line: 0,

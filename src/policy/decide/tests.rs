@@ -83,6 +83,7 @@ fn decided_for(demand: &[Requirement], caller: Known<Caller<'_>>, now: Timestamp
     let facts = Facts {
         caller,
         client: OFFICE.parse().unwrap(),
+        preflight: false,
     };
     let demand: Vec<_> = demand.iter().collect();
     decide(&demand, &facts, &ladder(), now)
@@ -312,9 +313,49 @@ fn an_ipv4_client_is_the_same_on_an_ipv6_socket() {
                 identity: &identity,
             }),
             client: client.parse::<IpAddr>().unwrap(),
+            preflight: false,
         };
         let decision = decide(&[&demand], &facts, &ladder(), NOW);
         assert_eq!(decision.name(), expected, "{client}");
+    }
+}
+
+/// A preflight names nobody, and may say nothing either: only networks can be told of it.
+#[test]
+fn a_preflight_asks_as_nobody() {
+    let office = Requirement {
+        conditions: Conditions {
+            networks_any: vec![Network {
+                name: "office".to_owned(),
+                ranges: vec!["192.0.2.0/24".parse().unwrap()],
+            }],
+            groups_any: strings(&["clerks"]),
+            ..Conditions::NONE
+        },
+        ..requirement("mfa 15m")
+    };
+    let unenforceable = requirement("nonsense");
+    let rows: [(&[&Requirement], &str, &str); 6] = [
+        (&[&requirement("mfa 15m")], OFFICE, "allow"),
+        (&[&requirement("public")], OFFICE, "allow"),
+        (&[&office], OFFICE, "allow"),
+        (&[&requirement("public"), &office], "198.51.100.1", "deny"),
+        (&[&unenforceable], OFFICE, "deny"),
+        (&[], OFFICE, "deny"),
+    ];
+    for (demand, client, expected) in rows {
+        for caller in [Known::Absent, Known::Unavailable] {
+            let facts = Facts {
+                caller,
+                client: client.parse().unwrap(),
+                preflight: true,
+            };
+            let decision = decide(demand, &facts, &ladder(), NOW);
+            assert_eq!(decision.name(), expected, "{demand:?} {client}");
+            if let Decision::Allow(permit) = decision {
+                assert!(permit.is_public(), "it would carry an identity");
+            }
+        }
     }
 }
 

@@ -61,7 +61,7 @@ labels! {
 
     /// What kind of client was told that more is needed.
     ChallengeKind {
-        Page = "page", Frame = "frame", Program = "program",
+        Page = "page", Frame = "frame", Htmx = "htmx", Grpc = "grpc", Program = "program",
     }
 
     /// What a client can make grow, and was refused for.

@@ -7,7 +7,7 @@ use crate::harness::{field, status};
 
 impl World {
     /// A GET by hand, with these header lines and the browser's cookies; header and body.
-    async fn raw(&self, request_line: &str, headers: &[&str]) -> String {
+    pub(super) async fn raw(&self, request_line: &str, headers: &[&str]) -> String {
         let url: reqwest::Url = self.url("/").parse().unwrap();
         let host = self.origin.strip_prefix("http://").unwrap();
         let mut lines = vec![
@@ -24,7 +24,7 @@ impl World {
     }
 }
 
-fn json(answer: &str) -> Value {
+pub(super) fn json(answer: &str) -> Value {
     let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
     serde_json::from_str(body).unwrap_or_default()
 }
@@ -166,7 +166,8 @@ async fn problems_tell_programs_what_helps_and_no_more() {
     assert_eq!(field(&answer, "content-type"), "application/problem+json");
     assert_eq!(
         field(&answer, "www-authenticate"),
-        "Cookie realm=\"stepgate\""
+        "Cookie realm=\"stepgate\", error=\"insufficient_user_authentication\", \
+         error_description=\"This needs a stronger or more recent sign-in\", acr_values=\"mfa\""
     );
     let problem = json(&answer);
     assert_eq!(problem["status"], 401);

@@ -6,6 +6,7 @@
 mod answers;
 mod asking;
 mod broken;
+mod clients;
 mod ending;
 mod landing;
 mod refreshing;

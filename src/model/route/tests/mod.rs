@@ -44,6 +44,7 @@ fn route(text: &str) -> Route {
         requirement: requirement(rank.parse().unwrap()),
         upstream: 0,
         exact_case: false,
+        challenge: Challenge::Auto,
         source: source(),
     }
 }
