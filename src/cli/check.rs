@@ -7,6 +7,8 @@ use serde_json::json;
 
 use super::{Check, FINDINGS, Format, say};
 use crate::config::{self, Config, Loaded, Options, Problem, Secrets, Severity};
+use crate::model::time::Clock as _;
+use crate::server::SystemClock;
 
 pub(super) fn run(path: &Path, check: &Check, styled: bool, out: &mut dyn Write) -> u8 {
     let secrets = if check.secrets {
@@ -14,7 +16,8 @@ pub(super) fn run(path: &Path, check: &Check, styled: bool, out: &mut dyn Write)
     } else {
         Secrets::Optional
     };
-    let (config, problems) = match config::load(path, &Options::from_environment(secrets)) {
+    let options = Options::from_environment(secrets).at(SystemClock.now());
+    let (config, problems) = match config::load(path, &options) {
         Ok(Loaded { config, warnings }) => (Some(config), warnings),
         Err(problems) => (None, problems),
     };

@@ -52,6 +52,11 @@ codes! {
     ClientAuth = "SG0108", "no client authentication, or two";
     ParOff = "SG0109", "without pushed requests nothing above the base level is proven";
     Unsigned = "SG0110", "an algorithm that does not identify the signer";
+    CertificateFile = "SG0120", "a file that holds no certificate that can be used";
+    KeyMismatch = "SG0121", "a certificate and a key that do not belong together";
+    NotValidNow = "SG0122", "a certificate that has expired, or is not valid yet";
+    NotCovered = "SG0123", "no certificate is for a host";
+    TlsInPart = "SG0124", "`listen_tls` without a certificate, or what belongs to it without `listen_tls`";
 
     // The ladder.
     NoLevels = "SG0201", "there is no level";

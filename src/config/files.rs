@@ -42,6 +42,13 @@ impl Files {
         text
     }
 
+    /// To see whether they change.
+    pub fn of<'p>(paths: impl Iterator<Item = &'p Path>) -> Self {
+        let files = Self::default();
+        paths.for_each(|path| files.note(path, None));
+        files
+    }
+
     pub(super) fn note_folder(&self, path: &Path) {
         self.note(path, None);
     }
@@ -105,6 +112,7 @@ mod tests {
         let options = Options {
             environment: Vec::new(),
             secrets: Secrets::Required,
+            now: None,
         };
         // What it finds wrong does not matter here.
         let _problems = load_noting(&folder.join("stepgate.toml"), &options, &files);

@@ -34,9 +34,11 @@ macro_rules! keys {
 
 keys! {
     INSTALLATION = "",
-        ["version", "listen", "policies", "trusted_proxies", "sessions", "keycloak", "levels", "floors",
-         "upstreams", "seal", "networks", "limits", "log"],
-        ["listen_tls", "admin_listen", "certificates", "approver_app", "redis", "approvals", "peers", "channels", "forward_auth"];
+        ["version", "listen", "listen_tls", "plain", "certificates", "client_certificates", "hsts", "policies",
+         "trusted_proxies", "sessions", "keycloak", "levels", "floors", "upstreams", "seal", "networks", "limits", "log"],
+        ["admin_listen", "approver_app", "redis", "approvals", "peers", "channels", "forward_auth"];
+    CERTIFICATE = "[[certificates]]", ["cert", "key"], [];
+    CLIENT_CERTIFICATES = "[client_certificates]", ["ca", "require"], [];
     SESSIONS = "[sessions]", ["store", "idle", "absolute", "refresh_grace"], ["path", "url", "redis", "renew_before", "on_lapse"];
     KEYCLOAK = "[keycloak]",
         ["issuer", "client_id", "client_secret", "client_key", "client_key_id", "par", "groups_claim", "roles_claim",
@@ -53,7 +55,8 @@ keys! {
     TIMEOUTS = "timeouts", ["connect", "response", "idle"], [];
     SEAL = "[seal]", ["keys"], [];
     LIMITS = "[limits]",
-        ["header_time", "header_bytes", "connections", "connections_per_address", "logins_in_flight",
+        ["header_time", "header_bytes", "connections", "connections_per_address", "h2_streams",
+         "h2_resets", "logins_in_flight",
          "logins_per_minute", "grace"],
         ["body_bytes", "parked_bodies"];
     LOG = "[log]", ["access", "audit"], [];

@@ -9,6 +9,7 @@ use super::files::Files;
 use super::problem::{Problem, Report, Severity};
 use super::resolve;
 use super::resolved::Config;
+use crate::model::time::Timestamp;
 
 /// What to do about secrets that cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Options {
     /// `STEPGATE__…` override the file; secrets may name others.
     pub environment: Vec<(String, String)>,
     pub secrets: Secrets,
+    /// By which certificates are valid; without it that is not looked at.
+    pub now: Option<Timestamp>,
 }
 
 impl Options {
@@ -36,6 +39,16 @@ impl Options {
         Self {
             environment: std::env::vars_os().filter_map(text).collect(),
             secrets,
+            now: None,
+        }
+    }
+
+    /// What has expired by then is an error.
+    #[must_use]
+    pub fn at(self, now: Timestamp) -> Self {
+        Self {
+            now: Some(now),
+            ..self
         }
     }
 }
@@ -61,7 +74,10 @@ pub(super) struct Outside<'a> {
     pub(super) base: PathBuf,
     pub(super) environment: &'a [(String, String)],
     pub(super) read: &'a dyn Fn(&Path) -> io::Result<String>,
+    /// The same for certificates and their keys, which are followed by whoever shows them.
+    pub(super) read_certificate: &'a dyn Fn(&Path) -> io::Result<String>,
     pub(super) secrets: Secrets,
+    pub(super) now: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Input<'_> {
@@ -117,7 +133,9 @@ pub fn load_noting(path: &Path, options: &Options, files: &Files) -> Result<Load
         base,
         environment: &options.environment,
         read: &read,
+        read_certificate: &|path| Files::default().read(path),
         secrets: options.secrets,
+        now: options.now,
     };
     finish(installation.as_ref(), &apps, &outside, report)
 }
@@ -142,7 +160,9 @@ pub fn parse(input: &Input<'_>, options: &Options) -> Result<Loaded, Vec<Problem
         base: Path::new(name).parent().unwrap_or(Path::new("")).to_owned(),
         environment: &options.environment,
         read: input.read,
+        read_certificate: input.read,
         secrets: options.secrets,
+        now: options.now,
     };
     finish(installation.as_ref(), &apps, &outside, report)
 }

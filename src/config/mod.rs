@@ -4,6 +4,7 @@
 //! ([`fields`]), and resolved: every name becomes an index or a value. Each step goes on after a problem, so that all of
 //! them are reported in one go.
 
+mod certificate;
 mod code;
 mod document;
 mod fields;
@@ -16,6 +17,9 @@ mod resolved;
 mod secret;
 mod units;
 
+pub use certificate::{
+    Certificate, CertificateError, CertificateFiles, ClientCertificates, KeyPlace, Names,
+};
 pub use code::Code;
 pub use files::{Files, Stamp};
 pub use keys::{KEYS, Keys};

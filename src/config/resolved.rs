@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
+use super::certificate::{Certificate, ClientCertificates};
 use crate::model::level::Ladder;
 use crate::model::route::RouteTable;
 use crate::model::session::Secret;
@@ -16,7 +17,15 @@ use crate::model::target::Relaxations;
 
 #[derive(Debug)]
 pub struct Config {
+    /// Plain HTTP.
     pub listen: Vec<SocketAddr>,
+    pub listen_tls: Vec<SocketAddr>,
+    pub plain: Plain,
+    /// The first one is shown to clients that name no host, or one that none is for. Empty without `listen_tls`.
+    pub certificates: Vec<Certificate>,
+    pub client_certificates: Option<ClientCertificates>,
+    /// `max-age` of `Strict-Transport-Security`.
+    pub hsts: Option<Duration>,
     /// Whose `Forwarded` and `X-Forwarded-*` are believed; nobody's by default.
     pub trusted_proxies: Vec<IpNet>,
     pub sessions: Sessions,
@@ -39,7 +48,10 @@ pub struct Config {
 impl Config {
     /// Keys in which this differs from what the process began with, and which hold until its end.
     pub fn needs_restart(&self, began: &Self) -> Vec<&'static str> {
-        let differs = [("listen", self.listen != began.listen)];
+        let differs = [
+            ("listen", self.listen != began.listen),
+            ("listen_tls", self.listen_tls != began.listen_tls),
+        ];
         differs
             .into_iter()
             .filter_map(|(key, differs)| differs.then_some(key))
@@ -63,6 +75,36 @@ impl Config {
             (origin.https == https).then_some(place)
         })
     }
+
+    /// The app whose HTTPS a plain request for `authority` is to be sent to: the port that it came to is another one.
+    pub fn secure_place(&self, authority: &str) -> Option<HostIndex> {
+        let https = |place: &HostIndex| self.origin(*place).is_some_and(|origin| origin.https);
+        self.place(authority).filter(https).or_else(|| {
+            let lower = authority.to_ascii_lowercase();
+            let host = host_of(&lower);
+            let all = self.apps.iter().enumerate().flat_map(|(app, resolved)| {
+                let place = move |(origin, _)| HostIndex { app, origin };
+                resolved.origins.iter().enumerate().map(place)
+            });
+            all.filter(https).find(|place| {
+                self.origin(*place)
+                    .is_some_and(|origin| origin.host() == host)
+            })
+        })
+    }
+
+    pub fn origin(&self, place: HostIndex) -> Option<&Origin> {
+        self.apps.get(place.app)?.origins.get(place.origin)
+    }
+}
+
+/// What is answered to plain HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Plain {
+    #[default]
+    Serve,
+    /// The way to the same address by HTTPS.
+    Redirect,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +217,21 @@ pub struct Origin {
     pub cookie: String,
 }
 
+impl Origin {
+    /// Without a port.
+    pub fn host(&self) -> &str {
+        host_of(&self.authority)
+    }
+}
+
+/// A `host[:port]` without its port.
+fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Login {
     pub kc_idp_hint: Option<String>,
@@ -218,6 +275,10 @@ pub struct Limits {
     pub header_bytes: usize,
     pub connections: usize,
     pub connections_per_address: usize,
+    /// Requests of one HTTP/2 connection at the same time.
+    pub h2_streams: u32,
+    /// Requests that a client may take back on one HTTP/2 connection in a minute.
+    pub h2_resets: u32,
     /// Calls to Keycloak in flight that start a login.
     pub logins_in_flight: usize,
     /// Login starts a minute from one address.

@@ -1,5 +1,6 @@
 //! Secrets stand in the configuration by reference only: a file, an environment variable, or a systemd credential.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::code::Code;
@@ -14,6 +15,24 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// One that cannot be read is empty where [`Secrets::Optional`] makes that a warning.
 pub(super) fn read(node: &Node, outside: &Outside<'_>, report: &Report) -> Option<Secret> {
+    read_by(outside.read, node, outside, report).map(|(secret, _)| secret)
+}
+
+/// The key of a certificate, with the file that it stands in, if it is one.
+pub(super) fn read_key(
+    node: &Node,
+    outside: &Outside<'_>,
+    report: &Report,
+) -> Option<(Secret, Option<PathBuf>)> {
+    read_by(outside.read_certificate, node, outside, report)
+}
+
+fn read_by(
+    read: &dyn Fn(&Path) -> io::Result<String>,
+    node: &Node,
+    outside: &Outside<'_>,
+    report: &Report,
+) -> Option<(Secret, Option<PathBuf>)> {
     if matches!(node.value, Value::Text(_)) {
         report.push(
             Problem::error(
@@ -40,22 +59,22 @@ pub(super) fn read(node: &Node, outside: &Outside<'_>, report: &Report) -> Optio
         ));
         return None;
     }
-    let found = if let Some(file) = file {
-        from_file(&outside.base.join(file.text), outside)
-    } else if let Some(env) = env {
-        outside
+    let path = match (file, credential) {
+        (Some(file), _) => Some(outside.base.join(file.text)),
+        (None, Some(credential)) => outside
+            .variable(CREDENTIALS)
+            .map(|folder| PathBuf::from(folder).join(credential.text)),
+        (None, None) => None,
+    };
+    let found = match (&path, env) {
+        (Some(path), _) => from_file(path, read),
+        (None, Some(env)) => outside
             .variable(env.text)
             .map(str::to_owned)
-            .ok_or_else(|| format!("the environment has no `{}`", env.text))
-    } else if let Some(credential) = credential {
-        match outside.variable(CREDENTIALS) {
-            Some(folder) => from_file(&PathBuf::from(folder).join(credential.text), outside),
-            None => Err(format!(
-                "the environment has no `{CREDENTIALS}`, which systemd sets"
-            )),
-        }
-    } else {
-        return None;
+            .ok_or_else(|| format!("the environment has no `{}`", env.text)),
+        (None, None) => Err(format!(
+            "the environment has no `{CREDENTIALS}`, which systemd sets"
+        )),
     };
     let text = match found {
         Ok(text) => text,
@@ -69,7 +88,8 @@ pub(super) fn read(node: &Node, outside: &Outside<'_>, report: &Report) -> Optio
                 Secrets::Required => problem,
                 Secrets::Optional => problem.warning(),
             });
-            return (outside.secrets == Secrets::Optional).then(|| Secret::new(String::new()));
+            return (outside.secrets == Secrets::Optional)
+                .then(|| (Secret::new(String::new()), path));
         }
     };
     let text = text.strip_suffix('\n').unwrap_or(&text);
@@ -82,9 +102,9 @@ pub(super) fn read(node: &Node, outside: &Outside<'_>, report: &Report) -> Optio
         ));
         return None;
     }
-    Some(Secret::new(text))
+    Some((Secret::new(text), path))
 }
 
-fn from_file(path: &Path, outside: &Outside<'_>) -> Result<String, String> {
-    (outside.read)(path).map_err(|error| format!("{}: {error}", super::load::tidy(path)))
+fn from_file(path: &Path, read: &dyn Fn(&Path) -> io::Result<String>) -> Result<String, String> {
+    read(path).map_err(|error| format!("{}: {error}", super::load::tidy(path)))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use http::Method;
+use http::{HeaderValue, Method};
 
 use super::access::{self, Sent};
 use super::client::Client;
@@ -39,6 +39,8 @@ pub(crate) struct Context {
     pub(in crate::edge) tunnel: Option<Arc<Progress>>,
     /// When the request went upstream.
     pub(in crate::edge) sent: Option<Instant>,
+    /// `Strict-Transport-Security` of the answer (RFC 6797 7.2: never over plain HTTP).
+    pub(in crate::edge) hsts: Option<HeaderValue>,
     /// Why the upstream did not answer.
     pub(in crate::edge) error: Option<&'static str>,
     /// Its line is written.
@@ -61,6 +63,7 @@ impl Context {
             record: None,
             tunnel: None,
             sent: None,
+            hsts: None,
             error: None,
             is_logged: false,
         }

@@ -43,6 +43,7 @@ pub(in crate::edge) fn limit(refusal: Refusal) -> Option<Limit> {
         | Refusal::Framing
         | Refusal::NoHost
         | Refusal::UnknownHost
+        | Refusal::Misdirected
         | Refusal::UnreadableChain
         | Refusal::Nominated
         | Refusal::MethodNotAllowed

@@ -7,25 +7,43 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
-use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
+use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use pingora::time::fast_timeout::fast_sleep;
 
 use super::client::is_trusted;
+use super::h2;
 use super::snapshot::Current;
+use super::tls::{Secured, Tls};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Limit;
 
 tokio::task_local! {
-    /// Of the connection that this task serves.
-    static WAIT: Arc<Wait>;
+    /// The one that this task serves.
+    static CONNECTION: Arc<Connection>;
+}
+
+/// What is known of a connection, for as long as it is open.
+#[derive(Debug)]
+struct Connection {
+    wait: Wait,
+    /// Once there was a handshake; never on a plain one.
+    secured: OnceLock<Secured>,
+}
+
+/// A look at how the connection that this task serves is secured; nothing on a plain one.
+pub(in crate::edge) fn secured<T>(look: impl FnOnce(&Secured) -> T) -> Option<T> {
+    CONNECTION
+        .try_with(|connection| connection.secured.get().map(look))
+        .ok()
+        .flatten()
 }
 
 /// Since when a connection waits for a request's header. One for each connection, so that a request costs no timer.
@@ -74,7 +92,7 @@ impl Wait {
 /// Ends the wait of the connection that this task serves.
 pub(in crate::edge) fn header_is_there() {
     // Outside a guarded connection there is no deadline to end.
-    let _outside = WAIT.try_with(|wait| wait.end());
+    let _outside = CONNECTION.try_with(|connection| connection.wait.end());
 }
 
 /// The proxy, saying when it begins to wait for a header. Delegates everything else, or graceful stop and limits are lost.
@@ -92,7 +110,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Waiting<A> {
         'a: 'f,
         'b: 'f,
     {
-        let _outside = WAIT.try_with(|wait| wait.begin());
+        let _outside = CONNECTION.try_with(|connection| connection.wait.begin());
         self.0.process_new_http(session, shutdown)
     }
 
@@ -112,7 +130,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Waiting<A> {
     }
 }
 
-async fn stopping(mut shutdown: ShutdownWatch) {
+pub(in crate::edge) async fn stopping(mut shutdown: ShutdownWatch) {
     if shutdown.wait_for(|stop| *stop).await.is_err() {
         // Whoever could have said so is gone, and so is the reason to wait for it.
         std::future::pending().await
@@ -126,6 +144,8 @@ pub(crate) struct Guard<A> {
     current: Current,
     metrics: Arc<Metrics>,
     open: Connections,
+    /// Handshakes are made here and not by Pingora's listener: the limits and the deadline hold for them, too.
+    tls: Option<Arc<Tls>>,
 }
 
 /// How many there are.
@@ -163,6 +183,18 @@ impl<A> Guard<A> {
             metrics: current.look(|snapshot| Arc::clone(&snapshot.metrics)),
             current,
             open: Connections::default(),
+            tls: None,
+        }
+    }
+
+    /// The same for connections that begin with a handshake. What is counted is counted together.
+    pub(crate) fn secure(&self, tls: Arc<Tls>) -> Self {
+        Self {
+            app: Arc::clone(&self.app),
+            current: self.current.clone(),
+            metrics: Arc::clone(&self.metrics),
+            open: self.open.clone(),
+            tls: Some(tls),
         }
     }
 
@@ -219,6 +251,45 @@ impl Drop for Place {
     }
 }
 
+impl<A: HttpServerApp + Send + Sync + 'static> Guard<A> {
+    async fn serve(
+        &self,
+        mut stream: Stream,
+        connection: &Arc<Connection>,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
+        if let Some(tls) = &self.tls {
+            let (secure, secured) = match tls.handshake(stream).await {
+                Ok(done) => done,
+                Err(error) => {
+                    tracing::debug!(%error, "a client and stepgate found no way to talk TLS");
+                    return None;
+                }
+            };
+            stream = secure;
+            let _first = connection.secured.set(secured);
+        }
+        if stream.selected_alpn_proto() != Some(ALPN::H2) {
+            return self.app.process_new(stream, shutdown).await;
+        }
+        let limits = self
+            .current
+            .look(|snapshot| snapshot.config().limits.clone());
+        h2::serve(
+            &self.app.0,
+            stream,
+            shutdown,
+            &limits,
+            || connection.wait.end(),
+            |work| {
+                tokio::spawn(CONNECTION.scope(Arc::clone(connection), work));
+            },
+        )
+        .await;
+        None
+    }
+}
+
 #[async_trait]
 impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Guard<A> {
     async fn process_new(
@@ -240,8 +311,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Guard<A> {
                 return None;
             }
         };
-        let wait = Arc::new(Wait::new());
-        let work = WAIT.scope(Arc::clone(&wait), self.app.process_new(stream, shutdown));
+        let connection = Arc::new(Connection {
+            wait: Wait::new(),
+            secured: OnceLock::new(),
+        });
+        let wait = &connection.wait;
+        let work = self.serve(stream, &connection, shutdown);
+        let work = CONNECTION.scope(Arc::clone(&connection), work);
         tokio::pin!(work);
         let most = self
             .current

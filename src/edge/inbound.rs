@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use http::{HeaderMap, Version, header};
 use pingora::http::RequestHeader;
 
-use super::client::{Client, UnreadableChain, client};
+use super::client::{Client, UnreadableChain, client, is_trusted};
+use super::guard;
 use super::reserved::Reserved;
-use crate::config::{Config, HostIndex};
+use crate::config::{Config, HostIndex, Origin, Plain};
 use crate::gate::Refusal;
 use crate::model::route::is_served;
 use crate::model::target::{Ambiguity, Target};
@@ -35,10 +36,66 @@ pub(in crate::edge) fn examine(
     let place = config
         .place(authority(request)?)
         .ok_or(Refusal::UnknownHost)?;
-    let app = config.apps.get(place.app).ok_or(Refusal::UnknownHost)?;
+    // A trusted proxy carries everybody's requests over the connections that it has.
+    let covered = |origin: &Origin| guard::secured(|secured| secured.covers(origin.host()));
+    if config.origin(place).and_then(covered) == Some(false)
+        && !is_trusted(peer, &config.trusted_proxies)
+    {
+        return Err(Refusal::Misdirected);
+    }
     if reserved.is_nominated(&request.headers) {
         return Err(Refusal::Nominated);
     }
+    let target = target(request, raw, place, config)?;
+    let client = client(peer, &request.headers, &config.trusted_proxies)
+        .map_err(|UnreadableChain| Refusal::UnreadableChain)?;
+    Ok(Inbound {
+        place,
+        target,
+        client,
+    })
+}
+
+/// Where a request that came by plain HTTP has to go, and has not come from: nothing where it is served.
+pub(in crate::edge) fn to_https(
+    request: &RequestHeader,
+    raw: Option<&[u8]>,
+    peer: IpAddr,
+    config: &Config,
+) -> Result<Option<(HostIndex, String)>, Refusal> {
+    // Whoever ends TLS in front of stepgate would be sent in a circle.
+    let came_by_https = || {
+        is_trusted(peer, &config.trusted_proxies)
+            && request
+                .headers
+                .get("x-forwarded-proto")
+                .is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+    };
+    if config.plain == Plain::Serve || guard::secured(|_| ()).is_some() || came_by_https() {
+        return Ok(None);
+    }
+    if !is_served(&request.method) {
+        return Err(Refusal::MethodNotAllowed);
+    }
+    let Some(place) = config.secure_place(authority(request)?) else {
+        // An app of its own, on loopback, or nobody's host.
+        return Ok(None);
+    };
+    let target = target(request, raw, place, config)?;
+    let origin = config.origin(place).ok_or(Refusal::UnknownHost)?;
+    Ok(Some((
+        place,
+        format!("{}{}", origin.text, target.path_and_query()),
+    )))
+}
+
+fn target(
+    request: &RequestHeader,
+    raw: Option<&[u8]>,
+    place: HostIndex,
+    config: &Config,
+) -> Result<Target, Refusal> {
+    let app = config.apps.get(place.app).ok_or(Refusal::UnknownHost)?;
     if !request.raw_path_is_utf8() {
         return Err(Refusal::Ambiguous(Ambiguity::NotUtf8));
     }
@@ -55,14 +112,7 @@ pub(in crate::edge) fn examine(
         .uri
         .path_and_query()
         .map_or("", |path| path.as_str());
-    let target = Target::parse(path.as_bytes(), app.accept).map_err(Refusal::Ambiguous)?;
-    let client = client(peer, &request.headers, &config.trusted_proxies)
-        .map_err(|UnreadableChain| Refusal::UnreadableChain)?;
-    Ok(Inbound {
-        place,
-        target,
-        client,
-    })
+    Target::parse(path.as_bytes(), app.accept).map_err(Refusal::Ambiguous)
 }
 
 /// Stricter than RFC 9112 6.3 allows: whoever frames a body twice means to be read twice. Pingora has removed a

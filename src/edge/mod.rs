@@ -7,7 +7,9 @@ mod cookies;
 mod counts;
 mod failure;
 mod forwarded;
+mod frames;
 mod guard;
+mod h2;
 mod identity;
 mod inbound;
 mod peer;
@@ -15,6 +17,7 @@ mod proxy;
 mod reply;
 mod reserved;
 mod snapshot;
+mod tls;
 mod tunnel;
 mod upstream;
 
@@ -27,6 +30,8 @@ pub(crate) use guard::{Connections, Guard};
 pub(crate) use peer::Peers;
 pub(crate) use proxy::Proxy;
 pub(crate) use snapshot::{Current, Snapshot};
+pub(crate) use tls::Tls;
+pub use tls::TlsError;
 
 /// Idle connections to upstreams that are kept; each listener's runtime shares them.
 const POOL: usize = 1024;

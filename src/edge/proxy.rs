@@ -47,6 +47,15 @@ impl Proxy {
     }
 }
 
+/// What a request is, before anybody is asked who sent it.
+enum Examined {
+    /// Whether anybody is here, on whatever host.
+    Ping,
+    /// By plain HTTP, for where HTTPS is.
+    ToHttps(String),
+    Request(Inbound),
+}
+
 impl Snapshot {
     fn refusal(&self, refusal: Refusal, session: &mut Session, context: &Context) -> Reply {
         if let Some(limit) = counts::limit(refusal) {
@@ -64,12 +73,8 @@ impl Snapshot {
         reply
     }
 
-    /// The request as one reading has it; nothing when it asks whether anybody is here, on whatever host.
-    fn examine(
-        &self,
-        session: &Session,
-        context: &mut Context,
-    ) -> Result<Option<Inbound>, Refusal> {
+    /// The request as one reading has it.
+    fn examine(&self, session: &Session, context: &mut Context) -> Result<Examined, Refusal> {
         let peer = session
             .client_addr()
             .and_then(|address| address.as_inet())
@@ -83,9 +88,14 @@ impl Snapshot {
         let (request, config) = (session.req_header(), self.gate.config());
         inbound::framing(&request.headers, raw.as_deref(), config.limits.header_bytes)?;
         if is_ping(request) {
-            return Ok(None);
+            return Ok(Examined::Ping);
         }
-        inbound::examine(request, raw.as_deref(), peer, config, &self.reserved).map(Some)
+        if let Some((place, location)) = inbound::to_https(request, raw.as_deref(), peer, config)? {
+            context.place = Some(place);
+            return Ok(Examined::ToHttps(location));
+        }
+        inbound::examine(request, raw.as_deref(), peer, config, &self.reserved)
+            .map(Examined::Request)
     }
 
     /// A permit, or what is answered instead.
@@ -95,11 +105,13 @@ impl Snapshot {
         context: &mut Context,
     ) -> std::result::Result<Forward, Reply> {
         let inbound = match self.examine(session, context) {
-            Ok(Some(inbound)) => inbound,
-            Ok(None) => return Err(Gate::pong()),
+            Ok(Examined::Request(inbound)) => inbound,
+            Ok(Examined::Ping) => return Err(Gate::pong()),
+            Ok(Examined::ToHttps(location)) => return Err(Gate::to_https(&location)),
             Err(refusal) => return Err(self.refusal(refusal, session, context)),
         };
         context.place = Some(inbound.place);
+        context.hsts = self.hsts(inbound.place);
         let target = context.target.insert(inbound.target);
         let client = context.client.insert(inbound.client).address;
         let is_own_post =
@@ -191,7 +203,7 @@ impl ProxyHttp for Proxy {
             }
             Err(answer) => {
                 context.record = Some(answer.record.clone());
-                reply::write(session, &answer, &context.id).await?;
+                reply::write(session, &answer, context).await?;
                 Ok(true)
             }
         }
@@ -266,6 +278,13 @@ impl ProxyHttp for Proxy {
             }
             drop_reserved_cookies(response)?;
         }
+        if let Some(hsts) = &context.hsts
+            && !response
+                .headers
+                .contains_key(header::STRICT_TRANSPORT_SECURITY)
+        {
+            response.insert_header(header::STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+        }
         response.insert_header("x-request-id", context.id.as_str())
     }
 
@@ -312,7 +331,7 @@ impl ProxyHttp for Proxy {
             let reply = context.snapshot.refusal(refusal, session, context);
             status = reply.status.as_u16();
             session.as_downstream_mut().set_keepalive(None);
-            if let Err(error) = reply::write(session, &reply, &context.id).await {
+            if let Err(error) = reply::write(session, &reply, context).await {
                 tracing::debug!(%error, "nobody reads the answer");
             }
         }

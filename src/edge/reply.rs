@@ -7,6 +7,7 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
+use super::context::Context;
 use crate::gate::Reply;
 
 /// Of a body that nobody wants, in bytes: a browser that is still sending does not read the answer. More is cut off.
@@ -14,16 +15,23 @@ const DRAINED: usize = 64 << 10;
 
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 
-pub(in crate::edge) async fn write(session: &mut Session, reply: &Reply, id: &str) -> Result<()> {
+pub(in crate::edge) async fn write(
+    session: &mut Session,
+    reply: &Reply,
+    context: &Context,
+) -> Result<()> {
     if !drain(session).await {
         session.as_downstream_mut().set_keepalive(None);
     }
-    let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 4))?;
+    let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 5))?;
     for (name, value) in &reply.headers {
         head.append_header(name.clone(), value.clone())?;
     }
     head.insert_header(header::CONTENT_LENGTH, reply.body.len())?;
-    head.insert_header("x-request-id", id)?;
+    head.insert_header("x-request-id", context.id.as_str())?;
+    if let Some(hsts) = &context.hsts {
+        head.insert_header(header::STRICT_TRANSPORT_SECURITY, hsts.clone())?;
+    }
     let bodiless = reply.body.is_empty() || session.req_header().method == Method::HEAD;
     session
         .write_response_header(Box::new(head), bodiless)

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 
+use super::guard;
 use super::peer::Peers;
 use super::reserved::Reserved;
-use crate::config::Config;
+use crate::config::{Config, HostIndex};
 use crate::gate::Gate;
 use crate::model::time::Clock;
 use crate::telemetry::metrics::{Routes, UpstreamSeries};
@@ -20,6 +22,7 @@ pub(crate) struct Snapshot {
     pub(in crate::edge) peers: Arc<Peers>,
     pub(in crate::edge) reserved: Reserved,
     pub(in crate::edge) access: Lines,
+    hsts: Option<HeaderValue>,
     pub(in crate::edge) clock: Arc<dyn Clock>,
     pub(in crate::edge) metrics: Arc<Metrics>,
     pub(in crate::edge) routes: Routes,
@@ -42,6 +45,10 @@ impl Snapshot {
             upstreams: metrics.upstreams(gate.config()),
             metrics,
             reserved: Reserved::new(gate.config()),
+            hsts: gate
+                .config()
+                .hsts
+                .and_then(|age| HeaderValue::try_from(format!("max-age={}", age.as_secs())).ok()),
             gate,
             peers,
             access,
@@ -51,6 +58,17 @@ impl Snapshot {
 
     pub(in crate::edge) fn config(&self) -> &Config {
         self.gate.config()
+    }
+
+    /// What is said of HTTPS in an answer over a connection of TLS.
+    pub(in crate::edge) fn hsts(&self, place: HostIndex) -> Option<HeaderValue> {
+        let hsts = self.hsts.as_ref()?;
+        let secure = guard::secured(|_| ()).is_some()
+            && self
+                .config()
+                .origin(place)
+                .is_some_and(|origin| origin.https);
+        secure.then(|| hsts.clone())
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Refusal {
     /// No single, valid `Host`.
     NoHost,
     UnknownHost,
+    /// The connection was made for another host, whose certificate is not for this one.
+    Misdirected,
     /// A trusted proxy sent an `X-Forwarded-For` or `Forwarded` that is no list of addresses, or two that disagree.
     UnreadableChain,
     /// `Connection` names a header that only we set.
@@ -38,7 +40,7 @@ impl Refusal {
             | Self::NoHost
             | Self::UnreadableChain
             | Self::Nominated => StatusCode::BAD_REQUEST,
-            Self::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::UnknownHost | Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -57,6 +59,7 @@ impl Refusal {
             Self::Framing => "framing",
             Self::NoHost => "no-host",
             Self::UnknownHost => "unknown-host",
+            Self::Misdirected => "misdirected",
             Self::UnreadableChain => "unreadable-chain",
             Self::Nominated => "connection-nomination",
             Self::HeaderTooLarge => "header-too-large",
@@ -79,6 +82,7 @@ impl Refusal {
             Self::Framing => "The length of the request's body is given in more than one way.",
             Self::NoHost => "The request does not say which host it is for.",
             Self::UnknownHost => "This host is not served here.",
+            Self::Misdirected => "This connection was made for another host.",
             Self::UnreadableChain => {
                 "A proxy on the way sent an unreadable X-Forwarded-For or Forwarded, or two that disagree."
             }

@@ -113,6 +113,13 @@ impl Gate {
         reply
     }
 
+    /// To the same address by HTTPS; 308: with the same method and body.
+    pub fn to_https(location: &str) -> Reply {
+        let mut reply = Reply::redirect(location, Record::of("own")).reason("to-https");
+        reply.status = StatusCode::PERMANENT_REDIRECT;
+        reply
+    }
+
     pub(in crate::gate) fn page(
         &self,
         status: StatusCode,

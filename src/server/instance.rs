@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use pingora::apps::ServerApp;
 use pingora::server::Fds;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
@@ -15,7 +16,7 @@ use tokio::task::JoinSet;
 use super::generation::{Generation, Lasting};
 use super::running::Running;
 use crate::config::{Config, Par};
-use crate::edge::{self, Connections, Proxy};
+use crate::edge::{self, Connections, Proxy, TlsError};
 use crate::gate::GateError;
 use crate::model::random::Random;
 use crate::model::time::Clock;
@@ -40,13 +41,18 @@ pub enum StartError {
     Seal(#[from] KeyError),
     #[error("keycloak: {0}")]
     Provider(#[from] OidcError),
+    #[error("listen_tls: {0}")]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Gate(#[from] GateError),
 }
 
 /// Sockets that are bound already: a port that is taken is told before anything runs.
 #[derive(Debug)]
-pub struct Listeners(Vec<TcpListener>);
+pub struct Listeners {
+    plain: Vec<TcpListener>,
+    secure: Vec<TcpListener>,
+}
 
 impl Listeners {
     pub fn bind(config: &Config) -> Result<Self, StartError> {
@@ -59,20 +65,30 @@ impl Listeners {
             listener.set_nonblocking(true).map_err(listen)?;
             Ok(listener)
         };
-        config
-            .listen
-            .iter()
-            .map(bind)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let all = |addresses: &[SocketAddr]| -> Result<Vec<_>, StartError> {
+            addresses.iter().map(bind).collect()
+        };
+        Ok(Self {
+            plain: all(&config.listen)?,
+            secure: all(&config.listen_tls)?,
+        })
     }
 
-    /// As they are: port 0 of the configuration is a real one here.
+    /// Of plain HTTP, as they are: port 0 of the configuration is a real one here.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.0
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok())
+        addresses(&self.plain)
     }
+
+    /// Of TLS.
+    pub fn tls_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        addresses(&self.secure)
+    }
+}
+
+fn addresses(listeners: &[TcpListener]) -> impl Iterator<Item = SocketAddr> {
+    listeners
+        .iter()
+        .filter_map(|listener| listener.local_addr().ok())
 }
 
 /// Cheap to clone: a hand on what runs.
@@ -119,24 +135,22 @@ impl Instance {
 
     /// Until `stop` says so; then what is in flight has the configured grace.
     pub async fn serve(self, listeners: Listeners, stop: watch::Receiver<bool>) {
-        let mut fds = Fds::new();
         let front = edge::front(self.proxy, self.running.current());
         let connections = front.connections();
-        let mut service = Service::new("stepgate".to_owned(), front);
-        for (index, listener) in listeners.0.into_iter().enumerate() {
-            // Only a key: Pingora finds the socket under it, and binds nothing itself.
-            let key = format!("stepgate-{index}");
-            fds.add(key.clone(), listener.into_raw_fd());
-            service.add_tcp(&key);
-        }
         let mut tasks = JoinSet::new();
         let generations = || self.running.generations();
         tasks.spawn(keep_fresh(generations(), stop.clone()));
         tasks.spawn(look_for_push(generations()));
         tasks.spawn(keep_resolved(generations()));
-        service
-            .start_service(Some(Arc::new(Mutex::new(fds))), stop, 1)
-            .await;
+        match self.running.certificates() {
+            Some(certificates) => {
+                let secure = front.secure(certificates.tls());
+                tasks.spawn(certificates.watch());
+                let plain = serve(front, listeners.plain, stop.clone());
+                tokio::join!(plain, serve(secure, listeners.secure, stop));
+            }
+            None => serve(front, listeners.plain, stop).await,
+        }
         let grace = generations().borrow().config.limits.grace;
         drain(&connections, grace).await;
         tasks.shutdown().await;
@@ -169,6 +183,29 @@ async fn keep_resolved(mut generations: Generations) {
             return;
         }
     }
+}
+
+/// Until `stop` says so.
+async fn serve<A: ServerApp + Send + Sync + 'static>(
+    front: A,
+    listeners: Vec<TcpListener>,
+    stop: watch::Receiver<bool>,
+) {
+    // A service that has nothing to listen on ends at once, and takes the proxy that it shares with it.
+    if listeners.is_empty() {
+        return;
+    }
+    let mut fds = Fds::new();
+    let mut service = Service::new("stepgate".to_owned(), front);
+    for (index, listener) in listeners.into_iter().enumerate() {
+        // Only a key: Pingora finds the socket under it, and binds nothing itself.
+        let key = format!("stepgate-{index}");
+        fds.add(key.clone(), listener.into_raw_fd());
+        service.add_tcp(&key);
+    }
+    service
+        .start_service(Some(Arc::new(Mutex::new(fds))), stop, 1)
+        .await;
 }
 
 /// Once discovery is there: without pushed requests some routes can never be met, and whoever runs this has to know.

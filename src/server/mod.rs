@@ -1,5 +1,6 @@
 //! Start, listeners, stop; the only reader of the clock.
 
+mod certificates;
 mod clock;
 mod counting;
 mod generation;
@@ -9,6 +10,7 @@ mod reload;
 mod run;
 mod running;
 
+pub use certificates::ReloadError;
 pub use clock::SystemClock;
 pub use instance::{Handle, Instance, Listeners, StartError};
 pub use reload::{Refusal, Reloaded, Reloader, Source};

@@ -13,6 +13,7 @@ use super::instance::{Instance, Listeners, StartError};
 use super::logs;
 use super::reload::{Reloader, Source};
 use crate::config::{self, Files, Options, Problem, Secrets};
+use crate::model::time::Clock as _;
 use crate::seal::SystemRandom;
 
 /// How it ended. The numbers are the process's exit codes, from 64 up (as `sysexits.h` has them, roughly).
@@ -50,7 +51,9 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
         options: Options::from_environment(Secrets::Required),
     };
     let files = Files::default();
-    let config = match config::load_noting(path, &source.options, &files) {
+    // Later it is said of a certificate that it has expired; a start with it would be a mistake.
+    let options = source.options.clone().at(SystemClock.now());
+    let config = match config::load_noting(path, &options, &files) {
         Ok(loaded) => {
             print(&loaded.warnings, &mut say);
             Arc::new(loaded.config)
@@ -72,6 +75,9 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
     };
     for address in listeners.addresses() {
         tracing::info!(%address, "listening");
+    }
+    for address in listeners.tls_addresses() {
+        tracing::info!(%address, "listening with TLS");
     }
     let clock = Arc::new(SystemClock);
     let instance = Instance::new(config, clock.clone(), Arc::new(SystemRandom::new()));
@@ -140,7 +146,7 @@ fn ended(error: &StartError) -> Ended {
     match error {
         StartError::Listen { .. } => Ended::Listen,
         StartError::Log(_) => Ended::Log,
-        StartError::Seal(_) | StartError::Provider(_) => Ended::Keys,
+        StartError::Seal(_) | StartError::Provider(_) | StartError::Tls(_) => Ended::Keys,
         StartError::Gate(_) => Ended::System,
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
 
+use super::certificates::Certificates;
 use super::generation::{Generation, Lasting};
 use super::instance::StartError;
 use crate::config::Config;
@@ -15,6 +16,8 @@ pub(in crate::server) struct Running {
     lasting: Lasting,
     generation: watch::Sender<Arc<Generation>>,
     current: Current,
+    /// Of the listeners with TLS.
+    certificates: Option<Arc<Certificates>>,
     /// One change at a time.
     changing: Mutex<()>,
 }
@@ -24,10 +27,12 @@ impl Running {
         lasting: Lasting,
         config: Arc<Config>,
     ) -> Result<Self, StartError> {
+        let certificates = Certificates::new(&config, Arc::clone(&lasting.clock))?;
         let first = Generation::new(config, &lasting, None)?;
         Ok(Self {
             current: Current::new(Arc::clone(&first.snapshot)),
             generation: watch::Sender::new(Arc::new(first)),
+            certificates: certificates.map(Arc::new),
             lasting,
             changing: Mutex::default(),
         })
@@ -46,6 +51,11 @@ impl Running {
         self.current.clone()
     }
 
+    /// Nothing without TLS.
+    pub(in crate::server) fn certificates(&self) -> Option<Arc<Certificates>> {
+        self.certificates.clone()
+    }
+
     /// The generation that is served, and each that follows.
     pub(in crate::server) fn generations(&self) -> watch::Receiver<Arc<Generation>> {
         self.generation.subscribe()
@@ -62,6 +72,9 @@ impl Running {
         next.settle().await;
         // Before the first request that may seal with them.
         self.lasting.take_keys(&next.config)?;
+        if let Some(certificates) = &self.certificates {
+            certificates.adopt(&next.config)?;
+        }
         self.current.publish(Arc::clone(&next.snapshot));
         self.generation.send_replace(Arc::clone(&next));
         Ok(next.config.needs_restart(&self.lasting.began))

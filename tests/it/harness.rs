@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,8 @@ const SECRET: &str = "only-for-tests";
 
 pub(crate) struct Stepgate {
     pub(crate) address: SocketAddr,
+    /// Of the first listener with TLS, if there is one.
+    pub(crate) tls: Option<SocketAddr>,
     pub(crate) serving: JoinHandle<()>,
     pub(crate) reloader: Reloader,
     stop: watch::Sender<bool>,
@@ -54,6 +56,7 @@ impl Stepgate {
         let options = Options {
             environment: Vec::new(),
             secrets: Secrets::Required,
+            now: None,
         };
         let source = Source {
             path: folder.path().join("stepgate.toml"),
@@ -77,6 +80,7 @@ impl Stepgate {
         };
         let listeners = Listeners::bind(&config)?;
         let address = listeners.addresses().next().unwrap();
+        let tls = listeners.tls_addresses().next();
         let random = Arc::new(SystemRandom::new());
         let instance = Instance::new(config, Arc::clone(&clock), random).unwrap();
         let reloader = Reloader::new(source, files, instance.handle(), clock);
@@ -84,6 +88,7 @@ impl Stepgate {
         Ok(Self {
             address,
             reloader,
+            tls,
             serving: tokio::spawn(instance.serve(listeners, stopped)),
             stop,
             _oracle: oracle,
@@ -116,6 +121,10 @@ impl Stepgate {
         let mut wire = self.wire().await;
         wire.send(request).await;
         wire.rest().await
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// What is in a log file now.

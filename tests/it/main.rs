@@ -20,3 +20,4 @@ mod legacy;
 mod oracle;
 mod reloading;
 mod serving;
+mod tls;

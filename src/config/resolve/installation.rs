@@ -1,4 +1,4 @@
-//! What is neither Keycloak, nor the ladder, nor an app: addresses, sessions, seal keys, networks, limits, logs.
+//! What is neither Keycloak, nor the ladder, nor TLS, nor an app: sessions, seal keys, networks, limits, logs.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,13 +18,11 @@ use crate::model::requirement::Network;
 use crate::model::session::Secret;
 
 const VERSION: i64 = 1;
-const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8080);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 /// 256 bits.
 const SEAL_KEY_BYTES: usize = 32;
 
 pub(super) struct Basics {
-    pub(super) listen: Vec<SocketAddr>,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) sessions: Sessions,
     pub(super) seal_keys: Vec<Secret>,
@@ -38,13 +36,6 @@ pub(super) fn resolve(root: Fields<'_>, outside: &Outside<'_>) -> Basics {
     // Where it leads was looked up before; here only its type is checked.
     let _ = root.text("policies");
     Basics {
-        listen: match root.texts("listen") {
-            Some(given) => given
-                .into_iter()
-                .filter_map(|given| address(given, report))
-                .collect(),
-            None => vec![SocketAddr::from(LISTEN)],
-        },
         trusted_proxies: root
             .texts("trusted_proxies")
             .unwrap_or_default()
@@ -169,6 +160,8 @@ fn limits(root: Fields<'_>) -> Limits {
             .unwrap_or(64 << 10),
         connections: count("connections", 10_000),
         connections_per_address: count("connections_per_address", 256),
+        h2_streams: number("h2_streams", 1_000, 100),
+        h2_resets: number("h2_resets", 100_000, 200),
         logins_in_flight: count("logins_in_flight", 64),
         logins_per_minute: number("logins_per_minute", 100_000, 60),
         grace: span("grace", 30),
@@ -201,6 +194,14 @@ fn log(root: Fields<'_>) -> Log {
         access: target("access").unwrap_or_default(),
         audit: target("audit").unwrap_or_default(),
     }
+}
+
+pub(super) fn addresses(root: Fields<'_>, key: &str) -> Vec<SocketAddr> {
+    root.texts(key)
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|given| address(given, root.report()))
+        .collect()
 }
 
 fn address(given: Text<'_>, report: &Report) -> Option<SocketAddr> {

@@ -10,6 +10,7 @@ mod levels;
 mod require;
 mod routes;
 mod rules;
+mod tls;
 mod upstreams;
 mod urls;
 
@@ -43,6 +44,7 @@ pub(super) fn resolve(
 ) -> Option<Config> {
     let root = Fields::open(installation, &keys::INSTALLATION, report)?;
     let basics = installation::resolve(root, outside);
+    let tls = tls::resolve(root, outside);
     let keycloak = keycloak::resolve(root, outside);
     let ladder = levels::resolve(root);
     let names = Names {
@@ -69,6 +71,8 @@ pub(super) fn resolve(
         rules::check_floors(draft, &floors, report);
     }
     floors::check_hosts(&floors, &drafts, report);
+    let origins = drafts.iter().flat_map(|draft| &draft.origins);
+    tls::check_covered(&tls, origins.map(|(origin, place)| (origin, place)), report);
     if let Some(keycloak) = &keycloak {
         rules::check_par(keycloak, &drafts, &floors, &names, report);
     }
@@ -95,7 +99,12 @@ pub(super) fn resolve(
         }
     }
     Some(Config {
-        listen: basics.listen,
+        listen: tls.listen,
+        listen_tls: tls.listen_tls,
+        plain: tls.plain,
+        certificates: tls.certificates,
+        client_certificates: tls.client_certificates,
+        hsts: tls.hsts,
         trusted_proxies: basics.trusted_proxies,
         sessions: basics.sessions,
         keycloak: keycloak?.keycloak,

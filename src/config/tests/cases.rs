@@ -3,10 +3,13 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::LazyLock;
 
+use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 
 use super::*;
+use crate::model::time::Timestamp;
 
 const INSTALLATION: &str = r#"version  = 1
 listen   = ["127.0.0.1:8080"]
@@ -60,6 +63,8 @@ require = { level = "mfa", max_age = "15m", groups_any = ["clerks"] }
 type Case = (&'static str, &'static [(&'static str, &'static str)]);
 
 const LISTEN: &str = "listen   = [\"127.0.0.1:8080\"]";
+const LISTEN_TLS: &str = "listen_tls = [\"0.0.0.0:8443\"]";
+const CERTIFICATE: &str = "[[certificates]]\ncert = \"erp.pem\"\nkey  = { file = \"erp.key\" }\n";
 const SECRET: &str = "client_secret = { file = \"secret\" }";
 const ISSUER: &str = "\"https://sso.example.com/realms/corp\"";
 const URL: &str = "url      = \"https://erp.example.com\"";
@@ -86,9 +91,7 @@ const CASES: &[Case] = &[
     ("SG0003-unknown-key-in-a-route", &[(METHODS, "method  = [\"POST\"]")]),
     ("SG0003-unknown-requirement", &[(REQUIRE, "require = { level = \"mfa\", group_any = [\"clerks\"] }")]),
     ("SG0003-nothing-near", &[(METHODS, "colour  = \"red\"")]),
-    ("SG0004-listen-tls", &[(LISTEN, "listen   = [\"127.0.0.1:8080\"]\nlisten_tls = [\"0.0.0.0:8443\"]")]),
     ("SG0004-admin-listen", &[(LISTEN, "listen   = [\"127.0.0.1:8080\"]\nadmin_listen = \"127.0.0.1:9901\"")]),
-    ("SG0004-certificates", &[(MORE, "[[certificates]]\ncert = \"erp.pem\"\nkey  = { file = \"erp.key\" }\n")]),
     ("SG0004-store-file", &[(MORE, "[sessions]\nstore = \"file\"\npath  = \"/var/lib/stepgate\"\n")]),
     ("SG0004-store-redis", &[(MORE, "[sessions]\nstore = \"redis\"\n")]),
     ("SG0004-approver-app", &[(MORE, "[approver_app]\nurl = \"https://approve.example.com\"\n")]),
@@ -144,6 +147,15 @@ const CASES: &[Case] = &[
     ("SG0108-two-client-authentications", &[(SECRET, "client_secret = { file = \"secret\" }\nclient_key    = { file = \"secret\" }")]),
     ("SG0109-par-off", &[(SECRET, "client_secret = { file = \"secret\" }\npar           = \"off\"")]),
     ("SG0110-symmetric-algorithm", &[(SECRET, "client_secret = { file = \"secret\" }\nalgorithms    = [\"HS256\"]")]),
+    ("SG0120-no-certificate", &[(MORE, "[[certificates]]\ncert = \"secret\"\nkey  = { file = \"erp.key\" }\n"), (LISTEN, LISTEN_TLS)]),
+    ("SG0120-unreadable-certificate", &[(MORE, "[[certificates]]\ncert = \"elsewhere.pem\"\nkey  = { file = \"erp.key\" }\n"), (LISTEN, LISTEN_TLS)]),
+    ("SG0107-no-key", &[(MORE, "[[certificates]]\ncert = \"erp.pem\"\nkey  = { file = \"secret\" }\n"), (LISTEN, LISTEN_TLS)]),
+    ("SG0120-no-authority", &[(MORE, CERTIFICATE), (MORE, "[client_certificates]\nca = \"secret\"\n"), (LISTEN, LISTEN_TLS)]),
+    ("SG0121-key-of-another", &[(MORE, "[[certificates]]\ncert = \"erp.pem\"\nkey  = { file = \"old.key\" }\n"), (LISTEN, LISTEN_TLS)]),
+    ("SG0122-expired", &[(MORE, "[[certificates]]\ncert = \"old.pem\"\nkey  = { file = \"old.key\" }\n"), (LISTEN, LISTEN_TLS)]),
+    ("SG0123-not-covered", &[(MORE, CERTIFICATE), (LISTEN, LISTEN_TLS), (URL, "url      = \"https://erp.example.org:8443\"")]),
+    ("SG0124-no-certificate", &[(LISTEN, LISTEN_TLS)]),
+    ("SG0124-no-listener", &[(MORE, CERTIFICATE), (LISTEN, "hsts     = \"1d\"\nplain    = \"redirect\"")]),
     // The ladder.
     ("SG0202-base-not-first", &[("name  = \"mfa\"", "name  = \"mfa\"\nbase  = true")]),
     ("SG0203-nothing-asks", &[(ASK, "")]),
@@ -187,10 +199,38 @@ const CASES: &[Case] = &[
     ("SG0003-several-in-both-files", &[(LISTEN, "lisen    = [\"127.0.0.1:8080\"]"), (METHODS, "methods = [\"post\"]"), (WHOLE, "require  = { level = \"pasword\", max_age = \"8\" }")]),
 ];
 
+/// Certificates and their keys, in PEM.
+struct Certificates {
+    erp: (String, String),
+    old: (String, String),
+}
+
+static CERTIFICATES: LazyLock<Certificates> = LazyLock::new(|| {
+    let issue = |not_after: i32| {
+        let mut params = CertificateParams::new(["erp.example.com".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(not_after, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let cert = params.self_signed(&key).unwrap();
+        (cert.pem(), key.serialize_pem())
+    };
+    Certificates {
+        erp: issue(2100),
+        old: issue(2021),
+    }
+});
+
+/// In 2026.
+const NOW: Timestamp = Timestamp::from_unix(1_770_000_000);
+
 fn read(path: &Path) -> io::Result<String> {
     match path.file_name().and_then(|name| name.to_str()) {
         Some("secret") => Ok("a-secret-of-tests".to_owned()),
         Some("empty") => Ok("\n".to_owned()),
+        Some("erp.pem") => Ok(CERTIFICATES.erp.0.clone()),
+        Some("erp.key") => Ok(CERTIFICATES.erp.1.clone()),
+        Some("old.pem") => Ok(CERTIFICATES.old.0.clone()),
+        Some("old.key") => Ok(CERTIFICATES.old.1.clone()),
         _ => Err(io::ErrorKind::NotFound.into()),
     }
 }
@@ -203,7 +243,7 @@ fn loaded(installation: &str, app: &str) -> Result<Loaded, Vec<Problem>> {
         ],
         read: &read,
     };
-    parse(&input, &Options::default())
+    parse(&input, &Options::default().at(NOW))
 }
 
 fn changed(case: &Case) -> (String, String) {
@@ -231,6 +271,16 @@ fn found(case: &Case) -> Vec<Problem> {
 #[test]
 fn the_sound_one_is_sound() {
     assert_eq!(problems(&loaded(INSTALLATION, APP)), "");
+}
+
+#[test]
+fn a_sound_one_may_have_tls() {
+    let installation = INSTALLATION.replace(LISTEN, LISTEN_TLS) + CERTIFICATE;
+    let result = loaded(&installation, APP);
+    assert_eq!(problems(&result), "");
+    let config = result.unwrap().config;
+    assert!(config.listen.is_empty() && config.plain == Plain::Redirect);
+    assert!(config.certificates[0].names.cover("erp.example.com"));
 }
 
 #[test]

@@ -47,6 +47,7 @@ fn config() -> (tempfile::TempDir, Config) {
     let options = Options {
         environment: Vec::new(),
         secrets: Secrets::Required,
+        now: None,
     };
     let config = load(&folder.path().join("stepgate.toml"), &options)
         .unwrap()

@@ -186,6 +186,7 @@ pub(crate) fn config(issuer: &str, twist: Twist<'_>) -> Config {
     let options = Options {
         environment: Vec::new(),
         secrets: Secrets::Required,
+        now: None,
     };
     config::load(&folder.path().join("stepgate.toml"), &options)
         .unwrap_or_else(|problems| panic!("{problems:#?}"))
