@@ -68,6 +68,7 @@ fn deciding(c: &mut Criterion) {
         sid: Some("s1".to_owned()),
         groups: vec!["staff".to_owned(), "clerks".to_owned()],
         roles: Vec::new(),
+        scopes: Vec::new(),
         claims: BTreeMap::new(),
     };
     let facts = Facts {

@@ -10,16 +10,18 @@ use serde_json::Value;
 
 use super::report::{Answer, Demanded, Explanation, Lost, Place, Pushed};
 use super::{Explain, FINDINGS, Format, USAGE, say};
-use crate::config::{self, App, Config, Options, Problem, Secrets};
+use crate::config::{self, App, Bearer, Config, Options, Problem, Secrets};
+use crate::gate::{Told, told};
 use crate::model::evidence::{Evidence, Identity};
 use crate::model::level::{Ladder, Level, Rank};
+use crate::model::requirement::Requirement;
 use crate::model::route::{Origin, Part, Why, is_served};
 use crate::model::target::{Ambiguity, Target};
 use crate::model::time::Timestamp;
 use crate::policy::ask::{self, Asking};
 use crate::policy::decide;
-use crate::policy::decision::{Decision, Shortfall};
-use crate::policy::evidence::{Assumed, assumed, have};
+use crate::policy::decision::{Decision, Need, Shortfall};
+use crate::policy::evidence::{Assumed, assumed, assumed_of_bearer, have};
 use crate::policy::facts::{Caller, Facts, Known};
 
 /// Any time does: ages are given, and nothing here looks at a clock.
@@ -79,7 +81,7 @@ fn explanation(config: &Config, asked: &Explain) -> Result<Explanation, Wrong> {
     let method = Method::from_bytes(asked.method.as_bytes())
         .map_err(|_| Wrong::Method(asked.method.clone()))?;
     let (authority, raw) = split(&asked.url).ok_or_else(|| Wrong::Url(asked.url.clone()))?;
-    let person = person(&config.ladder, asked)?;
+    let mut person = person(&config.ladder, asked)?;
     let mut explanation = Explanation::of(format!("{} {}", asked.method, asked.url));
     let refuse = |mut explanation: Explanation, status: StatusCode, code: &str, why: String| {
         explanation.answer = Answer::refused(status, code, why);
@@ -102,6 +104,17 @@ fn explanation(config: &Config, asked: &Explain) -> Result<Explanation, Wrong> {
         explanation.remarks.push(
             "the policy's url has the other scheme; it is looked up by host alone".to_owned(),
         );
+    }
+    let rules = app.bearer.as_ref().filter(|_| asked.bearer);
+    if asked.bearer && rules.is_none() {
+        explanation.remarks.push(
+            "the app takes no bearers: Authorization passes untouched, and a cookie would decide"
+                .to_owned(),
+        );
+        person = None;
+    }
+    if let (Some(person), Some(rules)) = (&mut person, rules) {
+        person.evidence = bearer_evidence(&config.ladder, asked, rules);
     }
     let target = match Target::parse(raw.as_bytes(), app.accept) {
         Ok(target) => target,
@@ -148,26 +161,48 @@ fn explanation(config: &Config, asked: &Explain) -> Result<Explanation, Wrong> {
         client: asked.from,
         preflight: false,
     };
-    let decision = decide(&found.found.demand, &facts, &config.ladder, NOW);
+    let required = rules.and_then(|rules| rules.required.as_ref());
+    let demand: Vec<&Requirement> = found.found.demand.iter().copied().chain(required).collect();
+    let is_public = found.found.demand.iter().all(|part| part.is_public());
+    // A public route does not look at tokens.
+    let rules = rules.filter(|_| !is_public);
+    let decision = match is_public {
+        true => decide(&found.found.demand, &facts, &config.ladder, NOW),
+        false => decide(&demand, &facts, &config.ladder, NOW),
+    };
     explanation.have = person
         .as_ref()
         .map(|person| have(&config.ladder, &person.evidence, NOW))
         .map(|have| super::report::have(&config.ladder, have));
-    let challenge = found.found.route.challenge;
-    tell(&mut explanation, config, app, &decision);
-    explanation.answer = Answer::of(&decision, &method, challenge);
+    match (rules, &decision) {
+        (Some(rules), decision) if person.is_some() => {
+            let told = told(&config.ladder, rules, decision, !asked.held);
+            explanation.need = Some(super::report::need(&config.ladder, need(decision)));
+            explanation.challenge = told.as_ref().and_then(Told::challenge);
+            explanation.answer = Answer::of_bearer(decision, told.as_ref());
+        }
+        _ => {
+            let challenge = found.found.route.challenge;
+            tell(&mut explanation, config, app, &decision);
+            explanation.answer = Answer::of(&decision, &method, challenge);
+        }
+    }
     Ok(explanation)
+}
+
+/// What a token shows that stepgate did not have the user sign in for.
+fn bearer_evidence(ladder: &Ladder, asked: &Explain, rules: &Bearer) -> Evidence {
+    let level = asked.level.as_deref().and_then(|name| ladder.by_name(name));
+    let rank = level.map_or(Rank::LOWEST, |level| level.rank);
+    let age = asked.age.as_deref().and_then(config::parse_duration);
+    let auth_time = (!asked.held).then(|| NOW.minus(age.unwrap_or_default()));
+    assumed_of_bearer(ladder, rank, auth_time, rules.age)
 }
 
 /// What came back, and what a client would see of it.
 fn tell(explanation: &mut Explanation, config: &Config, app: &App, decision: &Decision) {
     let ladder = &config.ladder;
-    let need = match decision {
-        Decision::Allow(permit) => permit.need(),
-        Decision::Login(need) | Decision::Unavailable(need) => *need,
-        Decision::StepUp(step_up) => step_up.need,
-        Decision::Deny(denial) => denial.need,
-    };
+    let need = need(decision);
     explanation.need = Some(super::report::need(ladder, need));
     let mut ask = |shortfall: Option<Shortfall>| {
         if let Some(level) = ladder.askable(need.rank) {
@@ -178,6 +213,15 @@ fn tell(explanation: &mut Explanation, config: &Config, app: &App, decision: &De
         Decision::Allow(_) | Decision::Unavailable(_) | Decision::Deny(_) => {}
         Decision::Login(_) => ask(None),
         Decision::StepUp(step_up) => ask(Some(step_up.shortfall)),
+    }
+}
+
+fn need(decision: &Decision) -> Need {
+    match decision {
+        Decision::Allow(permit) => permit.need(),
+        Decision::Login(need) | Decision::Unavailable(need) => *need,
+        Decision::StepUp(step_up) => step_up.need,
+        Decision::Deny(denial) => denial.need,
     }
 }
 
@@ -265,7 +309,11 @@ fn person(ladder: &Ladder, asked: &Explain) -> Result<Option<Person>, Wrong> {
     if !named && (asked.age.is_some() || asked.held) {
         return Err(Wrong::NoLevel);
     }
-    let described = !asked.groups.is_empty() || !asked.roles.is_empty() || !asked.claims.is_empty();
+    let described = asked.bearer
+        || !asked.scopes.is_empty()
+        || !asked.groups.is_empty()
+        || !asked.roles.is_empty()
+        || !asked.claims.is_empty();
     if asked.anonymous || !(named || described) {
         return Ok(None);
     }
@@ -306,6 +354,7 @@ fn person(ladder: &Ladder, asked: &Explain) -> Result<Option<Person>, Wrong> {
             sid: None,
             groups: asked.groups.clone(),
             roles: asked.roles.clone(),
+            scopes: asked.scopes.clone(),
             claims,
         },
     }))

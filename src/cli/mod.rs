@@ -72,6 +72,13 @@ struct Explain {
     /// A token reports the level, and nothing proves when it was obtained.
     #[arg(long)]
     held: bool,
+    /// The caller sends an access token that shows the level; --age is how long ago its `auth_time` is, and with --held it
+    /// has none.
+    #[arg(long)]
+    bearer: bool,
+    /// The scopes of the access token, separated by commas.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    scopes: Vec<String>,
     /// The caller's groups, separated by commas.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     groups: Vec<String>,
@@ -85,7 +92,7 @@ struct Explain {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     from: std::net::IpAddr,
     /// Nobody is signed in. This is so as well when nothing is said of the caller.
-    #[arg(long, conflicts_with_all = ["level", "age", "held", "groups", "roles", "claims"])]
+    #[arg(long, conflicts_with_all = ["level", "age", "held", "bearer", "scopes", "groups", "roles", "claims"])]
     anonymous: bool,
     #[arg(long, value_enum, default_value_t)]
     format: Format,

@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use serde::Serialize;
 
 use crate::config::spell_duration;
+use crate::gate::Told;
 use crate::model::level::Ladder;
 use crate::model::requirement::{Conditions, Requirement};
 use crate::model::route::{Challenge, Floor, Route, Source};
@@ -27,6 +28,9 @@ pub(super) struct Explanation {
     pub(super) answer: Answer,
     /// What would be sent to the realm, in a pushed request where it takes them.
     pub(super) pushed: Option<Pushed>,
+    /// What a program with an access token is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) challenge: Option<String>,
     pub(super) remarks: Vec<String>,
 }
 
@@ -99,6 +103,22 @@ impl Answer {
         }
     }
 
+    /// To a program with an access token; a browser sends none by itself.
+    pub(super) fn of_bearer(decision: &Decision, told: Option<&Told<'_>>) -> Self {
+        let answer = Self::of(decision, &Method::GET, Challenge::Auto);
+        let Some(told) = told else {
+            return answer;
+        };
+        let status = Some(told.status.as_u16());
+        let reason = answer.reason.as_deref().unwrap_or("no token");
+        Self {
+            reason: Some(format!("{reason} ({})", told.code)),
+            page: status,
+            program: status,
+            ..answer
+        }
+    }
+
     pub(super) fn refused(status: StatusCode, code: &str, why: String) -> Self {
         let status = Some(status.as_u16());
         Self {
@@ -161,6 +181,7 @@ impl Explanation {
                 ..Answer::default()
             },
             pushed: None,
+            challenge: None,
             remarks: Vec::new(),
         }
     }
@@ -221,6 +242,9 @@ impl Explanation {
             let label = if index == 0 { "asks" } else { "" };
             line(label, &format!("{name}={value}"));
         }
+        if let Some(challenge) = &self.challenge {
+            line("challenge", challenge);
+        }
         for remark in &self.remarks {
             line("note", remark);
         }
@@ -263,6 +287,8 @@ pub(super) fn requirement(ladder: &Ladder, requirement: &Requirement) -> String 
         ("groups_all", &conditions.groups_all),
         ("roles_any", &conditions.roles_any),
         ("roles_all", &conditions.roles_all),
+        ("scopes_any", &conditions.scopes_any),
+        ("scopes_all", &conditions.scopes_all),
     ];
     for (name, list) in lists {
         if !list.is_empty() {

@@ -92,6 +92,13 @@ codes! {
     BadHeader = "SG0319", "a header that cannot carry an identity";
     BadTemplate = "SG0320", "not a template";
     BadCookie = "SG0321", "a cookie name that cannot be an app's";
+
+    // Bearers.
+    AudienceTwice = "SG0501", "two apps take tokens for the same audience";
+    WithoutBearer = "SG0502", "a key about bearers in an app that takes none";
+    NoBearerMeets = "SG0503", "a requirement that no bearer ever meets";
+    UnspeakableAcr = "SG0504", "an acr that no challenge can name";
+    BadScope = "SG0505", "not a scope";
 }
 
 impl fmt::Display for Code {

@@ -63,15 +63,17 @@ keys! {
     LOG_FILE = "[log]", ["file"], [];
     SECRET = "a secret", ["file", "env", "credential"], ["vault"];
     APP = "",
-        ["url", "urls", "upstream", "require", "identity", "app_cookies", "login", "bearer", "challenge", "cors", "routes"],
-        ["approvals", "forward_auth", "bearer_age", "inject_agent", "renew_before", "introspect",
-         "on_lapse", "forward_token", "assertion"];
+        ["url", "urls", "upstream", "require", "identity", "app_cookies", "login", "bearer", "bearer_age", "introspect",
+         "forward_token", "challenge", "cors", "routes"],
+        ["approvals", "forward_auth", "inject_agent", "renew_before", "on_lapse", "assertion"];
+    BEARER = "bearer", ["audience", "algorithms", "required_scopes", "dpop"], [];
     CORS = "cors", ["origins"], [];
     LOGIN = "login", ["kc_idp_hint", "params"], [];
     ROUTE = "[[routes]]",
         ["id", "path", "methods", "public", "upstream", "require", "loosens", "challenge"],
         ["approval", "bearer", "bearer_age", "on_lapse", "introspect", "forward_token"];
     REQUIRE = "require",
-        ["level", "max_age", "groups_any", "groups_all", "roles_any", "roles_all", "networks_any", "claims", "inherit"],
+        ["level", "max_age", "groups_any", "groups_all", "roles_any", "roles_all", "scopes_any", "scopes_all",
+         "networks_any", "claims", "inherit"],
         ["introspect", "approval"];
 }

@@ -11,9 +11,11 @@ use url::Url;
 
 use super::certificate::{Certificate, ClientCertificates};
 use crate::model::level::Ladder;
+use crate::model::requirement::Requirement;
 use crate::model::route::RouteTable;
 use crate::model::session::Secret;
 use crate::model::target::Relaxations;
+use crate::policy::evidence::BearerAge;
 
 #[derive(Debug)]
 pub struct Config {
@@ -204,6 +206,8 @@ pub struct App {
     pub login: Login,
     /// Of scripts that may read our answers, and whose preflights pass, as browsers send them; none by default.
     pub cors_origins: Vec<String>,
+    /// `None`: `Authorization` passes untouched, and the cookie decides.
+    pub bearer: Option<Bearer>,
 }
 
 /// `scheme://host[:port]` as browsers see it, without a trailing slash.
@@ -230,6 +234,32 @@ fn host_of(authority: &str) -> &str {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => authority,
     }
+}
+
+/// How an app takes access tokens (RFC 6750, RFC 9449).
+#[derive(Clone, Debug)]
+pub struct Bearer {
+    /// What `aud` has to name; no other app has it.
+    pub audience: String,
+    /// Default: those of `[keycloak]`.
+    pub algorithms: Vec<String>,
+    /// What every bearer needs, on top of whatever the route demands.
+    pub required: Option<Requirement>,
+    pub age: BearerAge,
+    /// Keycloak is asked about every token (RFC 7662).
+    pub introspect: bool,
+    pub dpop: DpopUse,
+    /// The app gets to see the token.
+    pub forward_token: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DpopUse {
+    /// Tokens that are bound to a key need its proof, others do not.
+    #[default]
+    Auto,
+    /// Tokens that are not bound are refused.
+    Require,
 }
 
 #[derive(Clone, Debug, Default)]

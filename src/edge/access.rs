@@ -65,6 +65,8 @@ pub(in crate::edge) fn write(context: &Context, sent: Sent) {
         bytes: sent.bytes,
         client: &client,
         subject: subject.as_deref(),
+        credential: record.and_then(|record| record.credential),
+        azp: record.and_then(|record| record.client.as_deref()),
         upstream: upstream.map(|upstream| upstream.name.as_str()),
         error: context.error,
     };

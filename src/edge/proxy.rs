@@ -134,6 +134,8 @@ impl Snapshot {
             target,
             headers: &request.headers,
             client,
+            // The listener will tell, once it asks for one.
+            certificate: None,
             request_id: &context.id,
             body: &body,
         };

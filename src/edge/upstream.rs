@@ -1,6 +1,7 @@
 //! What an app gets to see of a request: the canonical target, our headers and none that look like ours.
 
-use std::sync::Arc;
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
 use http::{HeaderName, HeaderValue, header};
@@ -13,10 +14,10 @@ use super::forwarded;
 use super::identity::{self, Ambiguous};
 use super::snapshot::Snapshot;
 use crate::config::{IdentityHeaders, UpstreamHost};
-use crate::gate::Forward;
+use crate::gate::{DPOP, Forward};
+use crate::model::evidence::Identity;
 use crate::model::level::Rank;
 use crate::model::target::Relaxations;
-use crate::store::Live;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -61,6 +62,13 @@ pub(in crate::edge) fn prepare(
     for name in reserved.dropped(&request.headers, overrides) {
         request.remove_header(&name);
     }
+    // Where tokens are taken, none reaches the app that was not judged, and those that were only if it may have them.
+    if let Some(bearer) = &app.bearer
+        && !(bearer.forward_token && forward.bearer.is_some())
+    {
+        request.remove_header(&header::AUTHORIZATION);
+        request.remove_header(&DPOP);
+    }
     match cookies::forwarded(&request.headers, |name, value| {
         gate.forwards_cookie(forward, name, value)
     }) {
@@ -89,8 +97,8 @@ pub(in crate::edge) fn prepare(
     request.insert_header(X_REQUEST_ID, context.id.as_str())?;
     // A public request carries no identity, whoever is signed in.
     if !forward.permit.is_public()
-        && let Some(live) = &forward.session
-        && let rendered = Rendered::of(live, &app.identity, &context.snapshot)
+        && let Some(holder) = Holder::of(forward)
+        && let rendered = Rendered::of(holder, &app.identity, &context.snapshot)
         && let Ok(fields) = rendered.at(forward.permit.have().rank)
     {
         for (name, value) in fields {
@@ -105,18 +113,41 @@ pub(in crate::edge) fn check_identity(
     forward: &Forward,
     snapshot: &Snapshot,
 ) -> std::result::Result<(), Ambiguous> {
-    let (false, Some(live), Some(app)) = (
+    let (false, Some(holder), Some(app)) = (
         forward.permit.is_public(),
-        &forward.session,
+        Holder::of(forward),
         snapshot.config().apps.get(forward.place.app),
     ) else {
         return Ok(());
     };
-    Rendered::of(live, &app.identity, snapshot)
+    Rendered::of(holder, &app.identity, snapshot)
         .at(forward.permit.have().rank)
         .as_ref()
         .map(|_| ())
         .map_err(Clone::clone)
+}
+
+/// Whose headers they are, and where they are kept once they are made.
+#[derive(Clone, Copy)]
+struct Holder<'f> {
+    identity: &'f Identity,
+    rendered: &'f OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+impl<'f> Holder<'f> {
+    fn of(forward: &'f Forward) -> Option<Self> {
+        match (&forward.bearer, &forward.session) {
+            (Some(verified), _) => Some(Self {
+                identity: &verified.identity,
+                rendered: &verified.rendered,
+            }),
+            (None, Some(live)) => Some(Self {
+                identity: &live.session.identity,
+                rendered: &live.rendered,
+            }),
+            (None, None) => None,
+        }
+    }
 }
 
 static NOTHING: Fields = Ok(Vec::new());
@@ -124,9 +155,11 @@ static NOTHING: Fields = Ok(Vec::new());
 impl Rendered {
     /// Those that are kept beside the session, when they are of this snapshot. A newer snapshot's take the place of an
     /// older one's, and a request that began before keeps to its own.
-    fn of(live: &Live, headers: &IdentityHeaders, snapshot: &Snapshot) -> Guard<Arc<Self>> {
-        let make = || Arc::new(Self::new(live, headers, snapshot));
-        let kept = live.rendered.get_or_init(|| Box::new(ArcSwap::new(make())));
+    fn of(holder: Holder<'_>, headers: &IdentityHeaders, snapshot: &Snapshot) -> Guard<Arc<Self>> {
+        let make = || Arc::new(Self::new(holder.identity, headers, snapshot));
+        let kept = holder
+            .rendered
+            .get_or_init(|| Box::new(ArcSwap::new(make())));
         let Some(kept) = kept.downcast_ref::<ArcSwap<Self>>() else {
             return Guard::from_inner(make());
         };
@@ -141,10 +174,9 @@ impl Rendered {
         Guard::from_inner(made)
     }
 
-    fn new(live: &Live, headers: &IdentityHeaders, snapshot: &Snapshot) -> Self {
+    fn new(identity: &Identity, headers: &IdentityHeaders, snapshot: &Snapshot) -> Self {
         let ladder = &snapshot.config().ladder;
-        let render =
-            |rank: Rank| identity::render(headers, &live.session.identity, ladder.name_of(rank));
+        let render = |rank: Rank| identity::render(headers, identity, ladder.name_of(rank));
         let by_rank = if identity::depends_on_level(headers) {
             let ranks =
                 std::iter::once(Rank::ANONYMOUS).chain(ladder.iter().map(|level| level.rank));

@@ -21,16 +21,8 @@ impl Reply {
         scheme: &str,
         params: impl IntoIterator<Item = (&'p str, &'p str)>,
     ) {
-        let mut text = format!("{scheme} realm=\"stepgate\"");
-        for (name, value) in params {
-            text.push_str(", ");
-            text.push_str(name);
-            text.push_str("=\"");
-            text.extend(value.chars().filter(char::is_ascii).flat_map(escaped));
-            text.push('"');
-        }
         // ASCII without controls.
-        if let Ok(value) = HeaderValue::try_from(text) {
+        if let Ok(value) = HeaderValue::try_from(challenge(scheme, params)) {
             self.headers.append(header::WWW_AUTHENTICATE, value);
         }
     }
@@ -56,6 +48,22 @@ impl Reply {
     }
 }
 
+/// Every value is a quoted string.
+pub(in crate::gate) fn challenge<'p>(
+    scheme: &str,
+    params: impl IntoIterator<Item = (&'p str, &'p str)>,
+) -> String {
+    let mut text = format!("{scheme} realm=\"stepgate\"");
+    for (name, value) in params {
+        text.push_str(", ");
+        text.push_str(name);
+        text.push_str("=\"");
+        text.extend(value.chars().filter(char::is_ascii).flat_map(escaped));
+        text.push('"');
+    }
+    text
+}
+
 /// RFC 9110 5.6.4.
 fn escaped(char: char) -> impl Iterator<Item = char> {
     let escape = matches!(char, '"' | '\\').then_some('\\');
@@ -65,7 +73,7 @@ fn escaped(char: char) -> impl Iterator<Item = char> {
 }
 
 /// What is asked for the level; without that, what shows it.
-fn acr_values(level: &Level) -> Option<String> {
+pub(in crate::gate) fn acr_values(level: &Level) -> Option<String> {
     level.ask.acr_values.clone().or_else(|| {
         let shown = level.proofs.iter().find(|proof| !proof.acr.is_empty())?;
         Some(shown.acr.join(" "))

@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::audit::Circumstances;
 use super::authenticate::RFC_9470;
+use super::bearer::invite;
 use super::me;
 use super::negotiate::{Kind, kind_for};
 use super::pages::{self, Page};
@@ -158,6 +159,7 @@ impl Gate {
             }),
             have: short.shortfall.map(|_| ladder.name_of(short.have.rank)),
             step_up: Some(&step_up),
+            ..Problem::default()
         };
         let mut reply = Reply::json(StatusCode::UNAUTHORIZED, &problem, record);
         ask(&mut reply, short, level);
@@ -282,7 +284,11 @@ fn told(short: &Short<'_>) -> (&'static str, &'static str) {
 /// RFC 9110 15.5.2 wants a challenge beside every 401.
 fn ask(reply: &mut Reply, short: &Short<'_>, level: &Level) {
     match short.shortfall {
-        None => reply.ask_for_a_cookie(),
+        // Nobody is signed in: a program would by a token, where the app takes them.
+        None => match &short.site.app.bearer {
+            Some(rules) => invite(reply, rules),
+            None => reply.ask_for_a_cookie(),
+        },
         Some(_) => reply.ask_for_more(level, short.need),
     }
 }

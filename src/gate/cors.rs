@@ -65,6 +65,7 @@ impl Gate {
                     place: incoming.place,
                     upstream: found.route.upstream,
                     session: None,
+                    bearer: None,
                     record,
                     key: None,
                 })

@@ -43,6 +43,9 @@ impl Gate {
         let found = site.app.table.find(incoming.method, incoming.target);
         // A public route needs no session, but for the app's own cookies.
         let is_public = found.demand.iter().all(|part| part.is_public());
+        if !is_public && let Some(verdict) = self.judge_bearer(incoming, site, &found, now).await {
+            return verdict;
+        }
         let caller = if is_public && site.app.app_cookies.is_empty() {
             Known::Absent
         } else {
@@ -60,6 +63,7 @@ impl Gate {
         let held = match caller {
             Known::Found(held) => {
                 record.subject = Some(held.live.subject);
+                record.credential = Some("cookie");
                 Some(held)
             }
             Known::Absent | Known::Unavailable => None,
@@ -83,6 +87,7 @@ impl Gate {
                     place: incoming.place,
                     upstream: found.route.upstream,
                     session: held.map(|held| held.live),
+                    bearer: None,
                     record,
                     key,
                 });

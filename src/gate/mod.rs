@@ -6,6 +6,7 @@
 
 mod audit;
 mod authenticate;
+mod bearer;
 mod callback;
 mod challenge;
 mod cookies;
@@ -40,15 +41,17 @@ use crate::config::{App, Config, HostIndex, Origin};
 use crate::model::random::Random;
 use crate::model::target::Target;
 use crate::model::time::Clock;
-use crate::oidc::Provider;
+use crate::oidc::{OidcError, Provider};
 use crate::policy::decision::{Have, Need, Permit};
 use crate::seal::Sealer;
 use crate::store::{Live, Store, SubjectTag};
 use crate::telemetry::{Audit, Metrics};
 
+pub use bearer::{DPOP, Told, Verified, told};
 pub use cookies::{pairs, sets_reserved};
 pub use refusal::Refusal;
 
+use bearer::Bearers;
 use limits::Limits;
 use pages::{Pages, PagesError};
 use refresh::InFlight;
@@ -79,6 +82,7 @@ pub struct Gate {
     limits: Limits,
     refreshes: Arc<InFlight>,
     under_way: UnderWay,
+    bearers: Bearers,
     /// Claims that a session keeps: those that the configuration reads, and what a user is called.
     kept: Vec<String>,
     /// `always_asked` levels that came back without having been asked: the realm is not what the configuration says.
@@ -89,6 +93,8 @@ pub struct Gate {
 pub enum GateError {
     #[error(transparent)]
     Pages(#[from] PagesError),
+    #[error("bearers: {0}")]
+    Bearers(#[from] OidcError),
 }
 
 /// A canonical request.
@@ -100,6 +106,8 @@ pub struct Incoming<'r> {
     pub headers: &'r HeaderMap,
     /// The client's address by `trusted_proxies`.
     pub client: IpAddr,
+    /// SHA-256 of the certificate that the client showed, as `x5t#S256` of RFC 8705 has it.
+    pub certificate: Option<&'r String>,
     pub request_id: &'r str,
     /// Of a POST under [`OWN_PREFIX`], whole; else empty.
     pub body: &'r [u8],
@@ -120,6 +128,8 @@ pub struct Forward {
     pub upstream: usize,
     /// `None` where the route is public and the app has no cookies that depend on it.
     pub session: Option<Arc<Live>>,
+    /// Instead of a session.
+    pub bearer: Option<Arc<Verified>>,
     pub record: Record,
     key: Option<crate::model::session::SessionKey>,
 }
@@ -145,6 +155,10 @@ pub struct Record {
     pub have: Option<Have>,
     pub need: Option<Need>,
     pub subject: Option<SubjectTag>,
+    /// By what it was judged: `cookie` or `bearer`.
+    pub credential: Option<&'static str>,
+    /// The client that a bearer's token was issued to.
+    pub client: Option<Arc<str>>,
 }
 
 impl Record {
@@ -156,6 +170,8 @@ impl Record {
             have: None,
             need: None,
             subject: None,
+            credential: None,
+            client: None,
         }
     }
 }
@@ -181,6 +197,7 @@ impl Gate {
             ),
             refreshes: before.map_or_else(Arc::default, |before| Arc::clone(&before.refreshes)),
             under_way: before.map_or_else(UnderWay::default, |before| before.under_way.clone()),
+            bearers: Bearers::new(&parts.config)?,
             kept,
             broken: Mutex::default(),
             parts,

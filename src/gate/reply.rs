@@ -15,6 +15,9 @@ pub(in crate::gate) struct Problem<'a> {
     pub(in crate::gate) kind: Option<&'a str>,
     pub(in crate::gate) status: u16,
     pub(in crate::gate) title: &'a str,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::gate) detail: Option<&'a str>,
     pub(in crate::gate) code: &'a str,
     pub(in crate::gate) request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,6 +16,10 @@ use super::{Gate, Incoming, NAMES, cookies};
 /// How long a mark of a logout lives: longer than any flow that began before it.
 pub(in crate::gate) const MARK_LIFE: Duration = Duration::from_secs(900);
 
+/// The same where an app takes bearers, for which a sign-out counts as long as the mark is there; access tokens live
+/// minutes, seldom hours.
+const BEARER_MARK_LIFE: Duration = Duration::from_secs(24 * 3600);
+
 /// How often a write is tried again when somebody else was faster; each time somebody else did get through.
 const TRIES: usize = 16;
 
@@ -99,8 +103,18 @@ impl Gate {
     ) -> Result<usize, Unavailable> {
         let store = &self.parts.store;
         // The mark first: what is created after the search is undone by who creates it.
+        let takes_bearers = self
+            .parts
+            .config
+            .apps
+            .iter()
+            .any(|app| app.bearer.is_some());
+        let life = match takes_bearers {
+            true => BEARER_MARK_LIFE,
+            false => MARK_LIFE,
+        };
         store
-            .mark(&Mark::logged_out(owner), now, now.plus(MARK_LIFE), now)
+            .mark(&Mark::logged_out(owner), now, now.plus(life), now)
             .await?;
         let mut ended = 0;
         for key in store.by_index(&owner).await? {

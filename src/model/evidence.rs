@@ -34,6 +34,9 @@ pub struct Identity {
     pub sid: Option<String>,
     pub groups: Vec<String>,
     pub roles: Vec<String>,
+    /// The members of the access token's `scope` (RFC 6749 section 3.3).
+    #[serde(default)]
+    pub scopes: Vec<String>,
     /// By the name under which the config asks for them (a dotted name stays one key here).
     pub claims: BTreeMap<String, Value>,
 }

@@ -35,6 +35,9 @@ pub struct Conditions {
     pub groups_all: Vec<String>,
     pub roles_any: Vec<String>,
     pub roles_all: Vec<String>,
+    /// What the token's `scope` has; of a session, that of the access token of its sign-in.
+    pub scopes_any: Vec<String>,
+    pub scopes_all: Vec<String>,
     /// Names of the networks (for messages) and all their ranges.
     pub networks_any: Vec<Network>,
     /// Every claim, with one of its values.
@@ -47,6 +50,8 @@ impl Conditions {
         groups_all: Vec::new(),
         roles_any: Vec::new(),
         roles_all: Vec::new(),
+        scopes_any: Vec::new(),
+        scopes_all: Vec::new(),
         networks_any: Vec::new(),
         claims: Vec::new(),
     };

@@ -39,8 +39,18 @@ pub fn identity(
         sid: id.text("sid").map(str::to_owned),
         groups: names(&keycloak.groups_claim),
         roles: names(&keycloak.roles_claim),
+        scopes: access.map(scopes).unwrap_or_default(),
         claims,
     }
+}
+
+/// RFC 6749 section 3.3. Of an access token only: an ID token is for nobody's use but the client's.
+fn scopes(access: &Claims) -> Vec<String> {
+    let text = access.text("scope").unwrap_or_default();
+    text.split(' ')
+        .filter(|scope| !scope.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// An array of strings only; anything else is no list of names.

@@ -27,9 +27,10 @@ struct Shared<T> {
     clock: Arc<dyn Clock>,
 }
 
-/// The last good version, and how many attempts had ended when it was looked at.
+/// The last good version, since when it is known to be good, and how many attempts had ended when it was looked at.
 pub(super) struct Seen<T> {
     pub(super) document: Option<Arc<T>>,
+    pub(super) fetched: Timestamp,
     attempts: u64,
 }
 
@@ -43,6 +44,7 @@ impl<T: Send + Sync + 'static> Kept<T> {
         Self(Arc::new(Shared {
             seen: RwLock::new(Seen {
                 document: None,
+                fetched: Timestamp::from_unix(0),
                 attempts: 0,
             }),
             health: RwLock::default(),
@@ -111,6 +113,7 @@ impl<T> Shared<T> {
             seen.attempts += 1;
             if document.is_some() {
                 seen.document = document;
+                seen.fetched = self.clock.now();
             }
         }
         let result = failure.clone().map_or(Ok(()), Err);
@@ -128,6 +131,7 @@ impl<T> Clone for Seen<T> {
     fn clone(&self) -> Self {
         Self {
             document: self.document.clone(),
+            fetched: self.fetched,
             attempts: self.attempts,
         }
     }

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse, ThumbprintHash,
+};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
@@ -26,7 +28,12 @@ pub(super) struct KeySet(HashMap<String, Option<Key>>);
 pub(super) struct Key {
     pub(super) decoding: DecodingKey,
     algorithms: Vec<Algorithm>,
+    /// RFC 7638, by SHA-256.
+    pub(super) thumbprint: String,
 }
+
+/// Members of a JWK that are nobody's business but the owner's (RFC 7518 section 6).
+const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 impl KeySet {
     pub(super) async fn fetch(transport: &Transport, url: &url::Url) -> Result<Self, OidcError> {
@@ -81,6 +88,20 @@ impl Key {
         if !signs {
             return None;
         }
+        let key = Self::public(&jwk)?;
+        Some((jwk.common.key_id?, key))
+    }
+
+    /// The key that a proof of possession brings along (RFC 9449 section 4.2): public, and of a kind that signs.
+    pub(super) fn embedded(jwk: &Value) -> Option<Self> {
+        let members = jwk.as_object()?;
+        if PRIVATE.iter().any(|name| members.contains_key(*name)) {
+            return None;
+        }
+        Self::public(&serde_json::from_value(jwk.clone()).ok()?)
+    }
+
+    fn public(jwk: &Jwk) -> Option<Self> {
         let mut algorithms = suitable(&jwk.algorithm)?;
         if let Some(named) = jwk.common.key_algorithm {
             let named = Algorithm::try_from(named).ok()?;
@@ -89,15 +110,11 @@ impl Key {
         if algorithms.is_empty() {
             return None;
         }
-        let decoding = DecodingKey::from_jwk(&jwk).ok()?;
-        let id = jwk.common.key_id?;
-        Some((
-            id,
-            Self {
-                decoding,
-                algorithms,
-            },
-        ))
+        Some(Self {
+            decoding: DecodingKey::from_jwk(jwk).ok()?,
+            algorithms,
+            thumbprint: jwk.thumbprint(ThumbprintHash::SHA256).ok()?,
+        })
     }
 }
 

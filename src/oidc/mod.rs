@@ -3,9 +3,12 @@
 //! A token's claims leave this module only after every check. What they prove is `policy::evidence`'s to say.
 
 mod authorization;
+mod bearer;
 mod client_auth;
+mod dpop;
 mod error;
 mod identity;
+mod introspection;
 mod kept;
 mod keys;
 mod metadata;
@@ -16,6 +19,8 @@ mod verifier;
 mod watch;
 
 pub use authorization::{Authorization, Pkce, Started};
+pub use bearer::{BEARER_LIMIT, BearerRules, BearerToken, Binding, Signer};
+pub use dpop::{Proof, Proven, check_proof, proof_algorithms};
 pub use error::{OidcError, Outage, RefreshError, TokenFlaw};
 pub use identity::identity;
 pub use provider::{Provider, Status};

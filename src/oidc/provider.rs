@@ -7,14 +7,16 @@ use std::time::Duration;
 use url::Url;
 
 use super::authorization::{self, Authorization, Started};
+use super::bearer::{BearerRules, BearerToken, KEYS_GOOD_FOR, Signer};
 use super::client_auth::Credentials;
 use super::error::{OidcError, Outage, RefreshError, TokenFlaw};
-use super::kept::Kept;
+use super::introspection::{IntrospectionEndpoint, merged};
+use super::kept::{Kept, Seen};
 use super::keys::KeySet;
 use super::metadata::Metadata;
 use super::tokens::{Answer, Exchange, TokenEndpoint};
 use super::transport::Transport;
-use super::verifier::{Expected, LogoutToken, Signed, Verifier};
+use super::verifier::{Expected, LogoutToken, Signed, Unverified, Verifier};
 use super::watch::{Calls, Health, Watch};
 use crate::config::{Keycloak, Par};
 use crate::model::random::Random;
@@ -174,6 +176,103 @@ impl Provider {
     pub async fn logout_token(&self, raw: &str) -> Result<LogoutToken, OidcError> {
         let token = self.signed(raw, KEYS_COOL_DOWN).await?;
         Ok(self.verifier.logout_token(&token, self.clock.now())?)
+    }
+
+    /// An access token that a program sent, in full. A `kid` that is unknown just after the keys were fetched is wrong:
+    /// strangers could make it an outage.
+    pub async fn bearer(&self, raw: &str, rules: &BearerRules) -> Result<BearerToken, OidcError> {
+        let (token, signer) = self.signed_for_bearer(rules.parse(raw)?).await?;
+        let now = self.clock.now();
+        self.verifier.access_for_bearer(&token, now)?;
+        Ok(self
+            .verifier
+            .bearer(token.claims, rules, Some(signer), now)?)
+    }
+
+    /// The same by asking the provider. What looks like a token of the realm has to be one first, so that strangers
+    /// cannot have the provider asked at will; what does not is opaque.
+    pub async fn introspect(
+        &self,
+        raw: &str,
+        rules: &BearerRules,
+    ) -> Result<BearerToken, OidcError> {
+        let (token, signer) = match rules.parse(raw) {
+            Ok(token) => {
+                let (token, signer) = self.signed_for_bearer(token).await?;
+                self.verifier.access_for_bearer(&token, self.clock.now())?;
+                (Some(token.claims), Some(signer))
+            }
+            Err(TokenFlaw::Malformed) if !raw.contains('.') => (None, None),
+            Err(flaw) => return Err(flaw.into()),
+        };
+        let metadata = self.metadata().await?;
+        let url = metadata
+            .introspection_endpoint
+            .as_ref()
+            .ok_or(OidcError::Misconfigured(
+                "discovery offers no introspection",
+            ))?;
+        let endpoint = IntrospectionEndpoint {
+            transport: &self.transport,
+            credentials: &self.credentials,
+            client_id: &self.client_id,
+            url,
+        };
+        let answer = endpoint.ask(raw).await?;
+        let claims = merged(token, answer)?;
+        if !claims.0.contains_key("typ") {
+            return Err(TokenFlaw::Type.into());
+        }
+        Ok(self
+            .verifier
+            .bearer(claims, rules, signer, self.clock.now())?)
+    }
+
+    /// Whether the realm still has the key, as far as was heard lately; asks nothing.
+    pub fn still_has(&self, signer: &Signer) -> bool {
+        let seen = self.keys.look();
+        let now = self.clock.now();
+        now.since(seen.fetched) <= KEYS_GOOD_FOR
+            && seen
+                .document
+                .and_then(|keys| {
+                    Some(keys.find(&signer.kid)?.ok()?.thumbprint == signer.thumbprint)
+                })
+                .unwrap_or(false)
+    }
+
+    async fn signed_for_bearer(
+        &self,
+        token: Unverified<'_>,
+    ) -> Result<(Signed, Signer), OidcError> {
+        let mut seen = self.keys.look();
+        let is_there = |seen: &Seen<KeySet>| {
+            seen.document
+                .as_ref()
+                .is_some_and(|keys| keys.find(&token.kid).is_some())
+        };
+        let is_old = self.clock.now().since(seen.fetched) > KEYS_GOOD_FOR;
+        if is_old || !is_there(&seen) {
+            let metadata = self.metadata().await?;
+            match self
+                .keys
+                .renew(&seen, KEYS_COOL_DOWN, self.fetch_keys(&metadata))
+                .await
+            {
+                Err(OidcError::Unavailable(Outage::CoolingDown)) if !is_old => {
+                    return Err(TokenFlaw::UnknownKey.into());
+                }
+                renewed => renewed?,
+            }
+            seen = self.keys.look();
+        }
+        let keys = seen.document.ok_or(Outage::CoolingDown)?;
+        let key = keys.find(&token.kid).ok_or(TokenFlaw::UnknownKey)??;
+        let signer = Signer {
+            kid: token.kid.clone(),
+            thumbprint: key.thumbprint.clone(),
+        };
+        Ok((token.verify(key)?, signer))
     }
 
     /// RP-initiated logout; `None` while the provider is unknown or offers none.
@@ -383,6 +482,9 @@ mod tests {
         is_send(&provider.refresh(token));
         is_send(&provider.logout_token(""));
         is_send(&provider.check_iss(None));
+        let rules = BearerRules::new("", &[]).unwrap();
+        is_send(&provider.bearer("", &rules));
+        is_send(&provider.introspect("", &rules));
         is_send(&provider.keep_fresh(std::future::ready(())));
     }
 }

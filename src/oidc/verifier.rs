@@ -49,7 +49,7 @@ pub(super) struct Unverified<'t> {
 pub(super) struct Signed {
     algorithm: Algorithm,
     typ: Option<String>,
-    claims: Claims,
+    pub(super) claims: Claims,
 }
 
 /// What an ID token must fit.
@@ -79,50 +79,15 @@ impl Verifier {
         client_id: &str,
         algorithms: &[String],
     ) -> Result<Self, OidcError> {
-        let algorithms: Vec<_> = algorithms
-            .iter()
-            .map(|name| Algorithm::from_str(name).ok().filter(is_asymmetric))
-            .collect::<Option<_>>()
-            .ok_or(OidcError::Misconfigured(
-                "an algorithm that is unknown or symmetric",
-            ))?;
         Ok(Self {
             issuer: issuer.to_owned(),
             client_id: client_id.to_owned(),
-            algorithms,
+            algorithms: asymmetric(algorithms)?,
         })
     }
 
-    /// `jku`, `jwk`, `x5u` and `x5c` are not looked at: a token does not choose who vouches for it (RFC 8725 3.10).
     pub(super) fn parse<'t>(&self, raw: &'t str) -> Result<Unverified<'t>, TokenFlaw> {
-        #[derive(Deserialize)]
-        struct Header {
-            alg: String,
-            kid: Option<String>,
-            typ: Option<String>,
-            crit: Option<Value>,
-        }
-        if raw.len() > TOKEN_LIMIT {
-            return Err(TokenFlaw::TooLong);
-        }
-        let (message, signature) = raw.rsplit_once('.').ok_or(TokenFlaw::Malformed)?;
-        let (header, payload) = message.split_once('.').ok_or(TokenFlaw::Malformed)?;
-        let header: Header = decoded(header)?;
-        if header.crit.is_some() {
-            return Err(TokenFlaw::CriticalHeader);
-        }
-        let algorithm = Algorithm::from_str(&header.alg)
-            .ok()
-            .filter(|algorithm| self.algorithms.contains(algorithm))
-            .ok_or(TokenFlaw::Algorithm)?;
-        Ok(Unverified {
-            kid: header.kid.ok_or(TokenFlaw::KeyId)?,
-            algorithm,
-            typ: header.typ,
-            message,
-            payload,
-            signature,
-        })
+        Unverified::parse(raw, &self.algorithms, TOKEN_LIMIT)
     }
 
     /// OpenID Connect Core 1.0 section 3.1.3.7; with a nonce also 3.1.3.8.
@@ -226,7 +191,7 @@ impl Verifier {
         })
     }
 
-    fn is_ours(&self, claims: &Claims) -> Result<(), TokenFlaw> {
+    pub(super) fn is_ours(&self, claims: &Claims) -> Result<(), TokenFlaw> {
         if claims.text("iss") == Some(&self.issuer) {
             Ok(())
         } else {
@@ -236,15 +201,7 @@ impl Verifier {
 
     /// Other audiences are trusted only when `azp` says that the token was made for us (Core 3.1.3.7, clauses 3 to 5).
     fn is_for_us(&self, claims: &Claims) -> Result<(), TokenFlaw> {
-        let audiences: Vec<&str> = match claims.0.get("aud") {
-            Some(Value::String(one)) => vec![one],
-            Some(Value::Array(several)) => several
-                .iter()
-                .map(Value::as_str)
-                .collect::<Option<_>>()
-                .ok_or(TokenFlaw::Audience)?,
-            _ => return Err(TokenFlaw::Audience),
-        };
+        let audiences = audiences(claims)?;
         if !audiences.contains(&self.client_id.as_str()) {
             return Err(TokenFlaw::Audience);
         }
@@ -257,7 +214,66 @@ impl Verifier {
     }
 }
 
-impl Unverified<'_> {
+impl<'t> Unverified<'t> {
+    /// Of at most `limit` bytes, signed by one of `algorithms`. `jku`, `jwk`, `x5u` and `x5c` are not looked at: a token
+    /// does not choose who vouches for it (RFC 8725 3.10).
+    pub(super) fn parse(
+        raw: &'t str,
+        algorithms: &[Algorithm],
+        limit: usize,
+    ) -> Result<Self, TokenFlaw> {
+        let (kid, token) = Self::read(raw, algorithms, limit)?;
+        Ok(Self {
+            kid: kid.ok_or(TokenFlaw::KeyId)?,
+            ..token
+        })
+    }
+
+    /// One that brings its own key: what `kid` says, if anything, does not matter.
+    pub(super) fn parse_embedded(
+        raw: &'t str,
+        algorithms: &[Algorithm],
+        limit: usize,
+    ) -> Result<Self, TokenFlaw> {
+        Self::read(raw, algorithms, limit).map(|(_, token)| token)
+    }
+
+    fn read(
+        raw: &'t str,
+        algorithms: &[Algorithm],
+        limit: usize,
+    ) -> Result<(Option<String>, Self), TokenFlaw> {
+        #[derive(Deserialize)]
+        struct Header {
+            alg: String,
+            kid: Option<String>,
+            typ: Option<String>,
+            crit: Option<Value>,
+        }
+        if raw.len() > limit {
+            return Err(TokenFlaw::TooLong);
+        }
+        let (message, signature) = raw.rsplit_once('.').ok_or(TokenFlaw::Malformed)?;
+        let (header, payload) = message.split_once('.').ok_or(TokenFlaw::Malformed)?;
+        let header: Header = decoded(header)?;
+        if header.crit.is_some() {
+            return Err(TokenFlaw::CriticalHeader);
+        }
+        let algorithm = Algorithm::from_str(&header.alg)
+            .ok()
+            .filter(|algorithm| algorithms.contains(algorithm))
+            .ok_or(TokenFlaw::Algorithm)?;
+        let token = Self {
+            kid: String::new(),
+            algorithm,
+            typ: header.typ,
+            message,
+            payload,
+            signature,
+        };
+        Ok((header.kid, token))
+    }
+
     pub(super) fn verify(self, key: &Key) -> Result<Signed, TokenFlaw> {
         if !key.fits(self.algorithm) {
             return Err(TokenFlaw::UnsuitableKey);
@@ -286,13 +302,34 @@ impl Signed {
     }
 
     /// The header's `typ` as RFC 7515 section 4.1.9 compares it: any case, `application/` left out.
-    fn media_type(&self) -> Option<String> {
+    pub(super) fn media_type(&self) -> Option<String> {
         let typ = self.typ.as_ref()?.to_ascii_lowercase();
         Some(match typ.strip_prefix("application/") {
             Some(rest) => rest.to_owned(),
             None => typ,
         })
     }
+}
+
+/// As the configuration names them.
+pub(super) fn asymmetric(names: &[String]) -> Result<Vec<Algorithm>, OidcError> {
+    names
+        .iter()
+        .map(|name| Algorithm::from_str(name).ok().filter(is_asymmetric))
+        .collect::<Option<_>>()
+        .ok_or(OidcError::Misconfigured(
+            "an algorithm that is unknown or symmetric",
+        ))
+}
+
+/// One text, or a list of nothing else.
+pub(super) fn audiences(claims: &Claims) -> Result<Vec<&str>, TokenFlaw> {
+    let found = match claims.0.get("aud") {
+        Some(Value::String(one)) => Some(vec![one.as_str()]),
+        Some(Value::Array(several)) => several.iter().map(Value::as_str).collect(),
+        _ => None,
+    };
+    found.ok_or(TokenFlaw::Audience)
 }
 
 /// A symmetric key would be the client's secret: who knows it could make tokens (RFC 8725 section 2.1).
@@ -312,7 +349,7 @@ fn hash_of(algorithm: Algorithm) -> Option<&'static digest::Algorithm> {
     }
 }
 
-fn decoded<T: for<'de> Deserialize<'de>>(part: &str) -> Result<T, TokenFlaw> {
+pub(super) fn decoded<T: for<'de> Deserialize<'de>>(part: &str) -> Result<T, TokenFlaw> {
     let bytes = BASE64_URL_SAFE_NO_PAD
         .decode(part)
         .map_err(|_| TokenFlaw::Malformed)?;
@@ -320,21 +357,21 @@ fn decoded<T: for<'de> Deserialize<'de>>(part: &str) -> Result<T, TokenFlaw> {
 }
 
 /// Keycloak's claim `typ`, where a token has it, is one of `names`.
-fn is_typed(claims: &Claims, names: &[&str]) -> bool {
+pub(super) fn is_typed(claims: &Claims, names: &[&str]) -> bool {
     claims
         .0
         .get("typ")
         .is_none_or(|typ| typ.as_str().is_some_and(|typ| names.contains(&typ)))
 }
 
-fn subject(claims: &Claims) -> Result<&str, TokenFlaw> {
+pub(super) fn subject(claims: &Claims) -> Result<&str, TokenFlaw> {
     claims
         .text("sub")
         .filter(|sub| !sub.is_empty())
         .ok_or(TokenFlaw::Subject)
 }
 
-fn optional_text(
+pub(super) fn optional_text(
     claims: &Claims,
     name: &str,
     flaw: TokenFlaw,
@@ -347,7 +384,11 @@ fn optional_text(
 }
 
 /// A whole, non-negative number of seconds; a string or a fraction is no time here (CVE-2026-25537).
-fn instant(claims: &Claims, name: &str, flaw: TokenFlaw) -> Result<Timestamp, TokenFlaw> {
+pub(super) fn instant(
+    claims: &Claims,
+    name: &str,
+    flaw: TokenFlaw,
+) -> Result<Timestamp, TokenFlaw> {
     claims
         .integer(name)
         .filter(|seconds| *seconds >= 0)
@@ -356,7 +397,7 @@ fn instant(claims: &Claims, name: &str, flaw: TokenFlaw) -> Result<Timestamp, To
 }
 
 /// `exp`, and `nbf` when there.
-fn is_alive(claims: &Claims, now: Timestamp) -> Result<Timestamp, TokenFlaw> {
+pub(super) fn is_alive(claims: &Claims, now: Timestamp) -> Result<Timestamp, TokenFlaw> {
     let expires = instant(claims, "exp", TokenFlaw::Expiry)?;
     if expires.plus(CLOCK_TOLERANCE) <= now {
         return Err(TokenFlaw::Expiry);

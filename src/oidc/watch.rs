@@ -17,6 +17,7 @@ pub enum Endpoint {
     Keys,
     Pushed,
     Token,
+    Introspection,
 }
 
 pub trait Watch: Send + Sync + fmt::Debug {

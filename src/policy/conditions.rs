@@ -1,4 +1,4 @@
-//! The conditions of a requirement: groups, roles, networks, claims. Compared exactly.
+//! The conditions of a requirement: groups, roles, scopes, networks, claims. Compared exactly.
 
 use std::net::IpAddr;
 
@@ -22,6 +22,8 @@ pub(super) fn check(
     all("groups_all", &conditions.groups_all, &identity.groups)?;
     any("roles_any", &conditions.roles_any, &identity.roles)?;
     all("roles_all", &conditions.roles_all, &identity.roles)?;
+    any("scopes_any", &conditions.scopes_any, &identity.scopes)?;
+    all("scopes_all", &conditions.scopes_all, &identity.scopes)?;
     networks(conditions, client)?;
     claims(conditions, identity)
 }

@@ -48,7 +48,7 @@ pub struct StepUp {
 /// The condition that is not met; the names are the config's own, never the user's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// `groups_any`, `groups_all`, `roles_any`, `roles_all`, `networks_any` or `claims`.
+    /// `groups_any`, `groups_all`, `roles_any`, `roles_all`, `scopes_any`, `scopes_all`, `networks_any` or `claims`.
     pub condition: &'static str,
     /// What would have met it, as config spells it.
     pub wanted: Vec<String>,

@@ -114,6 +114,7 @@ pub(super) fn alice() -> Identity {
         sid: Some("s1".to_owned()),
         groups: strings(&["clerks", "staff"]),
         roles: strings(&["approver"]),
+        scopes: strings(&["openid", "payments"]),
         claims: BTreeMap::from([
             ("country".to_owned(), json!("de")),
             ("sites".to_owned(), json!(["bonn", "ulm"])),

@@ -19,6 +19,7 @@ impl Watch for Watching {
             Endpoint::Keys => OidcEndpoint::Keys,
             Endpoint::Pushed => OidcEndpoint::Pushed,
             Endpoint::Token => OidcEndpoint::Token,
+            Endpoint::Introspection => OidcEndpoint::Introspection,
         };
         let outcome = match outcome {
             Ok(_) => OidcOutcome::Answered,

@@ -59,7 +59,7 @@ impl Live {
 }
 
 impl SubjectTag {
-    fn of(issuer: &str, sub: &str) -> Self {
+    pub fn of(issuer: &str, sub: &str) -> Self {
         let mut tag = [0; 6];
         let digest = digest(&SHA256, format!("{issuer}\n{sub}").as_bytes());
         for (to, from) in tag.iter_mut().zip(digest.as_ref()) {

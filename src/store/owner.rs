@@ -51,6 +51,11 @@ impl Mark {
         Self(digest(&["used flow", state]))
     }
 
+    /// The proof of that key was taken (RFC 9449 section 11.1). `key` is its thumbprint.
+    pub fn used_proof(key: &str, jti: &str) -> Self {
+        Self(digest(&["used proof", key, jti]))
+    }
+
     /// The logout token was obeyed.
     pub fn logout_token(issuer: &str, jti: &str) -> Self {
         Self(digest(&["logout token", issuer, jti]))

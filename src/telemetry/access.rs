@@ -40,6 +40,12 @@ pub struct AccessLine<'a> {
     pub client: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<&'a str>,
+    /// By what the caller was judged: `cookie` or `bearer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<&'a str>,
+    /// The client that the bearer's token was issued to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub azp: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<&'a str>,
     /// Why the upstream did not answer.

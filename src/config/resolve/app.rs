@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::bearer::{self, BearerDraft};
 use super::floors::FloorDraft;
 use super::routes::{self, RouteDraft};
 use super::upstreams::addresses;
 use super::{Names, cookies, identity, levels, require, urls};
 use crate::config::code::Code;
-use crate::config::document::{Node, Value};
-use crate::config::fields::{Fields, Text, check_name, not_in_this_version};
+use crate::config::document::Node;
+use crate::config::fields::{Fields, Text, check_name};
 use crate::config::keys;
 use crate::config::problem::{Place, Problem, Report};
 use crate::config::resolved::{App, IdentityHeaders, Login, Origin};
@@ -25,12 +26,12 @@ pub(super) struct AppDraft {
     app_cookies: Vec<String>,
     login: Login,
     cors_origins: Vec<String>,
+    pub(super) bearer: Option<BearerDraft>,
 }
 
 pub(super) fn resolve(name: &str, node: &Node, names: &Names, report: &Report) -> Option<AppDraft> {
     let app = Fields::open(node, &keys::APP, report)?;
     check_name(name, &node.place, &[], report);
-    check_bearer(app);
     Some(AppDraft {
         name: name.to_owned(),
         origins: addresses(app)
@@ -42,6 +43,7 @@ pub(super) fn resolve(name: &str, node: &Node, names: &Names, report: &Report) -
         app_cookies: cookies::resolve(app),
         login: login(app),
         cors_origins: cors_origins(app),
+        bearer: bearer::resolve(app, names),
     })
 }
 
@@ -77,6 +79,7 @@ impl AppDraft {
             app_cookies: self.app_cookies,
             login: self.login,
             cors_origins: self.cors_origins,
+            bearer: self.bearer.map(|draft| draft.bearer),
         }
     }
 }
@@ -104,18 +107,6 @@ pub(super) fn upstream(given: Text<'_>, names: &Names, report: &Report) -> Optio
         );
     }
     found
-}
-
-/// Tokens of API clients are for later; `off` leaves `Authorization` alone.
-fn check_bearer(app: Fields<'_>) {
-    let Some(node) = app.node("bearer") else {
-        return;
-    };
-    if !matches!(&node.value, Value::Text(text) if text == "off") {
-        app.report().push(
-            not_in_this_version(&node.place, "bearer").help("`bearer = \"off\"`, or no such key"),
-        );
-    }
 }
 
 fn cors_origins(app: Fields<'_>) -> Vec<String> {

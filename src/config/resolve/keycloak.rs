@@ -116,7 +116,7 @@ fn client_auth(fields: Fields<'_>, outside: &Outside<'_>) -> Option<ClientAuth> 
     }
 }
 
-fn algorithms(fields: Fields<'_>) -> Vec<String> {
+pub(super) fn algorithms(fields: Fields<'_>) -> Vec<String> {
     let Some(given) = fields.texts("algorithms") else {
         return DEFAULT_ALGORITHMS.map(str::to_owned).to_vec();
     };

@@ -1,6 +1,7 @@
 //! From trees to a [`Config`]: the installation first, then every app against its names, then the rules over all routes.
 
 mod app;
+mod bearer;
 mod cookies;
 mod floors;
 mod identity;
@@ -34,6 +35,8 @@ pub(super) struct Names {
     pub(super) ladder: Ladder,
     pub(super) networks: Vec<Network>,
     pub(super) upstreams: Vec<Upstream>,
+    /// Of `[keycloak]`.
+    pub(super) algorithms: Vec<String>,
 }
 
 pub(super) fn resolve(
@@ -51,6 +54,10 @@ pub(super) fn resolve(
         networks: installation::networks(root),
         upstreams: upstreams::resolve(root),
         ladder: ladder.ladder,
+        algorithms: keycloak
+            .as_ref()
+            .map(|resolved| resolved.keycloak.algorithms.clone())
+            .unwrap_or_default(),
     };
     let floors = floors::resolve(root, &names);
 
@@ -69,7 +76,10 @@ pub(super) fn resolve(
     for draft in &drafts {
         rules::check_routes(draft, &names, report);
         rules::check_floors(draft, &floors, report);
+        bearer::check_met(draft, &floors, &names, report);
     }
+    bearer::check_audiences(&drafts, report);
+    bearer::check_challenges(&names.ladder, &drafts, report);
     floors::check_hosts(&floors, &drafts, report);
     let origins = drafts.iter().flat_map(|draft| &draft.origins);
     tls::check_covered(&tls, origins.map(|(origin, place)| (origin, place)), report);

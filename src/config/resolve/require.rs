@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::Names;
+use super::bearer::scopes;
 use super::levels::claim_values;
 use crate::config::code::Code;
 use crate::config::document::{Node, Value};
@@ -24,6 +25,8 @@ pub(super) struct Partial {
     groups_all: Option<Vec<String>>,
     roles_any: Option<Vec<String>>,
     roles_all: Option<Vec<String>>,
+    scopes_any: Option<Vec<String>>,
+    scopes_all: Option<Vec<String>>,
     networks_any: Option<Vec<Network>>,
     claims: Option<Vec<(String, Vec<Json>)>>,
     inherit: bool,
@@ -58,6 +61,8 @@ pub(super) fn read(node: &Node, names: &Names, report: &Report) -> Option<Partia
         groups_all: texts("groups_all"),
         roles_any: texts("roles_any"),
         roles_all: texts("roles_all"),
+        scopes_any: scopes(fields, "scopes_any"),
+        scopes_all: scopes(fields, "scopes_all"),
         networks_any: networks(fields, names),
         claims: fields.has("claims").then(|| {
             fields
@@ -90,6 +95,8 @@ impl Partial {
             groups_all: self.groups_all.or_else(|| app.groups_all.clone()),
             roles_any: self.roles_any.or_else(|| app.roles_any.clone()),
             roles_all: self.roles_all.or_else(|| app.roles_all.clone()),
+            scopes_any: self.scopes_any.or_else(|| app.scopes_any.clone()),
+            scopes_all: self.scopes_all.or_else(|| app.scopes_all.clone()),
             networks_any: self.networks_any.or_else(|| app.networks_any.clone()),
             claims: self.claims.or_else(|| app.claims.clone()),
             unknown_level: self.unknown_level || (self.rank.is_none() && app.unknown_level),
@@ -134,6 +141,8 @@ impl Partial {
                 groups_all: self.groups_all.unwrap_or_default(),
                 roles_any: self.roles_any.unwrap_or_default(),
                 roles_all: self.roles_all.unwrap_or_default(),
+                scopes_any: self.scopes_any.unwrap_or_default(),
+                scopes_all: self.scopes_all.unwrap_or_default(),
                 networks_any: self.networks_any.unwrap_or_default(),
                 claims: self.claims.unwrap_or_default(),
             },
@@ -169,6 +178,8 @@ pub(super) fn looser_keys(narrow: &Requirement, wide: &Requirement) -> Vec<&'sta
         ("groups_all", all(&less.groups_all, &more.groups_all)),
         ("roles_any", any(&less.roles_any, &more.roles_any)),
         ("roles_all", all(&less.roles_all, &more.roles_all)),
+        ("scopes_any", any(&less.scopes_any, &more.scopes_any)),
+        ("scopes_all", all(&less.scopes_all, &more.scopes_all)),
         ("networks_any", any(&networks(less), &networks(more))),
         ("claims", claims_looser(&less.claims, &more.claims)),
     ];

@@ -75,6 +75,8 @@ const PATH: &str = "path    = \"/payments/**\"";
 const METHODS: &str = "methods = [\"POST\", \"PUT\"]";
 const REQUIRE: &str = "require = { level = \"mfa\", max_age = \"15m\", groups_any = [\"clerks\"] }";
 const WHOLE: &str = "require  = { level = \"password\", max_age = \"8h\" }";
+/// Instead of [`WHOLE`]: what a bearer can meet.
+const BASE: &str = "require  = { level = \"password\" }";
 const IDENTITY: &str = "identity = { preset = \"oauth2-proxy\" }";
 const STATIC: &str = "path   = \"/static/**\"";
 /// The end of the policy file.
@@ -97,7 +99,7 @@ const CASES: &[Case] = &[
     ("SG0004-approver-app", &[(MORE, "[approver_app]\nurl = \"https://approve.example.com\"\n")]),
     ("SG0004-approval", &[(METHODS, "methods = [\"POST\", \"PUT\"]\napproval = \"four-eyes\"")]),
     ("SG0004-approvals", &[(MORE_APP, "[approvals.four-eyes]\nmode = \"approve-deny\"\n")]),
-    ("SG0004-bearer", &[(IDENTITY, "bearer   = { audience = \"erp\" }")]),
+    ("SG0004-bearer-of-a-route", &[(METHODS, "methods = [\"POST\", \"PUT\"]\nbearer  = \"off\"")]),
     ("SG0004-forward-auth", &[(IDENTITY, "forward_auth = \"nginx\"")]),
     ("SG0005-wrong-type", &[(LISTEN, "listen   = 8080")]),
     ("SG0005-number-for-a-duration", &[(WHOLE, "require  = { level = \"password\", max_age = 15 }")]),
@@ -195,6 +197,20 @@ const CASES: &[Case] = &[
     ("SG0320-open-brace", &[(IDENTITY, "identity = { X-User = \"{sub\" }")]),
     ("SG0321-bad-cookie", &[(IDENTITY, "app_cookies = [\"JSESSION ID\"]")]),
     ("SG0321-our-cookie", &[(IDENTITY, "app_cookies = [\"__Host-stepgate\"]")]),
+    // Bearers.
+    ("SG0003-unknown-key-of-bearer", &[(IDENTITY, "bearer   = { audience = \"erp\", audiences = [\"crm\"] }"), (WHOLE, BASE)]),
+    ("SG0005-bearer-of-another-type", &[(IDENTITY, "bearer   = true")]),
+    ("SG0006-no-audience", &[(IDENTITY, "bearer   = {}"), (WHOLE, BASE)]),
+    ("SG0007-bearer-on", &[(IDENTITY, "bearer   = \"on\"")]),
+    ("SG0007-bearer-age", &[(IDENTITY, "bearer   = { audience = \"erp\" }\nbearer_age = \"iat\"")]),
+    ("SG0007-dpop", &[(IDENTITY, "bearer   = { audience = \"erp\", dpop = \"always\" }\nbearer_age = \"auth_time\"")]),
+    ("SG0110-symmetric-algorithm-of-bearers", &[(IDENTITY, "bearer   = { audience = \"erp\", algorithms = [\"RS256\", \"none\"] }\nbearer_age = \"auth_time\"")]),
+    ("SG0313-loosens-scopes", &[(REQUIRE, "require = { level = \"mfa\", max_age = \"15m\", scopes_all = [\"payments\"] }"), (MORE_APP, "[[routes]]\nid      = \"drafts\"\npath    = \"/payments/drafts/**\"\nrequire = { level = \"mfa\", max_age = \"15m\" }\n")]),
+    ("SG0502-without-bearer", &[(IDENTITY, "bearer   = \"off\"\nintrospect = true\nforward_token = true\nbearer_age = \"auth_time\"")]),
+    ("SG0503-no-bearer-meets", &[(IDENTITY, "bearer   = { audience = \"erp\" }")]),
+    ("SG0503-claims-only", &[(IDENTITY, "bearer   = { audience = \"erp\" }\nbearer_age = \"auth_time\""), (PROOF, "proof = { claims = { auth-otp-form = true } }"), (ASK, "ask   = { scope = [\"auth-otp-form\"], prompt = \"login\" }")]),
+    ("SG0504-unspeakable-acr", &[(IDENTITY, "bearer   = { audience = \"erp\" }\nbearer_age = \"auth_time\""), (PROOF, "proof = { acr = [\"2\", \"m\\\"fa\"], amr_any = [\"otp\"] }"), (ASK, "ask   = { acr_values = \"2\", prompt = \"login\" }")]),
+    ("SG0505-bad-scope", &[(REQUIRE, "require = { level = \"mfa\", scopes_all = [\"payments refunds\"] }")]),
     // All at once, over both files.
     ("SG0003-several-in-both-files", &[(LISTEN, "lisen    = [\"127.0.0.1:8080\"]"), (METHODS, "methods = [\"post\"]"), (WHOLE, "require  = { level = \"pasword\", max_age = \"8\" }")]),
 ];
@@ -325,6 +341,7 @@ fn no_code_is_without_a_case() {
         Code::BadVariable,
         Code::NoLevels,
         Code::TooManyLevels,
+        Code::AudienceTwice,
     ];
     for code in Code::ALL {
         let told = CASES.iter().any(|case| case.0.starts_with(code.as_str()));
@@ -346,6 +363,25 @@ fn what_stands_in_no_file_is_told_too() {
     assert_eq!(
         codes(parse(&without_app, &Options::default())),
         [Code::NoPolicies]
+    );
+
+    let takes = |host: &str| {
+        let bearer = "bearer = { audience = \"erp\" }\nbearer_age = \"auth_time\"\nidentity";
+        APP.replace("identity", bearer)
+            .replace("erp.example.com", host)
+    };
+    let (erp, crm) = (takes("erp.example.com"), takes("crm.example.com"));
+    let one_audience = Input {
+        sources: &[
+            ("config/stepgate.toml", INSTALLATION),
+            ("policies/erp.toml", &erp),
+            ("policies/crm.toml", &crm),
+        ],
+        read: &read,
+    };
+    assert_eq!(
+        codes(parse(&one_audience, &Options::default())),
+        [Code::AudienceTwice]
     );
 
     let none = Input {

@@ -120,6 +120,8 @@ fn each<'a>(
         "groups_all",
         "roles_any",
         "roles_all",
+        "scopes_any",
+        "scopes_all",
         "networks_any",
         "claims",
     ] {

@@ -223,6 +223,16 @@ fn conditions() {
             |c| c.roles_all = strings(&["approver", "x"]),
             "deny roles_all approver,x",
         ),
+        (|c| c.scopes_any = strings(&["x", "payments"]), "allow"),
+        (
+            |c| c.scopes_any = strings(&["Payments"]),
+            "deny scopes_any Payments",
+        ),
+        (|c| c.scopes_all = strings(&["payments", "openid"]), "allow"),
+        (
+            |c| c.scopes_all = strings(&["payments", "refunds"]),
+            "deny scopes_all payments,refunds",
+        ),
         (|c| c.networks_any = networks(&["192.0.2.0/24"]), "allow"),
         (
             |c| c.networks_any = networks(&["10.0.0.0/8", "192.0.2.7/32"]),

@@ -1,0 +1,220 @@
+//! Requests of programs that bring an access token (RFC 6750, RFC 9449): whoever sends one is judged by it alone. A bad
+//! one is never rescued by a cookie, and a token in the query or the body is never read.
+
+mod answer;
+mod presented;
+mod verified;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, header};
+
+use super::{Forward, Gate, Incoming, Record, Site, Verdict};
+use crate::config::{self, DpopUse};
+use crate::model::requirement::Requirement;
+use crate::model::route::Match;
+use crate::model::target::Target;
+use crate::model::time::Timestamp;
+use crate::oidc::{OidcError, Proven, TokenFlaw, check_proof};
+use crate::policy::decision::Decision;
+use crate::policy::facts::{Caller, Known};
+use crate::store::{Mark, Unavailable};
+use crate::telemetry::metrics::BearerResult;
+
+pub(in crate::gate) use answer::invite;
+pub use answer::{Told, told};
+pub(in crate::gate) use verified::Bearers;
+pub use verified::Verified;
+
+use presented::{Presented, Scheme, presented};
+
+/// Why a token is not taken.
+#[derive(Clone, Debug)]
+enum Refused {
+    /// The request itself is wrong: two tokens, or none where there should be one (RFC 6750 section 3.1).
+    Request,
+    Token(TokenFlaw),
+    /// It is bound to a key, and was sent as if it were not; or it is not bound, and has to be.
+    NeedsProof,
+    /// The token may be good, its proof is not (RFC 9449 section 7.1).
+    Proof(TokenFlaw),
+    Unavailable(&'static str),
+}
+
+impl Gate {
+    /// Nothing where the request brings no token, or the app takes none: then its cookie decides.
+    pub(in crate::gate) async fn judge_bearer(
+        &self,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        found: &Match<'_>,
+        now: Timestamp,
+    ) -> Option<Verdict> {
+        let rules = site.app.bearer.as_ref()?;
+        let presented = presented(incoming.headers)?;
+        let record = Record {
+            route: self.route_of(incoming, site, found),
+            credential: Some("bearer"),
+            ..Record::of("refuse")
+        };
+        let taken = self.taken(incoming, site, rules, presented, now).await;
+        self.parts.metrics.bearers.inc(match &taken {
+            Ok((_, how)) => *how,
+            Err(Refused::Unavailable(_)) => BearerResult::Unavailable,
+            Err(_) => BearerResult::Invalid,
+        });
+        Some(match taken {
+            Ok((verified, _)) => self.decided(incoming, rules, found, &verified, record, now),
+            Err(refused) => {
+                Verdict::Reply(self.refused_bearer(incoming, rules, presented, &refused, record))
+            }
+        })
+    }
+
+    /// The policy's word on a token that is good.
+    fn decided(
+        &self,
+        incoming: &Incoming<'_>,
+        rules: &config::Bearer,
+        found: &Match<'_>,
+        verified: &Arc<Verified>,
+        mut record: Record,
+        now: Timestamp,
+    ) -> Verdict {
+        let caller = Known::Found(Caller {
+            evidence: &verified.evidence,
+            identity: &verified.identity,
+        });
+        let decision = match &rules.required {
+            None => self.decide(&found.demand, caller, incoming.client, now),
+            Some(required) => {
+                let demand = found.demand.iter().copied().chain([required]);
+                let demand: Vec<&Requirement> = demand.collect();
+                self.decide(&demand, caller, incoming.client, now)
+            }
+        };
+        record.decision = decision.name();
+        record.subject = Some(verified.subject);
+        record.client = verified.client.clone();
+        match decision {
+            Decision::Allow(permit) => {
+                record.need = Some(permit.need());
+                record.have = Some(permit.have());
+                Verdict::Forward(Forward {
+                    permit,
+                    place: incoming.place,
+                    upstream: found.route.upstream,
+                    session: None,
+                    bearer: Some(Arc::clone(verified)),
+                    record,
+                    key: None,
+                })
+            }
+            other => {
+                let reply = self.not_enough_for(incoming, rules, found, verified, &other, record);
+                Verdict::Reply(reply)
+            }
+        }
+    }
+
+    /// A token that is good, and good for this request; and whether it was seen before.
+    async fn taken(
+        &self,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        rules: &config::Bearer,
+        presented: Presented<'_>,
+        now: Timestamp,
+    ) -> Result<(Arc<Verified>, BearerResult), Refused> {
+        let Presented::Token { scheme, token } = presented else {
+            return Err(Refused::Request);
+        };
+        let (verified, how) = self.verified(incoming, rules, token, now).await?;
+        let binding = &verified.binding;
+        match (scheme, &binding.key) {
+            (Scheme::Dpop, Some(key)) => self.proof_holds(incoming, site, token, key, now).await?,
+            // RFC 9449 section 7.1: a bound token is none without its proof, and a proof proves nothing of others.
+            (Scheme::Bearer, Some(_)) => return Err(Refused::NeedsProof),
+            (Scheme::Dpop, None) => return Err(Refused::Token(TokenFlaw::Confirmation)),
+            (Scheme::Bearer, None) if rules.dpop == DpopUse::Require => {
+                return Err(Refused::NeedsProof);
+            }
+            (Scheme::Bearer, None) => {}
+        }
+        if let Some(certificate) = &binding.certificate
+            && incoming.certificate != Some(certificate)
+        {
+            return Err(Refused::Token(TokenFlaw::Confirmation));
+        }
+        Ok((verified, how))
+    }
+
+    /// Each proof is good once, over all instances (RFC 9449 section 11.1).
+    async fn proof_holds(
+        &self,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        token: &str,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<(), Refused> {
+        let raw = proof(incoming.headers).ok_or(Refused::Proof(TokenFlaw::Missing))?;
+        let proven = Proven {
+            method: incoming.method,
+            origin: &site.origin.text,
+            path: incoming.target.path(),
+            token,
+            key,
+            now,
+        };
+        let canonical = |path: &str| {
+            let target = Target::parse(path.as_bytes(), site.app.accept).ok()?;
+            Some(target.path().to_owned())
+        };
+        let proof = check_proof(raw, &proven, canonical).map_err(Refused::Proof)?;
+        let mark = Mark::used_proof(key, &proof.id);
+        match self.parts.store.once(&mark, proof.ends, now).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refused::Proof(TokenFlaw::Replayed)),
+            Err(Unavailable) => Err(Refused::Unavailable("store-unavailable")),
+        }
+    }
+
+    fn route_of(
+        &self,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        found: &Match<'_>,
+    ) -> Option<(usize, usize)> {
+        let position = site.app.table.position(found.route)?;
+        Some((incoming.place.app, position))
+    }
+}
+
+/// The one `DPoP` field.
+fn proof(headers: &HeaderMap) -> Option<&str> {
+    let mut fields = headers.get_all(DPOP).iter();
+    match (fields.next(), fields.next()) {
+        (Some(field), None) => field.to_str().ok(),
+        _ => None,
+    }
+}
+
+pub const DPOP: header::HeaderName = header::HeaderName::from_static("dpop");
+
+impl From<OidcError> for Refused {
+    fn from(error: OidcError) -> Self {
+        match error {
+            OidcError::InvalidToken(flaw) => Self::Token(flaw),
+            // Only the operator can help, and should see it.
+            OidcError::Misconfigured(_) | OidcError::Refused { .. } => {
+                tracing::error!(%error, "bearers cannot be checked");
+                Self::Unavailable("keycloak-unavailable")
+            }
+            OidcError::Unavailable(_) | OidcError::ForeignResponse => {
+                tracing::warn!(%error, "a bearer could not be checked");
+                Self::Unavailable("keycloak-unavailable")
+            }
+        }
+    }
+}
