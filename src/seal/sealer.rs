@@ -110,6 +110,12 @@ impl Sealer {
     /// `purpose` names what is sealed (`flow`, `session`), `aad` where it belongs (cookie name or store key, origin):
     /// [`Sealer::open`] wants the same again.
     pub fn seal(&self, purpose: &str, aad: &[&str], plaintext: &[u8]) -> String {
+        let aad: Vec<_> = aad.iter().map(|part| part.as_bytes()).collect();
+        BASE64_URL_SAFE_NO_PAD.encode(self.seal_bytes(purpose, &aad, plaintext))
+    }
+
+    /// [`Sealer::seal`] for what need not be text.
+    pub fn seal_bytes(&self, purpose: &str, aad: &[&[u8]], plaintext: &[u8]) -> Vec<u8> {
         let mut salt = [0; SALT_BYTES];
         self.random.fill(&mut salt);
 
@@ -119,8 +125,8 @@ impl Sealer {
             cipher.seal_in_place_append_tag(nonce(), associated(purpose, aad), &mut sealed)
         });
         if tagged.is_err() {
-            // Only a plaintext of 64 GiB gets here. An empty text opens as `Tampered`: nothing leaks, nothing passes.
-            return String::new();
+            // Only a plaintext of 64 GiB gets here. What is empty opens as `Tampered`: nothing leaks, nothing passes.
+            return Vec::new();
         }
 
         let mut blob = Vec::with_capacity(1 + KEY_ID_BYTES + SALT_BYTES + sealed.len());
@@ -128,23 +134,28 @@ impl Sealer {
         blob.extend_from_slice(&keys.first.id);
         blob.extend_from_slice(&salt);
         blob.append(&mut sealed);
-        BASE64_URL_SAFE_NO_PAD.encode(blob)
+        blob
     }
 
     pub fn open(&self, purpose: &str, aad: &[&str], sealed: &str) -> Result<Vec<u8>, OpenError> {
         let blob = BASE64_URL_SAFE_NO_PAD
             .decode(sealed)
             .map_err(|_| OpenError::Tampered)?;
-        let (&[version], rest) = blob.split_first_chunk().ok_or(OpenError::Tampered)?;
-        let (id, rest) = rest
-            .split_first_chunk::<KEY_ID_BYTES>()
-            .ok_or(OpenError::Tampered)?;
+        let aad: Vec<_> = aad.iter().map(|part| part.as_bytes()).collect();
+        self.open_bytes(purpose, &aad, &blob)
+    }
+
+    /// [`Sealer::open`] for what [`Sealer::seal_bytes`] sealed.
+    pub fn open_bytes(
+        &self,
+        purpose: &str,
+        aad: &[&[u8]],
+        blob: &[u8],
+    ) -> Result<Vec<u8>, OpenError> {
+        let (id, rest) = split(blob).ok_or(OpenError::Tampered)?;
         let (salt, ciphertext) = rest
             .split_first_chunk::<SALT_BYTES>()
             .ok_or(OpenError::Tampered)?;
-        if version != VERSION {
-            return Err(OpenError::Tampered);
-        }
         let keys = self.keys.load();
         let key = keys
             .all()
@@ -163,9 +174,28 @@ impl Sealer {
         buffer.truncate(length);
         Ok(buffer)
     }
+
+    /// Of the key that seals.
+    pub fn key_id(&self) -> u64 {
+        u64::from_be_bytes(self.keys.load().first.id)
+    }
 }
 
-/// A seal key for a process that keeps nothing beyond its life.
+/// Of the key that sealed a blob.
+pub fn sealed_by(blob: &[u8]) -> Option<u64> {
+    split(blob).map(|(id, _)| u64::from_be_bytes(*id))
+}
+
+/// The key's id, and what is behind it.
+fn split(blob: &[u8]) -> Option<(&[u8; KEY_ID_BYTES], &[u8])> {
+    let (&[version], rest) = blob.split_first_chunk()?;
+    if version != VERSION {
+        return None;
+    }
+    rest.split_first_chunk()
+}
+
+/// The text of a seal key: for a process that keeps nothing beyond its life, or for a file.
 pub fn fresh_key(random: &dyn Random) -> Secret {
     Secret::new(super::random::token(random, MIN_KEY_BYTES))
 }
@@ -240,11 +270,11 @@ fn nonce() -> Nonce {
 }
 
 /// Every part with its length before it: `("a", "bc")` and `("ab", "c")` differ.
-fn associated(purpose: &str, aad: &[&str]) -> Aad<Vec<u8>> {
+fn associated(purpose: &str, aad: &[&[u8]]) -> Aad<Vec<u8>> {
     let mut bytes = Vec::new();
-    for part in std::iter::once(&purpose).chain(aad) {
+    for part in std::iter::once(&purpose.as_bytes()).chain(aad) {
         bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(part.as_bytes());
+        bytes.extend_from_slice(part);
     }
     Aad::from(bytes)
 }
