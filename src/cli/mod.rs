@@ -1,9 +1,10 @@
 //! The commands: what is typed, which of them runs, and the exit code that says how it went.
 //!
-//! `check` and `explain`: 0 fine, 1 findings, 2 not typed as it should be. `serve`: see [`crate::server::Ended`].
+//! `check`, `explain` and `keygen`: 0 fine, 1 findings, 2 not typed as it should be. `serve`: see [`crate::server::Ended`].
 
 mod check;
 mod explain;
+mod keygen;
 mod report;
 
 use std::ffi::OsString;
@@ -25,7 +26,7 @@ const FINDINGS: u8 = 1;
     name = "stepgate",
     version,
     about = "Reverse proxy that enforces step-up authentication per route",
-    after_help = "Exit codes: 0 fine, 1 findings, 2 usage; `serve`: 64 configuration, 65 listening, 66 log files, 67 keys, 70 system."
+    after_help = "Exit codes: 0 fine, 1 findings, 2 usage; `serve`: 64 configuration, 65 listening, 66 log files, 67 keys, 68 session store, 70 system."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -43,6 +44,21 @@ enum Command {
     Check(Check),
     /// Say what would happen to a request, and why. Nothing is sent anywhere.
     Explain(Box<Explain>),
+    /// Make a key.
+    Keygen {
+        #[command(subcommand)]
+        kind: Keygen,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Keygen {
+    /// For `[seal]`: what seals sessions and cookies.
+    Seal {
+        /// Into a new file that only its owner may read, instead of printing it.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -130,6 +146,9 @@ pub fn run(
             check::run(&path, &check, styled(std::io::stdout().is_terminal()), out)
         }
         Command::Explain(explain) => explain::run(&path, &explain, out, err),
+        Command::Keygen {
+            kind: Keygen::Seal { out: file },
+        } => keygen::seal(file.as_deref(), out, err),
     }
 }
 

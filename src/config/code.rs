@@ -57,6 +57,7 @@ codes! {
     NotValidNow = "SG0122", "a certificate that has expired, or is not valid yet";
     NotCovered = "SG0123", "no certificate is for a host";
     TlsInPart = "SG0124", "`listen_tls` without a certificate, or what belongs to it without `listen_tls`";
+    NotOfStore = "SG0130", "a key of another session store than the one that is used";
 
     // The ladder.
     NoLevels = "SG0201", "there is no level";

@@ -39,7 +39,9 @@ keys! {
         ["admin_listen", "approver_app", "redis", "approvals", "peers", "channels", "forward_auth"];
     CERTIFICATE = "[[certificates]]", ["cert", "key"], [];
     CLIENT_CERTIFICATES = "[client_certificates]", ["ca", "require"], [];
-    SESSIONS = "[sessions]", ["store", "idle", "absolute", "refresh_grace"], ["path", "url", "redis", "renew_before", "on_lapse"];
+    SESSIONS = "[sessions]",
+        ["store", "path", "cache", "idle", "absolute", "refresh_grace"],
+        ["url", "redis", "renew_before", "on_lapse"];
     KEYCLOAK = "[keycloak]",
         ["issuer", "client_id", "client_secret", "client_key", "client_key_id", "par", "groups_claim", "roles_claim",
          "timeout", "algorithms"],
@@ -57,7 +59,7 @@ keys! {
     LIMITS = "[limits]",
         ["header_time", "header_bytes", "connections", "connections_per_address", "h2_streams",
          "h2_resets", "logins_in_flight",
-         "logins_per_minute", "grace"],
+         "logins_per_minute", "sessions_per_subject", "grace"],
         ["body_bytes", "parked_bodies"];
     LOG = "[log]", ["access", "audit"], [];
     LOG_FILE = "[log]", ["file"], [];

@@ -33,7 +33,7 @@ pub struct Config {
     pub sessions: Sessions,
     pub keycloak: Keycloak,
     pub ladder: Ladder,
-    /// The first seals, all open. Empty: `server` draws one that lives as long as the process (memory store only).
+    /// The first seals, all open. Empty: `server` draws one, for the process or, with the file store, into its folder.
     pub seal_keys: Vec<Secret>,
     pub upstreams: Vec<Upstream>,
     pub apps: Vec<App>,
@@ -50,9 +50,28 @@ pub struct Config {
 impl Config {
     /// Keys in which this differs from what the process began with, and which hold until its end.
     pub fn needs_restart(&self, began: &Self) -> Vec<&'static str> {
+        let store = |config: &Self| match &config.sessions.store {
+            SessionStore::Memory => (None, None, Some(config.sessions.idle)),
+            SessionStore::File { path, cache } => (Some(path.clone()), Some(*cache), None),
+        };
+        let (mine, other) = (store(self), store(began));
         let differs = [
             ("listen", self.listen != began.listen),
             ("listen_tls", self.listen_tls != began.listen_tls),
+            ("sessions.store", mine.0.is_none() != other.0.is_none()),
+            (
+                "sessions.path",
+                mine.0.is_some() && other.0.is_some() && mine.0 != other.0,
+            ),
+            (
+                "sessions.cache",
+                mine.1.is_some() && other.1.is_some() && mine.1 != other.1,
+            ),
+            // Sessions in memory are thrown away by the limit that the store began with.
+            (
+                "sessions.idle",
+                mine.2.is_some() && other.2.is_some() && mine.2 != other.2,
+            ),
         ];
         differs
             .into_iter()
@@ -117,12 +136,25 @@ pub struct HostIndex {
 
 #[derive(Clone, Debug)]
 pub struct Sessions {
+    pub store: SessionStore,
     /// Since the last request; default 1 h.
     pub idle: Duration,
     /// Since the login; default 12 h.
     pub absolute: Duration,
     /// How long a session goes on while refreshing fails without a refusal; default 1 h.
     pub refresh_grace: Duration,
+}
+
+/// Where sessions live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionStore {
+    Memory,
+    File {
+        /// A folder.
+        path: PathBuf,
+        /// Bytes of sessions in memory, beside the file.
+        cache: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -313,6 +345,8 @@ pub struct Limits {
     pub logins_in_flight: usize,
     /// Login starts a minute from one address.
     pub logins_per_minute: u32,
+    /// Of one user on one origin; the one that was not used for the longest time goes.
+    pub sessions_per_subject: usize,
     /// After SIGTERM.
     pub grace: Duration,
 }

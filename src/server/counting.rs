@@ -1,13 +1,17 @@
-//! Counts what the adapters do, which know nothing of metrics: calls to Keycloak.
+//! Counts what the adapters do, which know nothing of metrics: calls to Keycloak and to the session store.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use http::StatusCode;
 
+use crate::model::session::{Session, SessionKey};
+use crate::model::time::Timestamp;
 use crate::oidc::{Endpoint, Outage, Watch};
+use crate::store::{Expect, Live, Mark, Owner, Put, Store, Unavailable};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::{Both, OidcEndpoint, OidcOutcome};
+use crate::telemetry::metrics::{Both, OidcEndpoint, OidcOutcome, StoreOp, StoreResult};
 
 #[derive(Debug)]
 pub(in crate::server) struct Watching(pub(in crate::server) Arc<Metrics>);
@@ -31,5 +35,140 @@ impl Watch for Watching {
         };
         let metrics = &self.0;
         metrics.oidc_requests.observe(Both(endpoint, outcome), took);
+    }
+}
+
+/// A store whose calls are timed. What is at hand is none.
+#[derive(Debug)]
+pub(in crate::server) struct Counted<S> {
+    store: S,
+    metrics: Arc<Metrics>,
+}
+
+impl<S: Store> Counted<S> {
+    pub(in crate::server) fn new(store: S, metrics: &Arc<Metrics>) -> Self {
+        metrics.store_up.set(1);
+        Self {
+            store,
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    async fn timed<T>(
+        &self,
+        op: StoreOp,
+        call: impl Future<Output = Result<T, Unavailable>>,
+        found: impl FnOnce(&T) -> bool,
+    ) -> Result<T, Unavailable> {
+        let begun = Instant::now();
+        let answer = call.await;
+        let result = match &answer {
+            Ok(answer) if found(answer) => StoreResult::Done,
+            Ok(_) => StoreResult::Absent,
+            Err(Unavailable) => StoreResult::Unavailable,
+        };
+        let metrics = &self.metrics;
+        metrics
+            .store_operations
+            .observe(Both(op, result), begun.elapsed());
+        metrics.store_up.set(i64::from(answer.is_ok()));
+        answer
+    }
+}
+
+#[async_trait]
+impl<S: Store> Store for Counted<S> {
+    fn near(&self, key: &SessionKey, now: Timestamp) -> Option<Arc<Live>> {
+        self.store.near(key, now)
+    }
+
+    async fn get(
+        &self,
+        key: &SessionKey,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Live>>, Unavailable> {
+        let call = self.store.get(key, now);
+        self.timed(StoreOp::Get, call, Option::is_some).await
+    }
+
+    async fn put(
+        &self,
+        key: &SessionKey,
+        session: Session,
+        expires: Timestamp,
+        expect: Expect,
+        now: Timestamp,
+    ) -> Result<Put, Unavailable> {
+        let call = self.store.put(key, session, expires, expect, now);
+        let done = |put: &Put| matches!(put, Put::Done(_));
+        self.timed(StoreOp::Put, call, done).await
+    }
+
+    async fn take(
+        &self,
+        key: &SessionKey,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Live>>, Unavailable> {
+        let call = self.store.take(key, now);
+        self.timed(StoreOp::Take, call, Option::is_some).await
+    }
+
+    async fn delete(&self, key: &SessionKey) -> Result<bool, Unavailable> {
+        let call = self.store.delete(key);
+        self.timed(StoreOp::Delete, call, |was_there| *was_there)
+            .await
+    }
+
+    async fn by_index(&self, owner: &Owner) -> Result<Vec<SessionKey>, Unavailable> {
+        let call = self.store.by_index(owner);
+        self.timed(StoreOp::Find, call, |keys| !keys.is_empty())
+            .await
+    }
+
+    async fn mark(
+        &self,
+        mark: &Mark,
+        at: Timestamp,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Unavailable> {
+        let call = self.store.mark(mark, at, expires, now);
+        self.timed(StoreOp::Mark, call, |()| true).await
+    }
+
+    async fn marked(&self, mark: &Mark, now: Timestamp) -> Result<Option<Timestamp>, Unavailable> {
+        let call = self.store.marked(mark, now);
+        self.timed(StoreOp::Marked, call, Option::is_some).await
+    }
+
+    async fn once(
+        &self,
+        mark: &Mark,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, Unavailable> {
+        let call = self.store.once(mark, expires, now);
+        self.timed(StoreOp::Once, call, |first| *first).await
+    }
+
+    async fn page(
+        &self,
+        after: Option<SessionKey>,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<(SessionKey, Arc<Live>)>, Unavailable> {
+        self.store.page(after, most, now).await
+    }
+
+    fn stored(&self) -> u64 {
+        self.store.stored()
+    }
+
+    fn idle_is(&self, idle: Duration) {
+        self.store.idle_is(idle);
+    }
+
+    async fn close(&self) {
+        self.store.close().await;
     }
 }

@@ -10,12 +10,13 @@ use crate::model::random::Random;
 use crate::model::session::Secret;
 use crate::model::time::Clock;
 use crate::oidc::Provider;
-use crate::seal::{Sealer, fresh_key};
-use crate::store::{Capacity, MemoryStore, Store};
+use crate::seal::Sealer;
+use crate::store::Store;
 use crate::telemetry::{Audit, Lines, Metrics};
 
 use super::counting::Watching;
 use super::instance::StartError;
+use super::store::{self, OwnKey, StoreError};
 
 /// How long a new upstream's name is waited for before it is served.
 const NAMES: Duration = Duration::from_secs(2);
@@ -30,8 +31,8 @@ pub(in crate::server) struct Lasting {
     pub(in crate::server) metrics: Arc<Metrics>,
     /// What the process began with: some keys of it hold until its end.
     pub(in crate::server) began: Arc<Config>,
-    /// Where none is configured. Sessions live no longer than this process, so its flows need not either.
-    drawn: Secret,
+    /// Where none is configured.
+    own_key: OwnKey,
 }
 
 impl Lasting {
@@ -40,34 +41,39 @@ impl Lasting {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, StartError> {
-        let store = MemoryStore::new(Capacity::default(), config.sessions.idle);
+        let place = store::Place::take(&config)?;
         let metrics = Arc::new(Metrics::new());
         metrics.config_loaded(clock.now());
-        let drawn = fresh_key(&*random);
-        let sealer = Sealer::new(seal_keys(&config, &drawn), Arc::clone(&random))?;
+        let own_key = place.own_key(&*random);
+        let keys = seal_keys(&config, &own_key, &*random)?;
+        let sealer = Arc::new(Sealer::new(&keys, Arc::clone(&random))?);
+        let store = place.open(&config, &sealer, &clock, &metrics)?;
         Ok(Self {
-            store: Arc::new(store),
-            sealer: Arc::new(sealer),
+            store,
+            sealer,
             clock,
             random,
             metrics,
             began: config,
-            drawn,
+            own_key,
         })
     }
 
     /// The keys of a configuration that is about to be served.
     pub(in crate::server) fn take_keys(&self, config: &Config) -> Result<(), StartError> {
-        let keys = seal_keys(config, &self.drawn);
-        Ok(self.sealer.replace(keys, self.clock.now())?)
+        let keys = seal_keys(config, &self.own_key, &*self.random)?;
+        Ok(self.sealer.replace(&keys, self.clock.now())?)
     }
 }
 
-fn seal_keys<'c>(config: &'c Config, drawn: &'c Secret) -> &'c [Secret] {
-    if config.seal_keys.is_empty() {
-        std::slice::from_ref(drawn)
-    } else {
-        &config.seal_keys
+fn seal_keys(
+    config: &Config,
+    own: &OwnKey,
+    random: &dyn Random,
+) -> Result<Vec<Secret>, StoreError> {
+    match &config.seal_keys[..] {
+        [] => Ok(vec![own.get(random)?]),
+        keys => Ok(keys.to_vec()),
     }
 }
 

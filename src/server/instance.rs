@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::generation::{Generation, Lasting};
 use super::running::Running;
+use super::store::StoreError;
 use crate::config::{Config, Par};
 use crate::edge::{self, Connections, Proxy, TlsError};
 use crate::gate::GateError;
@@ -37,6 +38,8 @@ pub enum StartError {
     },
     #[error(transparent)]
     Log(#[from] LinesError),
+    #[error("sessions: {0}")]
+    Store(#[from] StoreError),
     #[error("seal keys: {0}")]
     Seal(#[from] KeyError),
     #[error("keycloak: {0}")]
@@ -115,7 +118,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// No I/O but opening the logs. `rustls`' process-wide crypto provider has to be installed before.
+    /// No I/O but opening the logs and the session store. `rustls`' process-wide crypto provider has to be installed before.
     pub fn new(
         config: Arc<Config>,
         clock: Arc<dyn Clock>,
@@ -154,6 +157,7 @@ impl Instance {
         let grace = generations().borrow().config.limits.grace;
         drain(&connections, grace).await;
         tasks.shutdown().await;
+        self.running.close().await;
     }
 }
 

@@ -9,9 +9,11 @@ mod logs;
 mod reload;
 mod run;
 mod running;
+mod store;
 
 pub use certificates::ReloadError;
 pub use clock::SystemClock;
 pub use instance::{Handle, Instance, Listeners, StartError};
 pub use reload::{Refusal, Reloaded, Reloader, Source};
 pub use run::{Ended, run};
+pub use store::StoreError;

@@ -30,6 +30,8 @@ pub enum Ended {
     Log = 66,
     /// Keys or credentials cannot be used.
     Keys = 67,
+    /// The session store, or the key beside it, cannot be used.
+    Store = 68,
     /// The operating system gives no threads or signals.
     System = 70,
 }
@@ -147,6 +149,7 @@ fn ended(error: &StartError) -> Ended {
         StartError::Listen { .. } => Ended::Listen,
         StartError::Log(_) => Ended::Log,
         StartError::Seal(_) | StartError::Provider(_) | StartError::Tls(_) => Ended::Keys,
+        StartError::Store(_) => Ended::Store,
         StartError::Gate(_) => Ended::System,
     }
 }

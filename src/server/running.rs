@@ -47,6 +47,11 @@ impl Running {
         &self.lasting.metrics
     }
 
+    /// At the end: what is only in memory yet is stored.
+    pub(in crate::server) async fn close(&self) {
+        self.lasting.store.close().await;
+    }
+
     pub(in crate::server) fn current(&self) -> Current {
         self.current.clone()
     }
@@ -75,6 +80,7 @@ impl Running {
         if let Some(certificates) = &self.certificates {
             certificates.adopt(&next.config)?;
         }
+        self.lasting.store.idle_is(next.config.sessions.idle);
         self.current.publish(Arc::clone(&next.snapshot));
         self.generation.send_replace(Arc::clone(&next));
         Ok(next.config.needs_restart(&self.lasting.began))

@@ -29,6 +29,8 @@ pub struct Live {
     /// What upper floors made of this version of the session, such as rendered headers; made once.
     pub rendered: OnceLock<Box<dyn std::any::Any + Send + Sync>>,
     seen: AtomicI64,
+    /// The time of the last use that survives a crash.
+    kept: AtomicI64,
 }
 
 impl Live {
@@ -36,10 +38,24 @@ impl Live {
         Self {
             subject: SubjectTag::of(&session.identity.iss, &session.identity.sub),
             seen: AtomicI64::new(session.last_seen.as_unix()),
+            kept: AtomicI64::new(session.last_seen.as_unix()),
             rendered: OnceLock::new(),
             session,
             version,
             expires,
+        }
+    }
+
+    /// Read back: a use later than `kept` would be lost by a crash.
+    pub(super) fn restored(
+        session: Session,
+        version: Version,
+        expires: Timestamp,
+        kept: Timestamp,
+    ) -> Self {
+        Self {
+            kept: AtomicI64::new(kept.as_unix()),
+            ..Self::new(session, version, expires)
         }
     }
 
@@ -51,6 +67,14 @@ impl Live {
         if now.since(self.last_seen()) >= STEP {
             self.seen.fetch_max(now.as_unix(), Ordering::Relaxed);
         }
+    }
+
+    pub(super) fn kept(&self) -> Timestamp {
+        Timestamp::from_unix(self.kept.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn is_kept(&self, seen: Timestamp) {
+        self.kept.fetch_max(seen.as_unix(), Ordering::Relaxed);
     }
 
     pub fn is_expired(&self, now: Timestamp) -> bool {

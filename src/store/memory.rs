@@ -1,7 +1,7 @@
 //! Sessions in the memory of this process, bounded; the least recently used go first.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::{BTreeMap, HashMap};
+use std::hash::BuildHasherDefault;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use moka::ops::compute::{CompResult, Op};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
+use super::hasher::DigestHasher;
 use super::{Expect, Live, Mark, Owner, Put, Store, Unavailable, Version};
 use crate::model::session::{Session, SessionKey};
 use crate::model::time::Timestamp;
@@ -236,6 +237,28 @@ impl Store for MemoryStore {
         });
         Ok(first)
     }
+
+    async fn page(
+        &self,
+        after: Option<SessionKey>,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<(SessionKey, Arc<Live>)>, Unavailable> {
+        let mut first = BTreeMap::new();
+        for (key, entry) in &self.sessions {
+            if after.is_none_or(|after| *key > after) && !entry.live.is_expired(now) {
+                first.insert(*key, entry.live);
+                if first.len() > most {
+                    first.pop_last();
+                }
+            }
+        }
+        Ok(first.into_iter().collect())
+    }
+
+    fn stored(&self) -> u64 {
+        self.sessions.entry_count()
+    }
 }
 
 impl Index {
@@ -309,24 +332,6 @@ impl Expiry<Mark, Marked> for Lifetime {
         _: Option<Duration>,
     ) -> Option<Duration> {
         Some(marked.lifetime)
-    }
-}
-
-/// Keys are digests already: any eight of their bytes are as good as a hash, and no client chooses them.
-#[derive(Default)]
-struct DigestHasher(u64);
-
-impl Hasher for DigestHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk() {
-            self.0 = u64::from_ne_bytes(*first);
-        }
-    }
-
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

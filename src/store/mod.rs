@@ -1,18 +1,26 @@
 //! Sessions, found by the hash of their id, and marks of what has ended. Each answer is found, absent or
 //! [`Unavailable`], never mixed up. Knows nothing of cookies, flows or Keycloak.
+//!
+//! [`MemoryStore`] forgets at the end of the process, [`FileStore`] keeps what it answered through a crash.
 
+#[cfg(test)]
+mod contract;
+mod file;
+mod hasher;
 mod live;
 mod memory;
 mod owner;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::model::session::{Session, SessionKey};
 use crate::model::time::Timestamp;
 
+pub use file::{FileStore, Folder, OpenError, Settings};
 pub use live::{Live, SubjectTag};
 pub use memory::{Capacity, MemoryStore};
 pub use owner::{Mark, Owner};
@@ -41,6 +49,28 @@ pub enum Put {
     Done(Arc<Live>),
     /// Somebody was faster; this is what is there now, or nothing.
     Conflict(Option<Arc<Live>>),
+}
+
+/// What makes a value unreadable and unforgeable to whoever has the store's files. `place` is where the value belongs:
+/// what was sealed for one place opens at no other.
+pub trait Sealing: Send + Sync + fmt::Debug {
+    fn seal(&self, place: &[&[u8]], plaintext: &[u8]) -> Vec<u8>;
+
+    fn open(&self, place: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, Unopened>;
+
+    /// Of the key that seals.
+    fn key_id(&self) -> u64;
+
+    /// Of the key that sealed it.
+    fn sealed_by(&self, sealed: &[u8]) -> Option<u64>;
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unopened {
+    /// Sealed by a key that is not configured: an outage, for the value may well be good.
+    UnknownKey,
+    /// Not sealed by us, or not for this place.
+    Tampered,
 }
 
 /// `now` and all expiries: our clock. An entry past its expiry is absent.
@@ -93,4 +123,22 @@ pub trait Store: Send + Sync + fmt::Debug {
         expires: Timestamp,
         now: Timestamp,
     ) -> Result<bool, Unavailable>;
+
+    /// Sessions in the order of their keys, at most `most`, from the first one behind `after` on. For operators: it may
+    /// read all there is.
+    async fn page(
+        &self,
+        after: Option<SessionKey>,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<(SessionKey, Arc<Live>)>, Unavailable>;
+
+    /// How many sessions there are, those included that are about to be thrown away.
+    fn stored(&self) -> u64;
+
+    /// The idle limit is another one now: entries are kept at least as long as it says.
+    fn idle_is(&self, _idle: Duration) {}
+
+    /// The process ends: what is kept back for later is written. Nothing is answered afterwards.
+    async fn close(&self) {}
 }

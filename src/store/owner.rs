@@ -6,11 +6,11 @@ use crate::model::session::{Lineage, Session};
 
 /// 128 bits of a digest: short in memory, and a reader of the store learns no name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Owner([u8; 16]);
+pub struct Owner(pub(super) [u8; 16]);
 
 /// What is remembered beyond the life of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Mark([u8; 16]);
+pub struct Mark(pub(super) [u8; 16]);
 
 impl Owner {
     pub fn sid(issuer: &str, client: &str, sid: &str) -> Self {

@@ -94,6 +94,7 @@ fn the_exit_codes_are_those_of_the_program() {
         Ended::Listen,
         Ended::Log,
         Ended::Keys,
+        Ended::Store,
         Ended::System,
     ];
     for ended in all {
@@ -104,6 +105,7 @@ fn the_exit_codes_are_those_of_the_program() {
             | Ended::Listen
             | Ended::Log
             | Ended::Keys
+            | Ended::Store
             | Ended::System => {}
         }
     }

@@ -203,6 +203,8 @@ pub(crate) fn written(
             version  = 1
             listen   = ["127.0.0.1:{port}"]
             policies = "policies"
+            [sessions]
+            store    = "memory"
             [keycloak]
             issuer        = "{issuer}"
             client_id     = "stepgate"

@@ -12,13 +12,15 @@ use crate::config::fields::{self, Fields, Text, check_name};
 use crate::config::keys;
 use crate::config::load::Outside;
 use crate::config::problem::{Problem, Report};
-use crate::config::resolved::{Limits, Log, LogTarget, Sessions};
+use crate::config::resolved::{Limits, Log, LogTarget, SessionStore, Sessions};
 use crate::config::secret;
 use crate::model::requirement::Network;
 use crate::model::session::Secret;
 
 const VERSION: i64 = 1;
 const HOUR: Duration = Duration::from_secs(60 * 60);
+const STORE: &str = "/var/lib/stepgate";
+const CACHE: u64 = 256 << 20;
 /// 256 bits.
 const SEAL_KEY_BYTES: usize = 32;
 
@@ -42,7 +44,7 @@ pub(super) fn resolve(root: Fields<'_>, outside: &Outside<'_>) -> Basics {
             .into_iter()
             .filter_map(|given| network(given, report))
             .collect(),
-        sessions: sessions(root),
+        sessions: sessions(root, outside),
         seal_keys: seal_keys(root, outside),
         limits: limits(root),
         log: log(root),
@@ -85,21 +87,48 @@ fn check_version(root: Fields<'_>) {
     }
 }
 
-fn sessions(root: Fields<'_>) -> Sessions {
+fn sessions(root: Fields<'_>, outside: &Outside<'_>) -> Sessions {
     let fields = root.table("sessions", &keys::SESSIONS);
     let span = |key: &str, default: Duration| {
         fields
             .and_then(|fields| fields.span(key))
             .unwrap_or(default)
     };
-    if let Some(fields) = fields {
-        let _ = fields.choice_but("store", &[("memory", ())], &["file", "redis"]);
-    }
     Sessions {
+        store: store(fields, outside),
         idle: span("idle", HOUR),
         absolute: span("absolute", 12 * HOUR),
         refresh_grace: span("refresh_grace", HOUR),
     }
+}
+
+fn store(fields: Option<Fields<'_>>, outside: &Outside<'_>) -> SessionStore {
+    let in_file = fields.and_then(|fields| {
+        fields.choice_but("store", &[("file", true), ("memory", false)], &["redis"])
+    });
+    let path = fields.and_then(|fields| fields.text("path"));
+    let cache = fields.and_then(|fields| fields.size("cache", 1 << 20, 1 << 40));
+    if in_file.unwrap_or(true) {
+        return SessionStore::File {
+            path: outside.base.join(path.map_or(STORE, |path| path.text)),
+            cache: cache.unwrap_or(CACHE),
+        };
+    }
+    for key in ["path", "cache"] {
+        if let Some(fields) = fields
+            && let Some(place) = fields.key_place(key)
+        {
+            fields.report().push(
+                Problem::error(
+                    Code::NotOfStore,
+                    place,
+                    format!("`{key}` is of the store in a file, and `store` is \"memory\""),
+                )
+                .help(format!("take `{key}` out, or write store = \"file\"")),
+            );
+        }
+    }
+    SessionStore::Memory
 }
 
 fn seal_keys(root: Fields<'_>, outside: &Outside<'_>) -> Vec<Secret> {
@@ -114,7 +143,7 @@ fn seal_keys(root: Fields<'_>, outside: &Outside<'_>) -> Vec<Secret> {
     if nodes.is_empty() && matches!(listed.value, Value::List(_)) {
         report.push(
             Problem::error(Code::EmptyValue, &listed.place, "the list is empty")
-                .help("without `[seal]`, a key is drawn at each start"),
+                .help("without `[seal]`, stepgate makes a key for itself"),
         );
     }
     nodes
@@ -130,7 +159,7 @@ fn seal_keys(root: Fields<'_>, outside: &Outside<'_>) -> Vec<Secret> {
                         &node.place,
                         format!("the key has {length} bytes; it needs {SEAL_KEY_BYTES} or more"),
                     )
-                    .help("openssl rand -base64 48 > FILE"),
+                    .help("stepgate keygen seal --out FILE"),
                 );
             }
             Some(key)
@@ -164,6 +193,7 @@ fn limits(root: Fields<'_>) -> Limits {
         h2_resets: number("h2_resets", 100_000, 200),
         logins_in_flight: count("logins_in_flight", 64),
         logins_per_minute: number("logins_per_minute", 100_000, 60),
+        sessions_per_subject: number("sessions_per_subject", 10_000, 100) as usize,
         grace: span("grace", 30),
     }
 }

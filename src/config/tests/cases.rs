@@ -94,7 +94,6 @@ const CASES: &[Case] = &[
     ("SG0003-unknown-requirement", &[(REQUIRE, "require = { level = \"mfa\", group_any = [\"clerks\"] }")]),
     ("SG0003-nothing-near", &[(METHODS, "colour  = \"red\"")]),
     ("SG0004-admin-listen", &[(LISTEN, "listen   = [\"127.0.0.1:8080\"]\nadmin_listen = \"127.0.0.1:9901\"")]),
-    ("SG0004-store-file", &[(MORE, "[sessions]\nstore = \"file\"\npath  = \"/var/lib/stepgate\"\n")]),
     ("SG0004-store-redis", &[(MORE, "[sessions]\nstore = \"redis\"\n")]),
     ("SG0004-approver-app", &[(MORE, "[approver_app]\nurl = \"https://approve.example.com\"\n")]),
     ("SG0004-approval", &[(METHODS, "methods = [\"POST\", \"PUT\"]\napproval = \"four-eyes\"")]),
@@ -158,6 +157,7 @@ const CASES: &[Case] = &[
     ("SG0123-not-covered", &[(MORE, CERTIFICATE), (LISTEN, LISTEN_TLS), (URL, "url      = \"https://erp.example.org:8443\"")]),
     ("SG0124-no-certificate", &[(LISTEN, LISTEN_TLS)]),
     ("SG0124-no-listener", &[(MORE, CERTIFICATE), (LISTEN, "hsts     = \"1d\"\nplain    = \"redirect\"")]),
+    ("SG0130-path-of-memory", &[(MORE, "[sessions]\nstore = \"memory\"\npath  = \"/var/lib/stepgate\"\ncache = \"64MiB\"\n")]),
     // The ladder.
     ("SG0202-base-not-first", &[("name  = \"mfa\"", "name  = \"mfa\"\nbase  = true")]),
     ("SG0203-nothing-asks", &[(ASK, "")]),

@@ -431,6 +431,7 @@ version  = 1
 listen   = ["127.0.0.1:{port}"]
 policies = "policies"
 [sessions]
+path     = "sessions"
 idle     = "1h"
 absolute = "12h"
 [keycloak]
@@ -474,6 +475,7 @@ url = "{upstream}"
     write("secret", SECRET);
     write("key.pem", twist.key.unwrap_or_default());
     std::fs::create_dir(path("policies")).unwrap();
+    std::fs::create_dir(path("sessions")).unwrap();
     let policy = twist.policy.iter().fold(POLICY.to_owned(), replaced);
     for host in ["payroll", "other"] {
         // The provider's calls come by address: its resolver does not know the names.

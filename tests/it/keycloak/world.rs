@@ -219,6 +219,7 @@ fn written(port: u16, issuer: &str, upstream: &str, twist: Twist<'_>) -> TempDir
     let secret = include_str!("../../../config/demo-client-secret");
     std::fs::write(path("demo-client-secret"), secret).unwrap();
     std::fs::create_dir(path("policies")).unwrap();
+    std::fs::create_dir(path("sessions")).unwrap();
     let url = format!("url = \"http://payroll.localhost:{port}\"\n");
     let policy = format!("{url}{}{POLICY}", twist.app);
     std::fs::write(path("policies/payroll.toml"), policy).unwrap();

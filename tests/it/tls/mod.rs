@@ -69,6 +69,8 @@ impl Secure {
                 listen_tls = ["127.0.0.1:0"]
                 policies   = "policies"
                 {top}
+                [sessions]
+                store = "memory"
                 [[certificates]]
                 cert = "erp.pem"
                 key  = {{ file = "erp.key" }}

@@ -1,0 +1,247 @@
+//! What every store has to do, as tests: `holds_for!` runs them on one.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::evidence::{Evidence, Identity};
+use crate::model::session::{Lineage, Refresh, Secret, Session, SessionKey, Tokens};
+use crate::model::time::Timestamp;
+use crate::store::{Expect, Live, Mark, Owner, Put, Store};
+
+pub(super) const NOW: Timestamp = Timestamp::from_unix(1_000_000);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+
+/// Tests in the calling module; the closure makes a fresh store and what it needs to live.
+macro_rules! holds_for {
+    ($fresh:expr) => {
+        $crate::store::contract::holds_for!($fresh;
+            a_session_is_created_once_and_updated_by_version,
+            nothing_revives_a_deleted_session,
+            one_gets_what_many_take,
+            indexes_follow_the_sessions,
+            an_expired_entry_is_absent_for_reads_and_writes,
+            an_update_keeps_the_later_time_of_use,
+            marks_keep_the_later_time_and_end,
+            a_mark_is_set_once,
+            pages_show_all_in_order,
+        );
+    };
+    ($fresh:expr; $($name:ident),* $(,)?) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let fresh = $fresh;
+            let (store, _needs) = fresh().await;
+            $crate::store::contract::$name(&store).await;
+        })*
+    };
+}
+
+pub(super) use holds_for;
+
+pub(super) fn key(number: u8) -> SessionKey {
+    SessionKey([number; 32])
+}
+
+pub(super) fn session(sub: &str, sid: &str) -> Session {
+    Session {
+        lineage: Lineage("L".to_owned()),
+        origin: "https://erp.example.com".to_owned(),
+        client: "stepgate".to_owned(),
+        identity: Identity {
+            iss: "https://sso.example.com".to_owned(),
+            sub: sub.to_owned(),
+            sid: Some(sid.to_owned()),
+            ..Identity::default()
+        },
+        evidence: Evidence::default(),
+        tokens: Tokens {
+            id: Secret::new("id"),
+            refresh: None,
+            access_expires: None,
+        },
+        refresh: Refresh::default(),
+        kc_idp_hint: None,
+        created: NOW,
+        last_seen: NOW,
+        app_cookies: Vec::new(),
+        finished: Vec::new(),
+        successor: None,
+    }
+}
+
+pub(super) fn sid(sid: &str) -> Owner {
+    Owner::sid("https://sso.example.com", "stepgate", sid)
+}
+
+pub(super) fn sub(sub: &str) -> Owner {
+    Owner::sub("https://sso.example.com", "stepgate", sub)
+}
+
+pub(super) async fn put(store: &dyn Store, number: u8, session: Session, expect: Expect) -> Put {
+    let key = key(number);
+    let put = store.put(&key, session, NOW.plus(HOUR), expect, NOW);
+    put.await.unwrap()
+}
+
+pub(super) async fn created(store: &dyn Store, number: u8, session: Session) -> Arc<Live> {
+    match put(store, number, session, Expect::Absent).await {
+        Put::Done(live) => live,
+        Put::Conflict(_) => panic!("there already"),
+    }
+}
+
+pub(super) async fn get(store: &dyn Store, number: u8) -> Option<Arc<Live>> {
+    store.get(&key(number), NOW).await.unwrap()
+}
+
+async fn owned(store: &dyn Store, owner: Owner) -> Vec<SessionKey> {
+    let mut keys = store.by_index(&owner).await.unwrap();
+    keys.sort();
+    keys
+}
+
+pub(super) async fn a_session_is_created_once_and_updated_by_version(store: &dyn Store) {
+    let first = created(store, 1, session("alice", "s1")).await;
+    let again = put(store, 1, session("mallory", "s2"), Expect::Absent).await;
+    assert!(matches!(again, Put::Conflict(Some(_))));
+    let mut changed = first.session.clone();
+    changed.kc_idp_hint = Some("partner".to_owned());
+    let Put::Done(second) = put(store, 1, changed, Expect::Version(first.version)).await else {
+        panic!("the version was right");
+    };
+    assert!(second.version > first.version);
+    let late = first.session.clone();
+    let Put::Conflict(Some(current)) = put(store, 1, late, Expect::Version(first.version)).await
+    else {
+        panic!("the version was old");
+    };
+    assert_eq!(current.version, second.version);
+    assert_eq!(
+        get(store, 1).await.unwrap().session.kc_idp_hint,
+        second.session.kc_idp_hint
+    );
+}
+
+pub(super) async fn nothing_revives_a_deleted_session(store: &dyn Store) {
+    let live = created(store, 1, session("alice", "s1")).await;
+    assert!(store.delete(&key(1)).await.unwrap());
+    assert!(!store.delete(&key(1)).await.unwrap());
+    let expect = Expect::Version(live.version);
+    let late = put(store, 1, live.session.clone(), expect).await;
+    assert!(matches!(late, Put::Conflict(None)));
+    assert!(store.near(&key(1), NOW).is_none());
+    assert!(get(store, 1).await.is_none());
+    assert!(owned(store, sid("s1")).await.is_empty());
+    assert!(owned(store, sub("alice")).await.is_empty());
+}
+
+pub(super) async fn one_gets_what_many_take(store: &dyn Store) {
+    created(store, 1, session("alice", "s1")).await;
+    let key = key(1);
+    let takes = (0..8).map(|_| store.take(&key, NOW));
+    let got = futures_util::future::join_all(takes).await;
+    let got = got
+        .into_iter()
+        .filter(|got| got.as_ref().unwrap().is_some());
+    assert_eq!(got.count(), 1);
+}
+
+pub(super) async fn indexes_follow_the_sessions(store: &dyn Store) {
+    created(store, 1, session("alice", "s1")).await;
+    let second = created(store, 2, session("alice", "s2")).await;
+    created(store, 3, session("bob", "s3")).await;
+    assert_eq!(owned(store, sub("alice")).await, [key(1), key(2)]);
+    assert_eq!(owned(store, sid("s2")).await, [key(2)]);
+    for other in [
+        Owner::sub("https://other", "stepgate", "alice"),
+        Owner::sid("https://sso.example.com", "other", "s1"),
+    ] {
+        assert!(owned(store, other).await.is_empty());
+    }
+
+    // The same user came back with a new session at the provider.
+    let mut moved = second.session.clone();
+    moved.identity.sid = Some("s4".to_owned());
+    put(store, 2, moved, Expect::Version(second.version)).await;
+    assert!(owned(store, sid("s2")).await.is_empty());
+    assert_eq!(owned(store, sid("s4")).await, [key(2)]);
+    assert_eq!(owned(store, sub("alice")).await, [key(1), key(2)]);
+}
+
+pub(super) async fn an_expired_entry_is_absent_for_reads_and_writes(store: &dyn Store) {
+    let live = created(store, 1, session("alice", "s1")).await;
+    let later = NOW.plus(HOUR);
+    let just = later.minus(Duration::from_secs(1));
+    assert!(store.get(&key(1), just).await.unwrap().is_some());
+    assert!(store.near(&key(1), later).is_none());
+    assert!(store.get(&key(1), later).await.unwrap().is_none());
+    let (expect, expires) = (Expect::Version(live.version), later.plus(HOUR));
+    let key = key(1);
+    let late = store.put(&key, live.session.clone(), expires, expect, later);
+    assert!(matches!(late.await.unwrap(), Put::Conflict(None)));
+    assert!(store.take(&key, later).await.unwrap().is_none());
+}
+
+pub(super) async fn an_update_keeps_the_later_time_of_use(store: &dyn Store) {
+    let live = created(store, 1, session("alice", "s1")).await;
+    live.touch(NOW.plus(Duration::from_secs(3)));
+    assert_eq!(live.last_seen(), NOW, "coarse");
+    live.touch(NOW.plus(Duration::from_secs(60)));
+    assert_eq!(live.last_seen(), NOW.plus(Duration::from_secs(60)));
+    let expect = Expect::Version(live.version);
+    let Put::Done(next) = put(store, 1, live.session.clone(), expect).await else {
+        panic!("the version was right");
+    };
+    assert_eq!(next.last_seen(), NOW.plus(Duration::from_secs(60)));
+}
+
+pub(super) async fn marks_keep_the_later_time_and_end(store: &dyn Store) {
+    let mark = Mark::logged_out(sid("s1"));
+    assert_eq!(store.marked(&mark, NOW).await, Ok(None));
+    let earlier = NOW.minus(Duration::from_secs(5));
+    let set = store.mark(&mark, NOW, NOW.plus(HOUR), NOW);
+    set.await.unwrap();
+    store.mark(&mark, earlier, NOW, NOW).await.unwrap();
+    assert_eq!(store.marked(&mark, NOW).await, Ok(Some(NOW)));
+    assert_eq!(store.marked(&mark, NOW.plus(HOUR)).await, Ok(None));
+    let other = Mark::logged_out(sub("s1"));
+    assert_eq!(store.marked(&other, NOW).await, Ok(None), "a sub is no sid");
+}
+
+pub(super) async fn a_mark_is_set_once(store: &dyn Store) {
+    let mark = Mark::used_flow("f1");
+    let sets = (0..8).map(|_| store.once(&mark, NOW.plus(HOUR), NOW));
+    let first = futures_util::future::join_all(sets).await;
+    let first = first.into_iter().filter(|first| *first == Ok(true));
+    assert_eq!(first.count(), 1);
+    let later = NOW.plus(HOUR);
+    assert_eq!(store.once(&mark, later.plus(HOUR), later).await, Ok(true));
+}
+
+pub(super) async fn pages_show_all_in_order(store: &dyn Store) {
+    for number in [4, 2, 5, 1, 3] {
+        created(store, number, session("alice", "s1")).await;
+    }
+    store.delete(&key(3)).await.unwrap();
+    let (mut shown, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.page(after, 3, NOW).await.unwrap();
+        assert!(page.len() <= 3);
+        let Some((last, _)) = page.last() else { break };
+        after = Some(*last);
+        assert!(
+            page.iter()
+                .all(|(_, live)| live.session.identity.sub == "alice")
+        );
+        shown.extend(page.into_iter().map(|(key, _)| key));
+    }
+    assert_eq!(shown, [key(1), key(2), key(4), key(5)]);
+    assert!(
+        store
+            .page(None, 3, NOW.plus(HOUR))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
