@@ -372,6 +372,7 @@ impl Gate {
                 let mut reply = with_cookie(reply, cookies::session(site.origin, &id));
                 if is_new {
                     self.parts.metrics.logins.inc();
+                    self.end_surplus(incoming, &held, now).await;
                     for name in &site.app.app_cookies {
                         reply.set_cookie(cookies::app_cookie_cleared(name));
                     }

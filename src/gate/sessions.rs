@@ -7,10 +7,13 @@ use crate::model::time::Timestamp;
 use crate::policy::facts::Known;
 use crate::seal::session_key;
 use crate::store::{Expect, Live, Mark, Owner, Put, Unavailable};
+use crate::telemetry::AuditKind;
+use crate::telemetry::metrics::{Limit, SessionEnd};
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audit::Circumstances;
 use super::{Gate, Incoming, NAMES, cookies};
 
 /// How long a mark of a logout lives: longer than any flow that began before it.
@@ -113,14 +116,60 @@ impl Gate {
             true => BEARER_MARK_LIFE,
             false => MARK_LIFE,
         };
-        store
-            .mark(&Mark::logged_out(owner), now, now.plus(life), now)
-            .await?;
+        let mark = Mark::logged_out(owner);
+        let mut done = store.mark(&mark, now, now.plus(life), now).await;
         let mut ended = 0;
         for key in store.by_index(&owner).await? {
-            ended += usize::from(store.delete(&key).await?);
+            // One that fails keeps no other from its end.
+            match store.delete(&key).await {
+                Ok(was_there) => ended += usize::from(was_there),
+                Err(error) => done = Err(error),
+            }
         }
-        Ok(ended)
+        done.map(|()| ended)
+    }
+
+    /// Ends what the user has too many of on one origin beside `held`, the longest unused ones first. Where the store does
+    /// not answer, the next sign-in makes up for it.
+    pub(in crate::gate) async fn end_surplus(
+        &self,
+        incoming: &Incoming<'_>,
+        held: &Held,
+        now: Timestamp,
+    ) {
+        let store = &self.parts.store;
+        let session = &held.live.session;
+        let most = self.parts.config.limits.sessions_per_subject;
+        let identity = &session.identity;
+        let owner = Owner::sub(&identity.iss, &session.client, &identity.sub);
+        let keys = store.by_index(&owner).await.unwrap_or_default();
+        if keys.len() <= most {
+            return;
+        }
+        let mut others = Vec::new();
+        for key in keys.into_iter().filter(|key| *key != held.key) {
+            if let Ok(Some(live)) = store.get(&key, now).await
+                && live.session.origin == session.origin
+                && live.session.successor.is_none()
+            {
+                others.push(Held { key, live });
+            }
+        }
+        let surplus = (others.len() + 1).saturating_sub(most);
+        others.sort_by_key(|other| (other.live.last_seen(), other.live.session.created));
+        for other in others.iter().take(surplus) {
+            if self.end(other, now).await.is_err() {
+                return;
+            }
+            let metrics = &self.parts.metrics;
+            metrics.limit_refusals.inc(Limit::SessionsPerSubject);
+            metrics.session_ends.inc(SessionEnd::PerSubject);
+            let circumstances = Circumstances {
+                reason: Some("sessions-per-subject"),
+                ..Circumstances::of(other)
+            };
+            self.audit(AuditKind::SessionEnded, incoming, circumstances);
+        }
     }
 
     /// Ends one session, whatever became of it meanwhile.
@@ -130,10 +179,8 @@ impl Gate {
         now: Timestamp,
     ) -> Result<(), Unavailable> {
         let store = &self.parts.store;
-        let lineage = &held.live.session.lineage;
-        store
-            .mark(&Mark::ended(lineage), now, now.plus(MARK_LIFE), now)
-            .await?;
+        let mark = Mark::ended(&held.live.session.lineage);
+        let marked = store.mark(&mark, now, now.plus(MARK_LIFE), now).await;
         let mut next = Some(held.key);
         // A rotation may be under way: its successor goes too.
         for _ in 0..TRIES {
@@ -146,7 +193,7 @@ impl Gate {
                     .map(|successor| successor.key)
             });
         }
-        Ok(())
+        marked
     }
 
     /// Whether a logout since `started` forbids a session: of this lineage, SSO session or user.

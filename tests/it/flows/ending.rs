@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::world::{World, heading};
+use super::world::{Twist, World, heading};
 use crate::keycloak::Browser;
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
@@ -187,4 +187,39 @@ async fn a_flow_from_before_the_sign_out_makes_no_session() {
     assert_ne!(page.status, 303);
     assert_eq!(world.levels().await, "", "{}", page.text());
     assert_eq!(world.hit_count(), 1, "the first page, and nothing since");
+}
+
+/// The session that is in use is not the one that goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_has_so_many_sessions_on_one_host_and_no_more() {
+    let limit = [("[log]", "[limits]\nsessions_per_subject = 2\n[log]")];
+    let mut world = World::twisted(Twist {
+        config: &limit,
+        ..Twist::default()
+    })
+    .await;
+    let mut browsers = Vec::new();
+    for _ in 0..2 {
+        world.lands("/", "alice").await;
+        browsers.push(std::mem::replace(&mut world.browser, Browser::new()));
+        world.clock.advance(60);
+    }
+    // Of another user, and of another host.
+    world.lands("/", "bob").await;
+    let other = format!("{}/", world.other);
+    let page = world.browser.open(&other).await;
+    assert!(page.body.starts_with("app "), "{}", page.text());
+    let bob = std::mem::replace(&mut world.browser, browsers.remove(0));
+    assert_eq!(world.status("/").await, 200);
+    let first = std::mem::replace(&mut world.browser, Browser::new());
+    world.clock.advance(60);
+
+    world.lands("/", "alice").await;
+    assert_eq!(world.status("/").await, 200);
+    world.audited("session-ended", "sessions-per-subject").await;
+    for (browser, status) in [(first, 200), (browsers.remove(0), 401), (bob, 200)] {
+        let browser = std::mem::replace(&mut world.browser, browser);
+        assert_eq!(world.status("/").await, status);
+        world.browser = browser;
+    }
 }
