@@ -22,14 +22,12 @@ pub(in crate::edge) struct Inbound {
     pub(in crate::edge) client: Client,
 }
 
-/// `raw`: the header block as it came, where it came over HTTP/1. After [`framing`].
-pub(in crate::edge) fn examine(
+/// The host that the request is for, if it is served at all.
+pub(in crate::edge) fn place(
     request: &RequestHeader,
-    raw: Option<&[u8]>,
     peer: IpAddr,
     config: &Config,
-    reserved: &Reserved,
-) -> Result<Inbound, Refusal> {
+) -> Result<HostIndex, Refusal> {
     if !is_served(&request.method) {
         return Err(Refusal::MethodNotAllowed);
     }
@@ -43,6 +41,18 @@ pub(in crate::edge) fn examine(
     {
         return Err(Refusal::Misdirected);
     }
+    Ok(place)
+}
+
+/// `raw`: the header block as it came, where it came over HTTP/1. After [`framing`] and [`place`].
+pub(in crate::edge) fn examine(
+    request: &RequestHeader,
+    raw: Option<&[u8]>,
+    place: HostIndex,
+    peer: IpAddr,
+    config: &Config,
+    reserved: &Reserved,
+) -> Result<Inbound, Refusal> {
     if reserved.is_nominated(&request.headers) {
         return Err(Refusal::Nominated);
     }
@@ -107,6 +117,15 @@ fn target(
     }) {
         return Err(Refusal::Ambiguous(Ambiguity::Fragment));
     }
+    // Pingora shows an absolute-form target by its path alone. Of another scheme it is not for this server.
+    let sent = request.raw_path();
+    let starts = |scheme: &[u8]| {
+        sent.get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    if !(starts(b"/") || starts(b"http://") || starts(b"https://")) {
+        return Err(Refusal::Ambiguous(Ambiguity::NotOriginForm));
+    }
     // Of an absolute-form target this is the origin form; its authority agrees with `Host`, or Pingora refused it.
     let path = request
         .uri
@@ -122,8 +141,13 @@ pub(in crate::edge) fn framing(
     raw: Option<&[u8]>,
     most: usize,
 ) -> Result<(), Refusal> {
-    if raw.is_some_and(|raw| raw.len() > most) {
-        return Err(Refusal::HeaderTooLarge);
+    if let Some(raw) = raw {
+        if raw.len() > most {
+            return Err(Refusal::HeaderTooLarge);
+        }
+        if has_bare_line_feed(raw) {
+            return Err(Refusal::Framing);
+        }
     }
     let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(encoding) = encodings.next() {
@@ -143,6 +167,12 @@ pub(in crate::edge) fn framing(
         return Err(Refusal::Framing);
     }
     Ok(())
+}
+
+/// RFC 9112 2.2 lets a recipient take one for the end of a line; whoever stands before us may have taken it for text.
+fn has_bare_line_feed(raw: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', raw)
+        .any(|at| at.checked_sub(1).and_then(|before| raw.get(before)) != Some(&b'\r'))
 }
 
 fn has_content_length(raw: &[u8]) -> bool {
@@ -211,6 +241,19 @@ mod tests {
             framed(&[("transfer-encoding", "chunked")], raw),
             Err(Refusal::Framing)
         );
+    }
+
+    #[test]
+    fn a_line_ends_in_one_way() {
+        assert_eq!(framed(&[], "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Ok(()));
+        for raw in [
+            "\nGET / HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nA: b\nX-Forwarded-For: 192.0.2.1\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
+        ] {
+            assert_eq!(framed(&[], raw), Err(Refusal::Framing), "{raw:?}");
+        }
     }
 
     #[test]

@@ -94,7 +94,9 @@ impl Snapshot {
             context.place = Some(place);
             return Ok(Examined::ToHttps(location));
         }
-        inbound::examine(request, raw.as_deref(), peer, config, &self.reserved)
+        // Known from here on, so that a refusal has a page to lead back to, and its line a host.
+        let place = *context.place.insert(inbound::place(request, peer, config)?);
+        inbound::examine(request, raw.as_deref(), place, peer, config, &self.reserved)
             .map(Examined::Request)
     }
 
@@ -110,7 +112,6 @@ impl Snapshot {
             Ok(Examined::ToHttps(location)) => return Err(Gate::to_https(&location)),
             Err(refusal) => return Err(self.refusal(refusal, session, context)),
         };
-        context.place = Some(inbound.place);
         context.hsts = self.hsts(inbound.place);
         let target = context.target.insert(inbound.target);
         let client = context.client.insert(inbound.client).address;

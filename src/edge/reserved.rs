@@ -35,9 +35,12 @@ const IDENTITY: &[&str] = &[
 const IDENTITY_PREFIXES: &[&str] = &[
     "x-auth-",
     "x-authenticated-",
+    "x-authentik-",
     "x-forwarded-",
+    "x-pomerium-",
     "x-remote-",
     "x-stepgate-",
+    "x-vouch-",
     "x-webauth-",
 ];
 
@@ -188,6 +191,9 @@ mod tests {
             "X-HTTP-Method-Override",
             "Proxy",
             "X-Auth-Request-Email",
+            "X-Authentik-Username",
+            "X-Pomerium-Claim-Email",
+            "X-Vouch-User",
             "anything~odd",
             "x!own",
         ] {

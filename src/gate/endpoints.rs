@@ -33,7 +33,7 @@ impl Gate {
             _ => return self.unknown_endpoint(incoming),
         };
         if !allowed.contains(incoming.method) {
-            return self.wrong_method(allowed, incoming.request_id);
+            return self.wrong_method(allowed, incoming);
         }
         match name {
             "ping" => Self::pong(),

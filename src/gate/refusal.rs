@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::pages::Page;
-use super::{Gate, Record, Reply};
+use super::{Gate, Incoming, Record, Reply};
 use crate::model::target::Ambiguity;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,9 @@ impl Refusal {
             Self::Ambiguous(_) => {
                 "The address can be read in more than one way, so it is not passed on."
             }
-            Self::Framing => "The length of the request's body is given in more than one way.",
+            Self::Framing => {
+                "Where the request's lines or its body end can be read in more than one way."
+            }
             Self::NoHost => "The request does not say which host it is for.",
             Self::UnknownHost => "This host is not served here.",
             Self::Misdirected => "This connection was made for another host.",
@@ -87,7 +89,9 @@ impl Refusal {
                 "A proxy on the way sent an unreadable X-Forwarded-For or Forwarded, or two that disagree."
             }
             Self::Nominated => "The Connection header names a header that only the proxy may set.",
-            Self::HeaderTooLarge => "The request's header is too large.",
+            Self::HeaderTooLarge => {
+                "The request's header is too large. In a browser it helps to clear the cookies of this site."
+            }
             Self::MethodNotAllowed => "This method is not served.",
             Self::BodyTooLarge => "The request's body is too large.",
             Self::BodyTimeout => "The request's body did not arrive in time.",
@@ -141,7 +145,11 @@ impl Gate {
     }
 
     /// One of our own endpoints, and not with that method.
-    pub(in crate::gate) fn wrong_method(&self, allowed: &[Method], request_id: &str) -> Reply {
+    pub(in crate::gate) fn wrong_method(
+        &self,
+        allowed: &[Method],
+        incoming: &Incoming<'_>,
+    ) -> Reply {
         let record = Record {
             reason: Some("method"),
             ..Record::of("own")
@@ -152,7 +160,15 @@ impl Gate {
             text: Refusal::MethodNotAllowed.text(),
             back: Some("/"),
         };
-        let mut reply = self.page(StatusCode::METHOD_NOT_ALLOWED, &page, request_id, record);
+        let mut reply = self.page_or_problem(
+            incoming.headers,
+            StatusCode::METHOD_NOT_ALLOWED,
+            &page,
+            Refusal::MethodNotAllowed.code(),
+            Refusal::MethodNotAllowed.text(),
+            incoming.request_id,
+            record,
+        );
         let allowed: Vec<&str> = allowed.iter().map(Method::as_str).collect();
         if let Ok(value) = HeaderValue::try_from(allowed.join(", ")) {
             reply.headers.insert(header::ALLOW, value);

@@ -103,6 +103,22 @@ impl Stepgate {
         std::fs::write(path, edit(&text)).unwrap();
     }
 
+    /// With these keys of `[limits]`, and no realm.
+    pub(crate) async fn limited(upstream: SocketAddr, limits: &str) -> Self {
+        let folder = written(
+            0,
+            upstream,
+            "http://127.0.0.1:1/realms/none",
+            "15s",
+            TIMEOUT,
+        );
+        let path = folder.path().join("stepgate.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        let (head, tail) = config.split_once("[limits]\n").unwrap();
+        std::fs::write(&path, format!("{head}[limits]\n{limits}\n{tail}")).unwrap();
+        Self::serve(folder).expect("port 0 is always free")
+    }
+
     /// Where no route is asked that needs the realm.
     pub(crate) async fn without_realm(upstream: SocketAddr) -> Self {
         Self::before(upstream, "http://127.0.0.1:1/realms/none", "15s").await

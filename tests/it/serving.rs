@@ -115,6 +115,145 @@ async fn a_connection_field_with_too_many_names_is_refused() {
     assert!(seen.lock().unwrap().is_empty());
 }
 
+/// Not for each byte: one that comes now and then would hold the connection for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_has_its_time_in_all() {
+    let (app, seen) = upstream(|_, _| async { None }).await;
+    let stepgate = Stepgate::limited(app, "header_time = \"1s\"").await;
+    let request = b"GET /public/ HTTP/1.1\r\nHost: app.localhost\r\nX-Slow: ";
+    let mut slow = stepgate.wire().await;
+    let start = Instant::now();
+    slow.0.write_all(request).await.unwrap();
+    // Until it is closed from the other side; a write after that fails.
+    while slow.0.write_all(b"x").await.is_ok() {
+        assert!(start.elapsed() < BOUND, "it is open for ever");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(start.elapsed() >= Duration::from_secs(1));
+
+    // Neither does a connection on which nothing comes, nor one that had a request.
+    let mut idle = stepgate.wire().await;
+    let mut used = stepgate.wire().await;
+    used.send("GET /.stepgate/ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await;
+    assert_eq!(status(&used.answer().await), 200);
+    assert_eq!(idle.rest().await, "");
+    assert_eq!(used.rest().await, "");
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_are_counted() {
+    for limits in ["connections = 3", "connections_per_address = 3"] {
+        let (app, _) = upstream(|_, _| async { None }).await;
+        let stepgate = Stepgate::limited(app, limits).await;
+        let ping = "GET /.stepgate/ping HTTP/1.1\r\nHost: x\r\n\r\n";
+        let mut open = Vec::new();
+        for _ in 0..3 {
+            let mut wire = stepgate.wire().await;
+            wire.send(ping).await;
+            assert_eq!(status(&wire.answer().await), 200, "{limits}");
+            open.push(wire);
+        }
+        assert_eq!(stepgate.wire().await.rest().await, "", "{limits}");
+        // A place is given back when its connection ends.
+        drop(open.pop());
+        eventually_async("a place", async || {
+            let mut wire = stepgate.wire().await;
+            wire.0.write_all(ping.as_bytes()).await.ok()?;
+            wire.header()
+                .await
+                .starts_with("HTTP/1.1 200")
+                .then_some(())
+        })
+        .await;
+        for wire in &mut open {
+            wire.send(ping).await;
+            assert_eq!(status(&wire.answer().await), 200, "{limits}");
+        }
+    }
+}
+
+/// What one reader takes for two things, or for none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_can_be_read_in_two_ways_is_refused_as_it_comes() {
+    let (stepgate, seen) = nobody().await;
+    let host = "Host: app.localhost\r\n";
+    for (start, host, expected) in [
+        ("GET /public/%2e%2e/x HTTP/1.1\r\n", host, 400),
+        ("GET /public/../x HTTP/1.1\r\n", host, 400),
+        ("GET /public/a%2fb HTTP/1.1\r\n", host, 400),
+        ("GET /public/a%5cb HTTP/1.1\r\n", host, 400),
+        ("GET /public/a\\b HTTP/1.1\r\n", host, 400),
+        ("GET /public/a%00 HTTP/1.1\r\n", host, 400),
+        ("GET /public/a;b HTTP/1.1\r\n", host, 400),
+        ("GET //public/a HTTP/1.1\r\n", host, 400),
+        ("GET /public/a#b HTTP/1.1\r\n", host, 400),
+        ("GET /public/\u{e4} HTTP/1.1\r\n", host, 400),
+        ("GET /public/a\tb HTTP/1.1\r\n", host, 400),
+        ("GET /public/a\"b HTTP/1.1\r\n", host, 400),
+        ("GET /public/a HTTP/1.1 x HTTP/1.1\r\n", host, 400),
+        ("GET /public/ HTTP/1.1\n", host, 400),
+        ("GET /public/ HTTP/1.1\r\nX-A: b\nX-B: c\r\n", host, 400),
+        ("GET /public/ HTTP/1.1\r\nX-A: b\r\n c\r\n", host, 400),
+        ("GET /public/ HTTP/1.1\r\nX-A : b\r\n", host, 400),
+        ("GET ftp://app.localhost/public/ HTTP/1.1\r\n", host, 400),
+        ("GET http://other.localhost/public/ HTTP/1.1\r\n", host, 400),
+        ("GET /public/ HTTP/1.1\r\n", "", 400),
+        ("GET /public/ HTTP/1.0\r\n", "", 400),
+        (
+            "GET /public/ HTTP/1.1\r\nHost: app.localhost\r\n",
+            host,
+            400,
+        ),
+        ("GET /public/ HTTP/1.1\r\n", "Host: app.localhost.\r\n", 421),
+        (
+            "GET /public/ HTTP/1.1\r\n",
+            "Host: app.localhost:81\r\n",
+            421,
+        ),
+        (
+            "GET /public/ HTTP/1.1\r\n",
+            "Host: x@app.localhost\r\n",
+            400,
+        ),
+        ("TRACE /public/ HTTP/1.1\r\n", host, 405),
+        ("CONNECT app.localhost:80 HTTP/1.1\r\n", host, 405),
+        ("get /public/ HTTP/1.1\r\n", host, 405),
+        ("PRI * HTTP/2.0\r\n", host, 400),
+        ("OPTIONS * HTTP/1.1\r\n", host, 400),
+    ] {
+        let request = format!("{start}{host}Connection: close\r\n\r\n");
+        let answer = stepgate.ask(&request).await;
+        assert_eq!(status(&answer), expected, "{request:?}: {answer}");
+        assert_eq!(
+            answer.matches("HTTP/1.1 ").count(),
+            1,
+            "{request:?}: {answer}"
+        );
+    }
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+/// A person who follows a link with a slip in it is led back to the app, and whoever looks for it in the log finds its
+/// host.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_refuses_has_a_way_on() {
+    let (stepgate, _) = nobody().await;
+    let page = "Accept: text/html\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n";
+    let answer = stepgate
+        .ask(&format!(
+            "GET /a//b HTTP/1.1\r\nHost: app.localhost\r\n{page}Connection: close\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(status(&answer), 400, "{answer}");
+    assert!(answer.contains("href=\"/\""), "{answer}");
+    let line = &stepgate.access(1).await[0];
+    assert_eq!(line["host"], "app.localhost");
+    assert_eq!(line["reason"], "double-slash");
+    assert_eq!(line["path"], "");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_in_flight_is_finished_before_the_end() {
     let (app, seen) = upstream(|_, mut wire| async {
