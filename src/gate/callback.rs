@@ -221,7 +221,7 @@ impl Gate {
                 && let Some(destination) = self.destination(incoming, site, flow, now)
                 && self.lack(&destination, &held.live.session).is_none()
             {
-                return Reply::redirect(&flow.return_to, record);
+                return Reply::redirect(&site.url(&flow.return_to), record);
             }
             let start = Start {
                 force_login: flow.prompt_login,
@@ -447,7 +447,7 @@ impl Gate {
             return self.page(StatusCode::OK, &page, incoming.request_id, record);
         }
         let (Some(lack), Some(destination), Some(level)) = (lack, destination, level) else {
-            return Reply::redirect(&flow.return_to, record);
+            return Reply::redirect(&back.site.url(&flow.return_to), record);
         };
         if derived.always_asked_broken.is_some() && flow.round == 1 {
             let start = Start {

@@ -76,7 +76,7 @@ impl Gate {
         let record = Record::of("own");
         let now = self.parts.clock.now();
         match self.caller(incoming, site, now).await {
-            Known::Found(_) => Reply::redirect(&return_to, record),
+            Known::Found(_) => Reply::redirect(&site.url(&return_to), record),
             Known::Unavailable => {
                 self.unavailable(incoming, incoming.retry_href(), record, "store-unavailable")
             }

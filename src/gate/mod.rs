@@ -230,6 +230,14 @@ struct Site<'c> {
     origin: &'c Origin,
 }
 
+impl Site<'_> {
+    /// For a redirect. Behind an upstream that takes two slashes a path may begin with them, and by itself it would be
+    /// another host.
+    fn url(&self, path_and_query: &str) -> String {
+        format!("{}{path_and_query}", self.origin.text)
+    }
+}
+
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate").finish_non_exhaustive()

@@ -1,7 +1,7 @@
 //! Callbacks that come late, twice, from another browser or for somebody else; many tabs; the session's id.
 
 use super::asking::claims;
-use super::world::{World, heading};
+use super::world::{Twist, World, heading};
 use crate::keycloak::Browser;
 use serde_json::json;
 
@@ -65,6 +65,56 @@ async fn a_callback_counts_once_and_leads_on_afterwards() {
     let page = thief.open(&callback).await;
     assert_eq!(page.status, 400, "{}", page.text());
     assert!(page.link("/").is_some());
+}
+
+/// A script of the app's cannot read them, another host cannot set them, another site's form does not carry them.
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_are_for_this_host_and_not_for_scripts() {
+    let mut world = World::new().await;
+    let callback = world.until_callback("/x", "alice").await;
+    let url = callback.parse().unwrap();
+    let flow = world.browser.cookies_for(&url);
+    let host = world.origin.strip_prefix("http://").unwrap();
+    let target = callback.strip_prefix(&world.origin).unwrap();
+    let answer = world
+        .stepgate
+        .ask(&format!(
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\nCookie: {flow}\r\nConnection: close\r\n\r\n"
+        ))
+        .await;
+    let port = host.rsplit(':').next().unwrap();
+    let name = format!("__Host-stepgate-{port}");
+    let set: Vec<_> = answer
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(field, _)| field.eq_ignore_ascii_case("set-cookie"))
+        .map(|(_, cookie)| cookie)
+        .collect();
+    assert!(set.len() >= 2, "{answer}");
+    for cookie in &set {
+        if cookie.starts_with("JSESSIONID") {
+            continue;
+        }
+        let (pair, attributes) = cookie.split_once("; ").unwrap();
+        let (known, value) = pair.split_once('=').unwrap();
+        let lifetime = if known == name {
+            // 256 bits; as long as the browser's session.
+            assert_eq!(value.len(), 43, "{cookie}");
+            ""
+        } else {
+            assert!(known.starts_with(&format!("{name}-flow-")), "{cookie}");
+            assert_eq!(value, "", "{cookie}");
+            "; Max-Age=0"
+        };
+        assert_eq!(
+            attributes,
+            format!("Path=/; Secure; HttpOnly; SameSite=Lax{lifetime}")
+        );
+    }
+    assert!(
+        set.iter()
+            .any(|cookie| cookie.starts_with(&format!("{name}=")))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -331,6 +381,43 @@ async fn a_new_sid_drops_the_evidence_of_the_old_one() {
         world.levels().await,
         "password=proven mfa=missing hardware-key=missing"
     );
+}
+
+/// A path with two slashes at its start is another host to a browser.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_takes_two_slashes_is_no_way_to_another_host() {
+    let mut world = World::twisted(Twist {
+        config: &[(
+            "[upstreams.app]\n",
+            "[upstreams.app]\naccept = [\"double-slash\", \"backslash\"]\n",
+        )],
+        ..Twist::default()
+    })
+    .await;
+    let path = "//evil.example/x";
+    assert_eq!(world.lands(path, "alice").await, ["password"]);
+    assert_eq!(world.last_hit().target, path);
+    for given in [path, "/\\evil.example/x"] {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("return", given)
+            .finish();
+        let page = world.open(&format!("/.stepgate/login?{query}")).await;
+        assert!(
+            page.url.as_str().starts_with(&world.url("/")),
+            "{}",
+            page.url
+        );
+        let page = world
+            .open(&format!("/.stepgate/step-up?level=mfa&{query}"))
+            .await;
+        let walk = world.go_on(page, "alice").await;
+        assert!(
+            walk.page.url.as_str().starts_with(&world.url("/")),
+            "{}",
+            walk.page.url
+        );
+        assert!(walk.page.body.starts_with("app "), "{}", walk.page.text());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
