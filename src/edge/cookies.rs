@@ -55,7 +55,6 @@ mod tests {
         for field in fields {
             headers.append(header::COOKIE, HeaderValue::from_str(field).unwrap());
         }
-        // A nameless cookie can mimic a name: `=__Host-stepgate=x` is sent as `__Host-stepgate=x`.
         forwarded(&headers, |name, value| {
             !name.starts_with(b"__Host-stepgate") && !value.starts_with(b"__Host-stepgate")
         })

@@ -31,7 +31,12 @@ pub fn pairs(field: &HeaderValue) -> impl Iterator<Item = (&[u8], &[u8], &[u8])>
 
 /// A `Set-Cookie` field under a name that is ours.
 pub fn sets_reserved(set_cookie: &HeaderValue) -> bool {
-    set_name_and_value(set_cookie).is_some_and(|(name, _)| is_reserved(name))
+    set_name_and_value(set_cookie).is_some_and(|(name, value)| is_ours(name, value))
+}
+
+/// A cookie without a name is sent as its value alone, and so may pass for one of another name: `=__Host-stepgate=x`.
+fn is_ours(name: &[u8], value: &[u8]) -> bool {
+    is_reserved(if name.is_empty() { value } else { name })
 }
 
 /// Case does not count: browsers compare the prefix so.
@@ -92,7 +97,7 @@ impl Gate {
     /// Whether a request's cookie goes on to the upstream: ours never, the app's own session cookies only in the
     /// session that they were set in.
     pub fn forwards_cookie(&self, forward: &Forward, name: &[u8], value: &[u8]) -> bool {
-        if is_reserved(name) {
+        if is_ours(name, value) {
             return false;
         }
         let Some(site) = self.site(forward.place) else {
@@ -206,6 +211,13 @@ mod tests {
             assert!(is_reserved(name.as_bytes()), "{name}");
             let set = HeaderValue::try_from(format!(" {name} = x; Path=/")).unwrap();
             assert!(sets_reserved(&set), "{name}");
+        }
+        for mimic in [
+            "=__Host-stepgate=x; Path=/",
+            "__Host-stepgate",
+            " = __host-stepgate-8443=x",
+        ] {
+            assert!(sets_reserved(&HeaderValue::from_static(mimic)), "{mimic}");
         }
         assert!(!is_reserved(b"__Host-step"));
         assert!(!sets_reserved(&HeaderValue::from_static(

@@ -77,7 +77,8 @@ async fn who_is_signed_in_is_told_to_the_app_and_to_nobody_else() {
     let (app, seen) = upstream(|_, mut wire| async {
         let body = wire.exactly(14).await;
         assert_eq!(body, b"4\r\nbody\r\n0\r\n\r\n"[..14]);
-        let set = "HTTP/1.1 200 OK\r\nSet-Cookie: __Host-stepgate=theirs\r\nSet-Cookie: own=1\r\n\
+        let set = "HTTP/1.1 200 OK\r\nSet-Cookie: __Host-stepgate=theirs\r\nSet-Cookie: =__Host-stepgate=theirs\r\n\
+                   Set-Cookie: own=1\r\n\
                    Content-Length: 5\r\n\r\nhello";
         wire.send(set).await;
         Some(wire)

@@ -319,7 +319,10 @@ async fn our_cookies_do_not_reach_the_app_and_forged_ones_open_nothing() {
     let url: reqwest::Url = world.url("/").parse().unwrap();
     let own = world.browser.cookies_for(&url);
     let answer = world
-        .raw("GET /x", &[&format!("Cookie: theme=dark; {own}; lang=de")])
+        .raw(
+            "GET /x",
+            &[&format!("Cookie: theme=dark; {own}; ={own}; lang=de")],
+        )
         .await;
     assert_eq!(status(&answer), 200, "{answer}");
     assert_eq!(world.last_hit().header("cookie"), "theme=dark; lang=de");
