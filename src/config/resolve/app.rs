@@ -48,6 +48,10 @@ pub(super) fn resolve(name: &str, node: &Node, names: &Names, report: &Report) -
 }
 
 impl AppDraft {
+    pub(super) fn kc_idp_hint(&self) -> Option<&str> {
+        self.login.kc_idp_hint.as_deref()
+    }
+
     pub(super) fn claims(&self) -> Vec<String> {
         self.routes
             .iter()

@@ -76,8 +76,10 @@ pub(super) fn resolve(
     for draft in &drafts {
         rules::check_routes(draft, &names, report);
         rules::check_floors(draft, &floors, report);
+        rules::check_providers(draft, &floors, &names, report);
         bearer::check_met(draft, &floors, &names, report);
     }
+    rules::check_floor_paths(&floors, &names, report);
     bearer::check_audiences(&drafts, report);
     bearer::check_challenges(&names.ladder, &drafts, report);
     floors::check_hosts(&floors, &drafts, report);

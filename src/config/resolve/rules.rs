@@ -7,7 +7,7 @@ use super::keycloak;
 use super::require::looser_keys;
 use super::routes::RouteDraft;
 use crate::config::code::Code;
-use crate::config::problem::{Problem, Report, quoted};
+use crate::config::problem::{Place, Problem, Report, quoted};
 use crate::config::resolved::Par;
 use crate::model::requirement::Requirement;
 use crate::model::route::{Neighbours, Pattern, Relation, Route};
@@ -111,6 +111,89 @@ pub(super) fn check_floors(app: &AppDraft, floors: &[FloorDraft], report: &Repor
     }
 }
 
+/// A floor that no request ever falls under protects nothing, and reads as if it did.
+pub(super) fn check_floor_paths(floors: &[FloorDraft], names: &Names, report: &Report) {
+    for floor in floors {
+        let Some(pattern) = &floor.floor.pattern else {
+            continue;
+        };
+        if is_reserved(pattern) {
+            report.push(reserved(&floor.place));
+        }
+        let needs = pattern.needs();
+        let accepted = names
+            .upstreams
+            .iter()
+            .any(|upstream| upstream.accept.contains(needs));
+        if !accepted {
+            let missing: Vec<_> = needs.names().collect();
+            report.push(
+                Problem::error(
+                    Code::RefusedPath,
+                    &floor.place,
+                    format!("no request for `{pattern}` gets through"),
+                )
+                .help(format!(
+                    "`accept` of an upstream has to name {}",
+                    quoted(&missing)
+                )),
+            );
+        }
+    }
+}
+
+/// A level that only some identity provider's word proves is out of reach in an app that sends nobody there.
+pub(super) fn check_providers(
+    app: &AppDraft,
+    floors: &[FloorDraft],
+    names: &Names,
+    report: &Report,
+) {
+    let hint = app.kc_idp_hint();
+    let routes = app
+        .routes
+        .iter()
+        .map(|draft| (&draft.route.requirement, &draft.place));
+    let floors = floors
+        .iter()
+        .filter(|floor| floor.covers(app))
+        .map(|floor| (&floor.floor.requirement, &floor.place));
+    for (requirement, place) in routes.chain(floors) {
+        let proofs = || {
+            names
+                .ladder
+                .iter()
+                .filter(|level| level.rank >= requirement.rank)
+                .flat_map(|level| &level.proofs)
+        };
+        let within_reach = |wanted: &Option<String>| wanted.is_none() || wanted.as_deref() == hint;
+        if requirement.is_public()
+            || proofs().next().is_none()
+            || proofs().any(|proof| within_reach(&proof.kc_idp_hint))
+        {
+            continue;
+        }
+        let mut wanted: Vec<_> = proofs()
+            .filter_map(|proof| proof.kc_idp_hint.as_deref())
+            .collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        report.push(
+            Problem::error(
+                Code::NeverMet,
+                place,
+                format!(
+                    "nobody reaches the level `{}` in the app `{}`: only the identity provider {} proves it, and the app sends nobody there",
+                    names.ladder.name_of(requirement.rank),
+                    app.name,
+                    quoted(&wanted)
+                ),
+            )
+            .help("login = { kc_idp_hint = \"…\" } in the policy, or another proof of the level"),
+        );
+    }
+}
+
 /// Without pushed requests the user can edit what is asked for, and nothing above the base level is ever proven.
 pub(super) fn check_par(
     keycloak: &keycloak::Resolved,
@@ -163,19 +246,26 @@ pub(super) fn needing_push(apps: &[AppDraft], floors: &[FloorDraft], names: &Nam
 }
 
 fn check_reserved(draft: &RouteDraft, report: &Report) {
-    let Ok(reserved) = Pattern::parse(RESERVED) else {
-        return;
-    };
-    if matches!(
-        draft.route.pattern.relation(&reserved),
-        Relation::Subset | Relation::Equal
-    ) {
-        report.push(Problem::error(
-            Code::ReservedPath,
-            &draft.place,
-            "stepgate answers what lies under `/.stepgate/` itself",
-        ));
+    if is_reserved(&draft.route.pattern) {
+        report.push(reserved(&draft.place));
     }
+}
+
+fn is_reserved(pattern: &Pattern) -> bool {
+    Pattern::parse(RESERVED).is_ok_and(|reserved| {
+        matches!(
+            pattern.relation(&reserved),
+            Relation::Subset | Relation::Equal
+        )
+    })
+}
+
+fn reserved(place: &Place) -> Problem {
+    Problem::error(
+        Code::ReservedPath,
+        place,
+        "stepgate answers what lies under `/.stepgate/` itself",
+    )
 }
 
 /// A pattern that only escaped or odd characters match wants its upstream to let them through.

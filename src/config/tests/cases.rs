@@ -180,6 +180,8 @@ const CASES: &[Case] = &[
     ("SG0307-relative-path", &[(PATH, "path    = \"payments\"")]),
     ("SG0308-refused-path", &[(PATH, "path    = \"/payments/../x\"")]),
     ("SG0308-refused-without-relaxation", &[(PATH, "path    = \"/payments;v=1/x\"")]),
+    ("SG0308-refused-floor", &[(MORE, "[[floors]]\nid      = \"parameters\"\npath    = \"/payments;v=1/**\"\nrequire = { level = \"mfa\" }\n")]),
+    ("SG0309-reserved-floor", &[(MORE, "[[floors]]\nid      = \"ours\"\npath    = \"/.stepgate/me\"\nrequire = { level = \"mfa\" }\n")]),
     ("SG0309-reserved-path", &[(PATH, "path    = \"/.stepgate/x\"")]),
     ("SG0310-bad-method", &[(METHODS, "methods = [\"post\"]")]),
     ("SG0310-trace", &[(METHODS, "methods = [\"TRACE\"]")]),
@@ -191,6 +193,7 @@ const CASES: &[Case] = &[
     ("SG0316-public-under-floor", &[(MORE, "[[floors]]\nid      = \"all\"\npath    = \"/static/**\"\nrequire = { level = \"password\" }\n")]),
     ("SG0317-part-of-hosts", &[(URL, "urls     = [\"https://erp.example.com\", \"https://erp.example.org\"]"), (MORE, "[[floors]]\nid      = \"host\"\nhosts   = [\"erp.example.org\"]\npath    = \"/payments/**\"\nrequire = { level = \"mfa\" }\n")]),
     ("SG0318-never-met", &[(REQUIRE, "require = { level = \"mfa\", max_age = \"0s\" }")]),
+    ("SG0318-nobody-is-sent-to-the-provider", &[(PROOF, "proof = { kc_idp_hint = \"partner\", acr = \"mfa\" }")]),
     ("SG0319-bad-header", &[(IDENTITY, "identity = { Host = \"{sub}\" }")]),
     ("SG0319-no-header", &[(IDENTITY, "identity = { \"X User\" = \"{sub}\" }")]),
     ("SG0320-bad-template", &[(IDENTITY, "identity = { X-User = \"{subject}\" }")]),
@@ -331,11 +334,10 @@ fn tools_read_them_as_json() {
     insta::assert_snapshot!("several_as_json", format!("{:#}", Value::from(all)));
 }
 
-/// Those without a place in one of the two files are tried where they arise.
+/// Those without a place in one of the two files are tried below.
 #[test]
 fn no_code_is_without_a_case() {
     let elsewhere = [
-        // In the tests of the commands: a file or a folder that is not there.
         Code::Unreadable,
         Code::NoPolicies,
         Code::BadVariable,
@@ -352,18 +354,29 @@ fn no_code_is_without_a_case() {
 
 #[test]
 fn what_stands_in_no_file_is_told_too() {
-    let codes = |result: Result<Loaded, Vec<Problem>>| -> Vec<Code> {
+    let mut told = String::new();
+    let mut note = |code: Code, result: Result<Loaded, Vec<Problem>>| {
         let problems = result.err().unwrap_or_default();
-        problems.iter().map(|problem| problem.code).collect()
+        let found = problems.iter().find(|problem| problem.code == code);
+        let text = found.map(|problem| problem.render(false));
+        told += &format!("{}\n\n", text.unwrap_or_else(|| panic!("no {code}")));
     };
-    let without_app = Input {
-        sources: &[("config/stepgate.toml", INSTALLATION)],
+    let sources = [
+        ("config/stepgate.toml", INSTALLATION),
+        ("policies/erp.toml", APP),
+    ];
+    let input = |sources| Input {
+        sources,
         read: &read,
     };
-    assert_eq!(
-        codes(parse(&without_app, &Options::default())),
-        [Code::NoPolicies]
+    let none = parse(&input(&[]), &Options::default());
+    note(Code::Unreadable, none);
+    note(
+        Code::Unreadable,
+        load(Path::new("nowhere/stepgate.toml"), &Options::default()),
     );
+    let without_app = parse(&input(&sources[..1]), &Options::default());
+    note(Code::NoPolicies, without_app);
 
     let takes = |host: &str| {
         let bearer = "bearer = { audience = \"erp\" }\nbearer_age = \"auth_time\"\nidentity";
@@ -379,45 +392,34 @@ fn what_stands_in_no_file_is_told_too() {
         ],
         read: &read,
     };
-    assert_eq!(
-        codes(parse(&one_audience, &Options::default())),
-        [Code::AudienceTwice]
-    );
-
-    let none = Input {
-        sources: &[],
-        read: &read,
-    };
-    assert_eq!(codes(parse(&none, &Options::default())), [Code::Unreadable]);
+    let problems = parse(&one_audience, &Options::default()).err();
+    let first = problems.unwrap().into_iter().next();
+    assert_eq!(first.map(|problem| problem.code), Some(Code::AudienceTwice));
 
     let (head, rest) = INSTALLATION.split_once("[[levels]]").unwrap();
     let (_, tail) = rest.split_once("[networks]").unwrap();
     let without_levels = format!("{head}[networks]{tail}");
-    assert!(codes(loaded(&without_levels, APP)).contains(&Code::NoLevels));
+    note(Code::NoLevels, loaded(&without_levels, APP));
 
     let more: String = (0..300)
         .map(|index| format!("\n[[levels]]\nname = \"l{index}\"\nproof = {{ acr = \"{index}x\" }}\nask = {{ acr_values = \"{index}x\" }}\n"))
         .collect();
-    assert!(codes(loaded(&(INSTALLATION.to_owned() + &more), APP)).contains(&Code::TooManyLevels));
+    note(
+        Code::TooManyLevels,
+        loaded(&(INSTALLATION.to_owned() + &more), APP),
+    );
 
     let variable = |name: &str, value: &str| Options {
         environment: vec![(name.to_owned(), value.to_owned())],
         ..Options::default()
     };
-    let input = Input {
-        sources: &[
-            ("config/stepgate.toml", INSTALLATION),
-            ("policies/erp.toml", APP),
-        ],
-        read: &read,
-    };
     let wrong = variable("STEPGATE__KEYCLOAK____CLIENT_ID", "x");
-    assert_eq!(codes(parse(&input, &wrong)), [Code::BadVariable]);
+    note(Code::BadVariable, parse(&input(&sources), &wrong));
+    insta::assert_snapshot!("in_no_file", told);
+
     let right = variable("STEPGATE__KEYCLOAK__CLIENT_ID", "another");
-    assert_eq!(
-        parse(&input, &right).unwrap().config.keycloak.client_id,
-        "another"
-    );
+    let config = parse(&input(&sources), &right).unwrap().config;
+    assert_eq!(config.keycloak.client_id, "another");
 }
 
 /// The language's own example, word for word: only what later versions bring is refused.
