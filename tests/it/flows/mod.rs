@@ -9,6 +9,7 @@ mod broken;
 mod clients;
 mod ending;
 mod landing;
+mod presets;
 mod refreshing;
 mod tokens;
 mod world;
