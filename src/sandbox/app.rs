@@ -65,7 +65,7 @@ async fn style() -> ([(&'static str, &'static str); 1], &'static str) {
     (
         [("content-type", "text/css")],
         "body{font:1rem/1.5 Georgia,serif;max-width:40rem;margin:2rem auto;padding:0 1rem}\
-         header{border-bottom:3px double #336;color:#336}table{border-collapse:collapse}td,th{border:1px solid #99a;padding:.3rem .8rem}",
+         header{border-bottom:3px double #336;color:#336}table{border-collapse:collapse}td,th{border:1px solid #99a;padding:.3rem .5rem}pre{white-space:pre-wrap;overflow-wrap:anywhere}",
     )
 }
 
