@@ -96,10 +96,16 @@ impl Gate {
         };
         self.count(CallbackResult::Late);
         let href = flow.map_or("/", |flow| flow.return_to.as_str());
-        if let Known::Found(held) = self.session(incoming, site.origin, now).await {
-            let mut others = self.unfinished(incoming.headers, site.origin, now);
-            others.retain(|other| other != href);
-            return self.go_on(incoming, &held, href, &others, record);
+        match self.session(incoming, site.origin, now).await {
+            Known::Found(held) => {
+                let mut others = self.unfinished(incoming.headers, site.origin, now);
+                others.retain(|other| other != href);
+                return self.go_on(incoming, &held, href, &others, record);
+            }
+            Known::Unavailable => {
+                return self.unavailable(incoming, Some(href), record, "store-unavailable");
+            }
+            Known::Absent => {}
         }
         let page = Page::LoginFailed {
             cause: Failure::Late,
@@ -214,7 +220,11 @@ impl Gate {
                 Known::Found(held) if Some(&held.live.session.lineage) == flow.lineage.as_ref() => {
                     Some(held)
                 }
-                _ => None,
+                Known::Found(_) | Known::Absent => None,
+                Known::Unavailable => {
+                    let retry = Some(flow.return_to.as_str());
+                    return self.unavailable(incoming, retry, record, "store-unavailable");
+                }
             };
             // What the tab went for, a sibling has brought meanwhile.
             if let Some(held) = &held

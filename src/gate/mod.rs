@@ -243,3 +243,6 @@ impl fmt::Debug for Gate {
         f.debug_struct("Gate").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,324 @@
+//! The gate with a store that can fail: what is unknown is neither allowed nor signed out.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::{HeaderName, HeaderValue, header};
+
+use super::*;
+use crate::config::{Input, Options, parse};
+use crate::model::evidence::Identity;
+use crate::model::level::Rank;
+use crate::model::session::{Lineage, Refresh, Secret, Session, SessionKey, Tokens};
+use crate::model::target::Relaxations;
+use crate::model::time::Timestamp;
+use crate::policy::evidence::{Assumed, assumed};
+use crate::seal::{SystemRandom, fresh_key, session_key};
+use crate::store::{Capacity, Expect, Mark, MemoryStore, Owner, Put, Unavailable};
+use crate::telemetry::Lines;
+
+const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+
+const ISSUER: &str = "http://127.0.0.1:1/realms/none";
+
+const INSTALLATION: &str = r#"
+version = 1
+[keycloak]
+issuer        = "http://127.0.0.1:1/realms/none"
+client_id     = "stepgate"
+client_secret = { file = "secret" }
+[[levels]]
+name  = "password"
+base  = true
+proof = { acr = "1" }
+[upstreams.app]
+url = "http://127.0.0.1:1"
+"#;
+
+const APP: &str = r#"
+url         = "http://app.localhost"
+upstream    = "app"
+require     = { level = "password" }
+app_cookies = ["JSESSIONID"]
+[[routes]]
+id     = "public"
+path   = "/public/**"
+public = true
+"#;
+
+#[derive(Debug)]
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        NOW
+    }
+}
+
+/// Answers nothing while it is down.
+#[derive(Debug)]
+struct Failing {
+    store: MemoryStore,
+    down: AtomicBool,
+}
+
+impl Failing {
+    fn up(&self) -> Result<&MemoryStore, Unavailable> {
+        match self.down.load(Ordering::SeqCst) {
+            true => Err(Unavailable),
+            false => Ok(&self.store),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for Failing {
+    fn near(&self, _: &SessionKey, _: Timestamp) -> Option<Arc<Live>> {
+        None
+    }
+
+    async fn get(
+        &self,
+        key: &SessionKey,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Live>>, Unavailable> {
+        self.up()?.get(key, now).await
+    }
+
+    async fn put(
+        &self,
+        key: &SessionKey,
+        session: Session,
+        expires: Timestamp,
+        expect: Expect,
+        now: Timestamp,
+    ) -> Result<Put, Unavailable> {
+        self.up()?.put(key, session, expires, expect, now).await
+    }
+
+    async fn take(
+        &self,
+        key: &SessionKey,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Live>>, Unavailable> {
+        self.up()?.take(key, now).await
+    }
+
+    async fn delete(&self, key: &SessionKey) -> Result<bool, Unavailable> {
+        self.up()?.delete(key).await
+    }
+
+    async fn by_index(&self, owner: &Owner) -> Result<Vec<SessionKey>, Unavailable> {
+        self.up()?.by_index(owner).await
+    }
+
+    async fn page(
+        &self,
+        after: Option<SessionKey>,
+        most: usize,
+        now: Timestamp,
+    ) -> Result<Vec<(SessionKey, Arc<Live>)>, Unavailable> {
+        self.up()?.page(after, most, now).await
+    }
+
+    fn stored(&self) -> u64 {
+        self.store.stored()
+    }
+
+    async fn mark(
+        &self,
+        mark: &Mark,
+        at: Timestamp,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Unavailable> {
+        self.up()?.mark(mark, at, expires, now).await
+    }
+
+    async fn marked(&self, mark: &Mark, now: Timestamp) -> Result<Option<Timestamp>, Unavailable> {
+        self.up()?.marked(mark, now).await
+    }
+
+    async fn once(
+        &self,
+        mark: &Mark,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, Unavailable> {
+        self.up()?.once(mark, expires, now).await
+    }
+}
+
+struct World {
+    gate: Arc<Gate>,
+    store: Arc<Failing>,
+    cookie: String,
+}
+
+impl World {
+    /// Alice is signed in.
+    async fn new() -> Self {
+        let _first = rustls::crypto::ring::default_provider().install_default();
+        let read = |path: &Path| match path.ends_with("secret") {
+            true => Ok("only-for-tests".to_owned()),
+            false => Err(io::ErrorKind::NotFound.into()),
+        };
+        let input = Input {
+            sources: &[("stepgate.toml", INSTALLATION), ("app.toml", APP)],
+            read: &read,
+        };
+        let config = Arc::new(parse(&input, &Options::default()).unwrap().config);
+        let clock: Arc<dyn Clock> = Arc::new(Still);
+        let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
+        let provider = Provider::new(
+            &config.keycloak,
+            Arc::clone(&clock),
+            Arc::clone(&random),
+            None,
+            None,
+        );
+        let store = Arc::new(Failing {
+            store: MemoryStore::new(Capacity::default(), Duration::from_secs(3600)),
+            down: AtomicBool::new(false),
+        });
+        let evidence = assumed(
+            &config.ladder,
+            Rank::LOWEST,
+            Assumed::Proven(Duration::ZERO),
+            NOW,
+        );
+        let session = Session {
+            lineage: Lineage("one".to_owned()),
+            origin: "http://app.localhost".to_owned(),
+            client: "stepgate".to_owned(),
+            identity: Identity {
+                iss: ISSUER.to_owned(),
+                sub: "alice".to_owned(),
+                sid: Some("sid".to_owned()),
+                ..Identity::default()
+            },
+            evidence,
+            tokens: Tokens {
+                id: Secret::new("token"),
+                refresh: None,
+                access_expires: None,
+            },
+            refresh: Refresh::default(),
+            kc_idp_hint: None,
+            created: NOW,
+            last_seen: NOW,
+            app_cookies: Vec::new(),
+            finished: Vec::new(),
+            successor: None,
+        };
+        let expires = NOW.plus(Duration::from_secs(3600));
+        let key = session_key("the-id");
+        store
+            .put(&key, session, expires, Expect::Absent, NOW)
+            .await
+            .unwrap();
+        let cookie = format!("{}=the-id", config.apps[0].origins[0].cookie);
+        let gate = Gate::new(
+            Parts {
+                provider: Arc::new(provider.unwrap()),
+                store: Arc::clone(&store) as Arc<dyn Store>,
+                sealer: Arc::new(Sealer::new(&[fresh_key(&*random)], Arc::clone(&random)).unwrap()),
+                config,
+                clock,
+                random,
+                audit: Audit::new(Lines::in_memory().0),
+                metrics: Arc::new(Metrics::new()),
+            },
+            None,
+        );
+        Self {
+            gate: Arc::new(gate.unwrap()),
+            store,
+            cookie,
+        }
+    }
+
+    /// A page's navigation, or a program's request, with alice's cookie.
+    async fn judge(&self, line: &str, is_page: bool) -> Verdict {
+        let (method, raw) = line.split_once(' ').unwrap();
+        let method: Method = method.parse().unwrap();
+        let accept = if is_page {
+            "text/html"
+        } else {
+            "application/json"
+        };
+        let headers: HeaderMap = [
+            (header::COOKIE, self.cookie.as_str()),
+            (header::ACCEPT, accept),
+            (header::ORIGIN, "http://app.localhost"),
+        ]
+        .into_iter()
+        .map(|(name, value): (HeaderName, _)| (name, HeaderValue::from_str(value).unwrap()))
+        .collect();
+        let target = Target::parse(raw.as_bytes(), Relaxations::NONE).unwrap();
+        let incoming = Incoming {
+            place: HostIndex { app: 0, origin: 0 },
+            method: &method,
+            target: &target,
+            headers: &headers,
+            client: "127.0.0.1".parse().unwrap(),
+            certificate: None,
+            request_id: "id",
+            body: b"",
+        };
+        self.gate.judge(&incoming).await
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_allows_nobody_and_signs_nobody_out() {
+    let world = World::new().await;
+    assert!(matches!(
+        world.judge("GET /", true).await,
+        Verdict::Forward(_)
+    ));
+    world.store.down.store(true, Ordering::SeqCst);
+    for line in [
+        "GET /",
+        "POST /",
+        "DELETE /x",
+        "GET /.stepgate/me",
+        "GET /.stepgate/login?return=/",
+        "GET /.stepgate/step-up?level=password",
+        "GET /.stepgate/logout",
+        "POST /.stepgate/logout",
+        "GET /.stepgate/callback?state=x&code=y",
+    ] {
+        for is_page in [true, false] {
+            let Verdict::Reply(reply) = world.judge(line, is_page).await else {
+                panic!("{line} is allowed");
+            };
+            assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{line}");
+            assert_eq!(reply.record.reason, Some("store-unavailable"), "{line}");
+            assert!(reply.headers.contains_key(header::RETRY_AFTER), "{line}");
+            assert!(!reply.headers.contains_key(header::SET_COOKIE), "{line}");
+            assert!(!reply.headers.contains_key(header::LOCATION), "{line}");
+        }
+    }
+    let Verdict::Forward(forward) = world.judge("GET /public/x", true).await else {
+        panic!("what is public needs no store");
+    };
+    assert!(forward.permit.is_public() && forward.session.is_none());
+    // The app's own session belongs to nobody who is known now.
+    assert!(!world.gate.forwards_cookie(&forward, b"JSESSIONID", b"x"));
+
+    world.store.down.store(false, Ordering::SeqCst);
+    assert!(matches!(
+        world.judge("GET /", true).await,
+        Verdict::Forward(_)
+    ));
+}
