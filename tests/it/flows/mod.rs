@@ -5,6 +5,7 @@
 
 mod answers;
 mod asking;
+mod between;
 mod broken;
 mod clients;
 mod ending;
