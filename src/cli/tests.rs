@@ -165,6 +165,88 @@ fn what_decides_is_what_is_told() {
     }
 }
 
+/// Every fact that can be told of a caller takes part in the decision.
+#[test]
+fn what_is_said_of_the_caller_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "stepgate.toml",
+        r#"
+        version = 1
+        policies = "policies"
+        [keycloak]
+        issuer        = "https://sso.example.com/realms/corp"
+        client_id     = "stepgate"
+        client_secret = { file = "secret" }
+        [[levels]]
+        name  = "password"
+        base  = true
+        proof = { acr = "1" }
+        [upstreams.app]
+        url = "http://127.0.0.1:1"
+        [networks]
+        office = ["192.0.2.0/24", "2001:db8::/32"]
+        "#,
+    );
+    write("secret", "only-for-tests");
+    std::fs::create_dir(folder.path().join("policies")).unwrap();
+    write(
+        "policies/app.toml",
+        r#"
+        url      = "https://app.example.com"
+        upstream = "app"
+        require  = { level = "password" }
+        [[routes]]
+        id      = "roles"
+        path    = "/roles"
+        require = { roles_all = ["approver", "clerk"] }
+        [[routes]]
+        id      = "claims"
+        path    = "/claims"
+        require = { claims = { department = "sales", "address.floor" = [3, 4] } }
+        [[routes]]
+        id      = "office"
+        path    = "/office"
+        require = { networks_any = ["office"] }
+        "#,
+    );
+    let path = folder.path().join("stepgate.toml");
+    for (line, decision) in [
+        ("roles --roles approver,clerk", "allow"),
+        ("roles --roles approver", "deny"),
+        ("roles --groups approver,clerk", "deny"),
+        (
+            "claims --claims department=sales --claims address.floor=3",
+            "allow",
+        ),
+        (
+            "claims --claims department=sales --claims address.floor=\"3\"",
+            "deny",
+        ),
+        ("claims --claims department=sales", "deny"),
+        ("office --level password --from 192.0.2.7", "allow"),
+        ("office --level password --from 2001:db8::7", "allow"),
+        ("office --level password --from 203.0.113.5", "deny"),
+        ("office --level password", "deny"),
+        ("office --anonymous --from 192.0.2.7", "login"),
+    ] {
+        let arguments = format!(
+            "stepgate --config {} explain GET https://app.example.com/{line} --format json",
+            path.display()
+        );
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = run(
+            arguments.split_whitespace().map(OsString::from),
+            &mut out,
+            &mut err,
+        );
+        assert_eq!(code, 0, "{line}: {}", String::from_utf8_lossy(&err));
+        let told: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(told["answer"]["decision"], decision, "{line}");
+    }
+}
+
 #[test]
 fn what_is_not_judged_is_refused_with_its_status() {
     let rows = [
