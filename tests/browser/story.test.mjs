@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import {
-  allowCodesTwice, app, ask, authenticate, browsing, closeBrowser, heading, newUser, signOutEverywhere, text, until,
+  PHONE, allowCodesTwice, app, ask, authenticate, browsing, closeBrowser, flaws, heading, newUser, signOutEverywhere, text, until,
 } from './world.mjs';
 
 test.before(allowCodesTwice);
@@ -119,6 +119,8 @@ test('somebody else signs in for the step-up: the first session ends, the second
   if (await page.locator('#reset-login').count()) await page.click('#reset-login');
   assert.deepEqual(await authenticate(page, second), ['password', 'otp']);
   assert.equal(await heading(page), `You are now ${second.name}`);
+  await page.setViewportSize(PHONE);
+  assert.deepEqual(await flaws(page), []);
   await page.getByRole('link', { name: /Continue/ }).click();
   await page.waitForURL(`${app}/**`);
   await page.goto(`${app}/.stepgate/me`);

@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { allowCodesTwice, app, ask, authenticate, browsing, closeBrowser, heading, keycloak, newUser, text, until } from './world.mjs';
+import {
+  PHONE, allowCodesTwice, app, ask, authenticate, browsing, closeBrowser, flaws, heading, keycloak, newUser, text, until,
+} from './world.mjs';
 
 test.before(allowCodesTwice);
 test.after(closeBrowser);
@@ -73,6 +75,8 @@ test('ten tabs at the same instant: the sign-in of one serves all, and no addres
     if (!page.url().startsWith(`${app}/.stepgate/callback`)) return seen.add(page.url().slice(app.length));
     assert.equal(await heading(page), 'You are signed in');
     for (const link of await page.locator('ul a, a.button').all()) seen.add(await link.getAttribute('href'));
+    await page.setViewportSize(PHONE);
+    assert.deepEqual(await flaws(page), []);
     return true;
   };
   for (const page of pages) await until('the tab', Boolean, () => landed(page));

@@ -142,6 +142,27 @@ impl World {
         }
     }
 
+    /// Neither in the access and audit log nor in what the program says of itself; these are all in one file here.
+    fn no_secret_is_logged(&self) {
+        for program in [&self.stepgate, &self.lost] {
+            let log = std::fs::read_to_string(program.folder.path().join("log")).unwrap();
+            assert!(log.contains("\"log\":\"access\""), "{log}");
+            for secret in [
+                "code=",
+                "state=",
+                "nonce",
+                "request_uri",
+                "__Host-",
+                "eyJ",
+                "password=",
+                "month=11",
+            ] {
+                let found = log.lines().find(|line| line.contains(secret));
+                assert_eq!(found, None, "{secret}");
+            }
+        }
+    }
+
     async fn node(&self, arguments: &[&str]) {
         let mut command = tokio::process::Command::new("node");
         command
@@ -189,6 +210,7 @@ async fn scripts(test: &str, file: &str) {
     };
     let world = World::new(keycloak, test).await;
     world.node(&["--test", file]).await;
+    world.no_secret_is_logged();
 }
 
 #[tokio::test(flavor = "multi_thread")]
