@@ -59,6 +59,12 @@ codes! {
     TlsInPart = "SG0124", "`listen_tls` without a certificate, or what belongs to it without `listen_tls`";
     NotOfStore = "SG0130", "a key of another session store than the one that is used";
 
+    // Upstreams.
+    ProtocolOfScheme = "SG0131", "a protocol that the scheme of the upstream's URLs cannot have";
+    TlsWithoutHttps = "SG0132", "`tls` for an upstream that has no `https` URL";
+    Unverified = "SG0133", "an upstream that is believed whatever certificate it shows";
+    BadProbe = "SG0134", "a health check that nobody can be asked";
+
     // The ladder.
     NoLevels = "SG0201", "there is no level";
     BaseNotFirst = "SG0202", "a level other than the first is the base";

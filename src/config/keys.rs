@@ -52,9 +52,11 @@ keys! {
         ["acr_values", "scope", "prompt", "always_asked", "essential", "max_age", "params"], [];
     FLOOR = "[[floors]]", ["id", "hosts", "path", "methods", "require"], ["approval"];
     UPSTREAM = "[upstreams.…]",
-        ["url", "urls", "host", "timeouts", "accept", "path_match"],
-        ["health", "tls", "ca", "client_cert", "h2", "protocol", "assertion", "forward_token"];
+        ["url", "urls", "protocol", "tls", "health", "host", "timeouts", "accept", "path_match"],
+        ["assertion", "forward_token"];
     TIMEOUTS = "timeouts", ["connect", "response", "idle"], [];
+    UPSTREAM_TLS = "tls", ["ca", "server_name", "client_cert", "client_key", "insecure_skip_verify"], [];
+    HEALTH = "health", ["path", "host", "interval", "timeout", "healthy", "unhealthy"], [];
     SEAL = "[seal]", ["keys"], [];
     LIMITS = "[limits]",
         ["header_time", "header_bytes", "connections", "connections_per_address", "h2_streams",

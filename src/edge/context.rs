@@ -1,6 +1,6 @@
 //! What is known of one request while it goes through the phases.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -41,6 +41,8 @@ pub(crate) struct Context {
     pub(in crate::edge) sent: Option<Instant>,
     /// `Strict-Transport-Security` of the answer (RFC 6797 7.2: never over plain HTTP).
     pub(in crate::edge) hsts: Option<HeaderValue>,
+    /// Of the upstream, the last one that was asked; for the operator alone.
+    pub(in crate::edge) address: Option<SocketAddr>,
     /// Why the upstream did not answer.
     pub(in crate::edge) error: Option<&'static str>,
     /// Its line is written.
@@ -64,6 +66,7 @@ impl Context {
             tunnel: None,
             sent: None,
             hsts: None,
+            address: None,
             error: None,
             is_logged: false,
         }

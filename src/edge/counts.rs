@@ -3,7 +3,7 @@
 use super::access::Sent;
 use super::context::Context;
 use super::failure::Failure;
-use crate::gate::Refusal;
+use crate::gate::{NoAnswer, Refusal};
 use crate::model::target::Ambiguity;
 use crate::telemetry::metrics::{Ended, Limit, UpstreamFailure};
 
@@ -25,11 +25,19 @@ pub(in crate::edge) fn ended(context: &Context, sent: Sent) {
 
 /// What the upstream is to blame for.
 pub(in crate::edge) fn failure(failure: Failure) -> Option<UpstreamFailure> {
-    match failure {
-        Failure::Down => Some(UpstreamFailure::Down),
-        Failure::Timeout => Some(UpstreamFailure::Timeout),
-        Failure::Client | Failure::Request(_) | Failure::Internal => None,
-    }
+    let why = match failure {
+        Failure::Upstream(why) => why,
+        Failure::Client | Failure::Request(_) | Failure::Internal => return None,
+    };
+    Some(match why {
+        NoAnswer::Unreachable => UpstreamFailure::Unreachable,
+        NoAnswer::Tls => UpstreamFailure::Tls,
+        NoAnswer::Closed => UpstreamFailure::Closed,
+        NoAnswer::Invalid => UpstreamFailure::Invalid,
+        NoAnswer::ConnectTimeout => UpstreamFailure::ConnectTimeout,
+        NoAnswer::Timeout => UpstreamFailure::Timeout,
+        NoAnswer::Down => UpstreamFailure::Down,
+    })
 }
 
 /// Which limit a refusal is by; none for one that is wrong in itself.
@@ -48,8 +56,7 @@ pub(in crate::edge) fn limit(refusal: Refusal) -> Option<Limit> {
         | Refusal::Nominated
         | Refusal::MethodNotAllowed
         | Refusal::AmbiguousIdentity
-        | Refusal::UpstreamDown
-        | Refusal::UpstreamTimeout
+        | Refusal::Upstream(_)
         | Refusal::Internal => None,
     }
 }

@@ -4,10 +4,15 @@ use std::io;
 
 use pingora::{Error, ErrorSource, ErrorType};
 
-use crate::gate::Refusal;
+use crate::gate::{NoAnswer, Refusal};
 
 /// Pingora's name for it; the constant itself is private there. A test sends one.
 const INVALID_CHUNK: &str = "InvalidChunk";
+
+/// Of errors of ours: every address is known not to work.
+const ALL_DOWN: &str = "AllDown";
+/// The upstream speaks another protocol than the one that is wanted.
+const OTHER_PROTOCOL: &str = "OtherProtocol";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::edge) enum Failure {
@@ -15,8 +20,7 @@ pub(in crate::edge) enum Failure {
     Client,
     /// What the client sent after its header cannot be passed on.
     Request(Refusal),
-    Down,
-    Timeout,
+    Upstream(NoAnswer),
     Internal,
 }
 
@@ -33,17 +37,7 @@ impl Failure {
                 Self::Request(Refusal::Nominated)
             }
             (ErrorSource::Downstream, _) => Self::Client,
-            (
-                ErrorSource::Upstream,
-                ErrorType::ConnectTimedout
-                | ErrorType::ReadTimedout
-                | ErrorType::WriteTimedout
-                | ErrorType::TLSHandshakeTimedout,
-            ) => Self::Timeout,
-            (ErrorSource::Upstream, _) if io_kind(error) == Some(io::ErrorKind::TimedOut) => {
-                Self::Timeout
-            }
-            (ErrorSource::Upstream, _) => Self::Down,
+            (ErrorSource::Upstream, _) => Self::Upstream(no_answer(error)),
             (ErrorSource::Internal | ErrorSource::Unset, _) => Self::Internal,
         }
     }
@@ -53,8 +47,7 @@ impl Failure {
         match self {
             Self::Client => "client-gone",
             Self::Request(refusal) => refusal.code(),
-            Self::Down => "upstream-down",
-            Self::Timeout => "upstream-timeout",
+            Self::Upstream(why) => why.code(),
             Self::Internal => "internal",
         }
     }
@@ -64,11 +57,46 @@ impl Failure {
         match self {
             Self::Client => None,
             Self::Request(refusal) => Some(refusal),
-            Self::Down => Some(Refusal::UpstreamDown),
-            Self::Timeout => Some(Refusal::UpstreamTimeout),
+            Self::Upstream(why) => Some(Refusal::Upstream(why)),
             Self::Internal => Some(Refusal::Internal),
         }
     }
+}
+
+/// What an error on the upstream's side comes to.
+pub(in crate::edge) fn no_answer(error: &Error) -> NoAnswer {
+    use ErrorType as Kind;
+    match error.etype() {
+        Kind::ConnectTimedout | Kind::TLSHandshakeTimedout => NoAnswer::ConnectTimeout,
+        Kind::ReadTimedout | Kind::WriteTimedout => NoAnswer::Timeout,
+        Kind::TLSHandshakeFailure | Kind::TLSWantX509Lookup | Kind::InvalidCert => NoAnswer::Tls,
+        Kind::ConnectRefused
+        | Kind::ConnectNoRoute
+        | Kind::ConnectError
+        | Kind::SocketError
+        | Kind::BindError => NoAnswer::Unreachable,
+        Kind::Custom(ALL_DOWN) => NoAnswer::Down,
+        Kind::Custom(OTHER_PROTOCOL)
+        | Kind::InvalidHTTPHeader
+        | Kind::HandshakeError
+        | Kind::H1Error
+        | Kind::InvalidH2 => NoAnswer::Invalid,
+        _ if io_kind(error) == Some(io::ErrorKind::TimedOut) => NoAnswer::Timeout,
+        _ => NoAnswer::Closed,
+    }
+}
+
+/// Nothing was asked, and this is why.
+pub(in crate::edge) fn unasked(why: NoAnswer) -> Box<Error> {
+    let kind = match why {
+        NoAnswer::Down => ErrorType::new(ALL_DOWN),
+        _ => ErrorType::ConnectNoRoute,
+    };
+    Error::new_up(kind)
+}
+
+pub(in crate::edge) fn other_protocol() -> Box<Error> {
+    Error::new_up(ErrorType::new(OTHER_PROTOCOL))
 }
 
 /// For the operator. Pingora's own text may quote what was read from the upstream, so only kinds and causes are told.
@@ -97,11 +125,26 @@ mod tests {
     fn a_failure_is_told_by_its_side_and_kind() {
         let up = |kind| Failure::of(&Error::new_up(kind));
         let down = |kind| Failure::of(&Error::new_down(kind));
-        assert_eq!(up(ErrorType::ConnectRefused), Failure::Down);
-        assert_eq!(up(ErrorType::ConnectionClosed), Failure::Down);
-        assert_eq!(up(ErrorType::InvalidHTTPHeader), Failure::Down);
-        assert_eq!(up(ErrorType::ConnectTimedout), Failure::Timeout);
-        assert_eq!(up(ErrorType::ReadTimedout), Failure::Timeout);
+        for (kind, why) in [
+            (ErrorType::ConnectRefused, NoAnswer::Unreachable),
+            (ErrorType::ConnectTimedout, NoAnswer::ConnectTimeout),
+            (ErrorType::InvalidCert, NoAnswer::Tls),
+            (ErrorType::TLSHandshakeFailure, NoAnswer::Tls),
+            (ErrorType::ConnectionClosed, NoAnswer::Closed),
+            (ErrorType::ReadError, NoAnswer::Closed),
+            (ErrorType::H2Error, NoAnswer::Closed),
+            (ErrorType::InvalidHTTPHeader, NoAnswer::Invalid),
+            (ErrorType::ReadTimedout, NoAnswer::Timeout),
+        ] {
+            assert_eq!(up(kind), Failure::Upstream(why));
+        }
+        for why in [NoAnswer::Down, NoAnswer::Unreachable] {
+            assert_eq!(Failure::of(&unasked(why)), Failure::Upstream(why));
+        }
+        assert_eq!(
+            Failure::of(&other_protocol()),
+            Failure::Upstream(NoAnswer::Invalid)
+        );
         assert_eq!(down(ErrorType::WriteError), Failure::Client);
         assert_eq!(down(ErrorType::ConnectionClosed), Failure::Client);
         assert_eq!(
@@ -122,7 +165,7 @@ mod tests {
     fn a_stream_that_gave_up_is_a_timeout() {
         let gave_up = io::Error::from(io::ErrorKind::TimedOut);
         let error = Error::because(ErrorType::ReadError, "reading", gave_up).into_up();
-        assert_eq!(Failure::of(&error), Failure::Timeout);
+        assert_eq!(Failure::of(&error), Failure::Upstream(NoAnswer::Timeout));
     }
 
     #[test]

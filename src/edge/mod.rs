@@ -12,7 +12,7 @@ mod guard;
 mod h2;
 mod identity;
 mod inbound;
-mod peer;
+mod peers;
 mod proxy;
 mod reply;
 mod reserved;
@@ -27,7 +27,7 @@ use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 
 pub(crate) use guard::{Connections, Guard};
-pub(crate) use peer::Peers;
+pub(crate) use peers::Peers;
 pub(crate) use proxy::Proxy;
 pub(crate) use snapshot::{Current, Snapshot};
 pub(crate) use tls::Tls;
@@ -36,8 +36,8 @@ pub use tls::TlsError;
 /// Idle connections to upstreams that are kept; each listener's runtime shares them.
 const POOL: usize = 1024;
 
-/// Attempts to connect to an upstream, the first included.
-const ATTEMPTS: usize = 2;
+/// Attempts to connect to an upstream, the first included: some of its addresses may be dead and not known to be.
+const ATTEMPTS: usize = 4;
 
 /// What serves the connections of a listener.
 pub(crate) fn front(proxy: Proxy, current: Current) -> Guard<HttpProxy<Proxy>> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -20,6 +20,7 @@ use super::inbound::{self, Inbound};
 use super::reply;
 use super::snapshot::{Current, Snapshot};
 use super::upstream;
+use crate::config::Protocol;
 use crate::gate::{
     BODY_LIMIT, Forward, Gate, Incoming, OWN_PREFIX, Refusal, Reply, Verdict, sets_reserved,
 };
@@ -66,7 +67,15 @@ impl Snapshot {
         }
         let known_host = context.place.is_some();
         let headers = &session.req_header().headers;
-        let mut reply = self.gate.refuse(refusal, headers, known_host, &context.id);
+        let upstream = context
+            .forward
+            .as_ref()
+            .filter(|_| matches!(refusal, Refusal::Upstream(_)))
+            .and_then(|forward| self.gate.config().upstreams.get(forward.upstream))
+            .map(|upstream| upstream.name.as_str());
+        let mut reply = self
+            .gate
+            .refuse(refusal, headers, known_host, upstream, &context.id);
         if let Some(place) = context.place {
             self.gate.allow_origin(&mut reply, place, headers);
         }
@@ -194,6 +203,10 @@ impl ProxyHttp for Proxy {
         session
             .as_downstream_mut()
             .set_write_timeout(Some(WRITE_TIME));
+        // RFC 9110 15.2
+        if session.req_header().version == Version::HTTP_10 {
+            session.as_downstream_mut().set_ignore_info_resp(true);
+        }
         Ok(())
     }
 
@@ -225,13 +238,24 @@ impl ProxyHttp for Proxy {
             .snapshot
             .peers
             .pick(&forward.permit, forward.upstream, context.tunnel.clone())
-            .ok_or_else(|| {
-                Error::explain(
-                    ErrorType::ConnectNoRoute,
-                    "the upstream's address is unknown",
-                )
-                .into_up()
-            })
+            .inspect(|peer| context.address = peer._address.as_inet().copied())
+            .map_err(failure::unasked)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        peer: &HttpPeer,
+        _fd: std::os::fd::RawFd,
+        _digest: Option<&pingora::protocols::Digest>,
+        context: &mut Context,
+    ) -> Result<()> {
+        if let Some(forward) = context.forward.as_ref().filter(|_| !reused) {
+            let peers = &context.snapshot.peers;
+            peers.connected(forward.upstream, peer._address.as_inet());
+        }
+        Ok(())
     }
 
     async fn upstream_request_filter(
@@ -243,6 +267,14 @@ impl ProxyHttp for Proxy {
         let Some(forward) = &context.forward else {
             return Error::e_explain(ErrorType::InternalError, "no permit");
         };
+        let upstreams = &context.snapshot.config().upstreams;
+        let wants_h2 = upstreams
+            .get(forward.upstream)
+            .is_some_and(|upstream| upstream.protocol == Protocol::H2);
+        // Pingora falls back to HTTP/1.1 where the upstream did not take HTTP/2.
+        if wants_h2 && context.tunnel.is_none() && request.version != Version::HTTP_2 {
+            return Err(failure::other_protocol());
+        }
         upstream::prepare(request, context, forward)?;
         context
             .snapshot
@@ -255,10 +287,14 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
+        // Of an answer that comes before the request's body has ended; "go on" (100) always does, and is none.
+        session
+            .as_downstream_mut()
+            .set_close_on_response_before_downstream_finish(!is_interim(response.status));
         if let Some(tunnel) = &context.tunnel {
             tunnel.note(response.status);
         }
@@ -291,15 +327,31 @@ impl ProxyHttp for Proxy {
         response.insert_header("x-request-id", context.id.as_str())
     }
 
+    /// Those of HTTP/2; Pingora drops the others. A cookie there is for nobody (RFC 9110 6.5.1), and none of ours.
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut http::HeaderMap,
+        _context: &mut Context,
+    ) -> Result<()> {
+        trailers.remove(header::SET_COOKIE);
+        Ok(())
+    }
+
     fn fail_to_connect(
         &self,
         _session: &mut Session,
-        _peer: &HttpPeer,
-        _context: &mut Context,
+        peer: &HttpPeer,
+        context: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        // Nothing was sent yet: another address of the same upstream may do. Pingora bounds the attempts.
-        error.set_retry(true);
+        let why = failure::no_answer(&error);
+        let another = context.forward.as_ref().is_some_and(|forward| {
+            let peers = &context.snapshot.peers;
+            peers.failed(forward.upstream, peer._address.as_inet(), why)
+        });
+        // Nothing was sent yet, so another address of the same upstream may do. Pingora bounds the attempts.
+        error.set_retry(another);
         error
     }
 
@@ -319,6 +371,7 @@ impl ProxyHttp for Proxy {
         if failure != Failure::Client {
             tracing::warn!(
                 id = context.id,
+                address = context.address.map(tracing::field::display),
                 failure = failure.name(),
                 reason = failure::reason(error),
                 "a request was not answered by its upstream"

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use super::guard;
-use super::peer::Peers;
+use super::peers::Peers;
 use super::reserved::Reserved;
 use crate::config::{Config, HostIndex};
 use crate::gate::Gate;

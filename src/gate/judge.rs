@@ -22,6 +22,7 @@ impl Gate {
                 refusal,
                 incoming.headers,
                 false,
+                None,
                 incoming.request_id,
             ));
         };

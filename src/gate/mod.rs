@@ -49,7 +49,7 @@ use crate::telemetry::{Audit, Metrics};
 
 pub use bearer::{DPOP, Told, Verified, told};
 pub use cookies::{pairs, sets_reserved};
-pub use refusal::Refusal;
+pub use refusal::{NoAnswer, Refusal};
 
 use bearer::Bearers;
 use limits::Limits;

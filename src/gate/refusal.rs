@@ -2,9 +2,14 @@
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
+use super::negotiate::{Kind, kind};
 use super::pages::Page;
+use super::reply::Problem;
 use super::{Gate, Incoming, Record, Reply};
 use crate::model::target::Ambiguity;
+
+/// Seconds after which an upstream that is down is worth asking for again.
+const DOWN_FOR: u64 = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -26,9 +31,75 @@ pub enum Refusal {
     BodyTimeout,
     /// A member of a list of groups holds the separator: the app would read more groups than there are.
     AmbiguousIdentity,
-    UpstreamDown,
-    UpstreamTimeout,
+    /// The request was let through, and the app behind gave no answer.
+    Upstream(NoAnswer),
     Internal,
+}
+
+/// What kept an upstream from answering. It is told to everybody; which address, only to the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// Its name has no address, or nothing there takes connections.
+    Unreachable,
+    /// No TLS came about, or its certificate is not to be believed.
+    Tls,
+    /// It ended the connection.
+    Closed,
+    /// What it said is no answer of its protocol.
+    Invalid,
+    ConnectTimeout,
+    Timeout,
+    /// Every address is known not to work, so none was asked.
+    Down,
+}
+
+impl NoAnswer {
+    pub const ALL: &[Self] = &[
+        Self::Unreachable,
+        Self::Tls,
+        Self::Closed,
+        Self::Invalid,
+        Self::ConnectTimeout,
+        Self::Timeout,
+        Self::Down,
+    ];
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Unreachable | Self::Tls | Self::Closed | Self::Invalid => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout | Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Down => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Stable, as those of [`Refusal`].
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Unreachable => "upstream-unreachable",
+            Self::Tls => "upstream-tls",
+            Self::Closed => "upstream-closed",
+            Self::Invalid => "upstream-invalid",
+            Self::ConnectTimeout => "upstream-connect-timeout",
+            Self::Timeout => "upstream-timeout",
+            Self::Down => "upstream-down",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Unreachable => "The app behind this address cannot be reached.",
+            Self::Tls => {
+                "The app behind this address cannot be reached: the connection to it is not secure."
+            }
+            Self::Closed => "The app behind this address hung up before its answer was complete.",
+            Self::Invalid => {
+                "What the app behind this address answered is not an answer that can be passed on."
+            }
+            Self::ConnectTimeout => "The app behind this address could not be reached in time.",
+            Self::Timeout => "The app behind this address did not answer in time.",
+            Self::Down => "The app behind this address is down at the moment.",
+        }
+    }
 }
 
 impl Refusal {
@@ -46,8 +117,7 @@ impl Refusal {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::AmbiguousIdentity => StatusCode::FORBIDDEN,
-            Self::UpstreamDown => StatusCode::BAD_GATEWAY,
-            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Upstream(why) => why.status(),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -67,8 +137,7 @@ impl Refusal {
             Self::BodyTooLarge => "body-too-large",
             Self::BodyTimeout => "body-timeout",
             Self::AmbiguousIdentity => "ambiguous-identity",
-            Self::UpstreamDown => "upstream-down",
-            Self::UpstreamTimeout => "upstream-timeout",
+            Self::Upstream(why) => why.code(),
             Self::Internal => "internal",
         }
     }
@@ -98,20 +167,21 @@ impl Refusal {
             Self::AmbiguousIdentity => {
                 "One of your groups or roles has a name with a comma, which the app would take for two."
             }
-            Self::UpstreamDown => "The app behind this address cannot be reached.",
-            Self::UpstreamTimeout => "The app behind this address did not answer in time.",
+            Self::Upstream(why) => why.text(),
             Self::Internal => "Something went wrong here.",
         }
     }
 }
 
 impl Gate {
-    /// A page for a navigation, JSON for everything else. `known_host`: there is an app to go back to.
+    /// A page for a navigation, JSON for everything else. `known_host`: there is an app to go back to. `upstream`: the name
+    /// of the one that did not answer.
     pub fn refuse(
         &self,
         refusal: Refusal,
         headers: &HeaderMap,
         known_host: bool,
+        upstream: Option<&str>,
         request_id: &str,
     ) -> Reply {
         let status = refusal.status();
@@ -119,21 +189,41 @@ impl Gate {
             reason: Some(refusal.code()),
             ..Record::of("refuse")
         };
-        let page = Page::Refused {
-            status: status.as_u16(),
-            code: refusal.code(),
-            text: refusal.text(),
-            back: known_host.then_some("/"),
+        let (code, text, back) = (refusal.code(), refusal.text(), "/");
+        let page = match upstream {
+            Some(upstream) => Page::NoAnswer {
+                status: status.as_u16(),
+                code,
+                text,
+                upstream,
+                back,
+            },
+            None => Page::Refused {
+                status: status.as_u16(),
+                code,
+                text,
+                back: known_host.then_some(back),
+            },
         };
-        let mut reply = self.page_or_problem(
-            headers,
-            status,
-            &page,
-            refusal.code(),
-            refusal.text(),
+        let problem = Problem {
+            status: status.as_u16(),
+            title: text,
+            code,
             request_id,
-            record,
-        );
+            upstream,
+            ..Problem::default()
+        };
+        let mut reply = match kind(headers) {
+            Kind::Page | Kind::Frame => self.page(status, &page, request_id, record),
+            Kind::Grpc => match upstream {
+                Some(upstream) => Reply::grpc(status, &format!("{text} ({upstream})"), record),
+                None => Reply::grpc(status, text, record),
+            },
+            Kind::Htmx | Kind::Program => Reply::json(status, &problem, record),
+        };
+        if refusal == Refusal::Upstream(NoAnswer::Down) {
+            reply.retry_after(DOWN_FOR);
+        }
         if refusal == Refusal::MethodNotAllowed {
             // RFC 9110 15.5.6: a list must be there; which methods a route has is not told.
             reply.headers.insert(

@@ -20,6 +20,9 @@ pub(in crate::gate) struct Problem<'a> {
     pub(in crate::gate) detail: Option<&'a str>,
     pub(in crate::gate) code: &'a str,
     pub(in crate::gate) request_id: &'a str,
+    /// The name of the one that did not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::gate) upstream: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gate) need: Option<Wanted<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -130,7 +130,11 @@ impl Generation {
             metrics: Arc::clone(&lasting.metrics),
         };
         let gate = Arc::new(Gate::new(parts, before.map(|before| &*before.gate))?);
-        let peers = Peers::new(&config.upstreams, before.map(|before| &*before.peers));
+        let peers = Peers::new(
+            &config.upstreams,
+            Arc::clone(&lasting.clock),
+            before.map(|before| &*before.peers),
+        );
         let peers = Arc::new(peers);
         let number = before.map_or(0, |before| before.number) + 1;
         let snapshot = Arc::new(Snapshot::new(

@@ -144,7 +144,7 @@ impl Instance {
         let generations = || self.running.generations();
         tasks.spawn(keep_fresh(generations(), stop.clone()));
         tasks.spawn(look_for_push(generations()));
-        tasks.spawn(keep_resolved(generations()));
+        tasks.spawn(look_after_upstreams(generations()));
         match self.running.certificates() {
             Some(certificates) => {
                 let secure = front.secure(certificates.tls());
@@ -178,13 +178,17 @@ async fn keep_fresh(mut generations: Generations, stop: watch::Receiver<bool>) {
     }
 }
 
-/// The names of the upstreams that are served.
-async fn keep_resolved(mut generations: Generations) {
+/// The names and the health of the upstreams that are served.
+async fn look_after_upstreams(mut generations: Generations) {
     loop {
         let peers = Arc::clone(&generations.borrow_and_update().peers);
-        let pause = peers.resolve().await;
-        if let Ok(Err(_gone)) = tokio::time::timeout(pause, generations.changed()).await {
-            return;
+        tokio::select! {
+            () = peers.look_after() => {}
+            changed = generations.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use stepgate::config::{Code, KEYS, PRESETS};
+use stepgate::gate::{NoAnswer, Refusal};
 use stepgate::model::target::RELAXATIONS;
 use stepgate::server::Ended;
 use stepgate::telemetry::metrics::CATALOGUE;
@@ -115,6 +116,26 @@ fn the_exit_codes_are_those_of_the_program() {
     let shown: Vec<u8> = table("exit codes")
         .iter()
         .map(|row| row[0].parse().unwrap())
+        .collect();
+    assert_eq!(shown, known);
+}
+
+#[test]
+fn the_ways_of_an_upstream_not_to_answer_are_all_there() {
+    let known: Vec<_> = NoAnswer::ALL
+        .iter()
+        .map(|why| {
+            (
+                format!("`{}`", why.code()),
+                Refusal::Upstream(*why).status(),
+            )
+        })
+        .map(|(code, status)| [code, status.as_u16().to_string()])
+        .collect();
+    let shown = table("no answer");
+    let shown: Vec<_> = shown
+        .iter()
+        .map(|row| [row[0].clone(), row[1].clone()])
         .collect();
     assert_eq!(shown, known);
 }

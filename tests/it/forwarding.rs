@@ -129,7 +129,7 @@ async fn an_upstream_that_is_not_there_is_a_502() {
     let line = &stepgate.access(1).await[0];
     assert_eq!(line["decision"], "allow");
     assert_eq!(line["status"], 502);
-    assert_eq!(line["error"], "upstream-down");
+    assert_eq!(line["error"], "upstream-unreachable");
 }
 
 /// Whatever the client calls its request.
@@ -182,7 +182,7 @@ async fn an_answer_that_breaks_off_ends_the_connection() {
         assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
     }
     for line in stepgate.access(2).await {
-        assert_eq!(line["error"], "upstream-down", "{line}");
+        assert_eq!(line["error"], "upstream-closed", "{line}");
     }
 }
 

@@ -164,40 +164,50 @@ impl Stepgate {
 
     /// A user's session cookie, from a login at the realm.
     pub(crate) async fn log_in(&self, user: &str) -> String {
-        let get = |target: &str, cookie: &str| {
-            format!(
-                "GET {target} HTTP/1.1\r\nHost: app.localhost\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n\
-                 Cookie: {cookie}\r\nConnection: close\r\n\r\n"
-            )
-        };
-        let start = self.ask(&get("/", "none=1")).await;
-        let flow = cookie(&start);
-        let browser = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
-        let page = browser.get(field(&start, "location")).send().await.unwrap();
-        let page = page.text().await.unwrap();
-        let (_, action) = page.split_once("action=\"").unwrap();
-        let (action, _) = action.split_once('"').unwrap();
-        let password = format!("{user}-password");
-        let answer = browser
-            .post(action.replace("&amp;", "&"))
-            .form(&[("username", user), ("password", &password)])
-            .send()
-            .await
-            .unwrap();
-        let back = answer.headers()["location"].to_str().unwrap();
-        let callback = back.strip_prefix("http://app.localhost").unwrap();
-        let landed = self.ask(&get(callback, &flow)).await;
-        landed
-            .lines()
-            .filter_map(|line| line.strip_prefix("Set-Cookie: "))
-            .find(|set| set.starts_with("__Host-stepgate="))
-            .and_then(|set| set.split(';').next())
-            .unwrap_or_else(|| panic!("no session after the login:\n{landed}"))
-            .to_owned()
+        log_in(self.address, user).await
     }
+}
+
+/// A user's session cookie, from a login at the realm.
+pub(crate) async fn log_in(stepgate: SocketAddr, user: &str) -> String {
+    let get = |target: &str, cookie: &str| {
+        format!(
+            "GET {target} HTTP/1.1\r\nHost: app.localhost\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n\
+             Cookie: {cookie}\r\nConnection: close\r\n\r\n"
+        )
+    };
+    let ask = async |request: String| {
+        let mut wire = Wire(TcpStream::connect(stepgate).await.unwrap());
+        wire.send(&request).await;
+        wire.rest().await
+    };
+    let start = ask(get("/", "none=1")).await;
+    let flow = cookie(&start);
+    let browser = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let page = browser.get(field(&start, "location")).send().await.unwrap();
+    let page = page.text().await.unwrap();
+    let (_, action) = page.split_once("action=\"").unwrap();
+    let (action, _) = action.split_once('"').unwrap();
+    let password = format!("{user}-password");
+    let answer = browser
+        .post(action.replace("&amp;", "&"))
+        .form(&[("username", user), ("password", &password)])
+        .send()
+        .await
+        .unwrap();
+    let back = answer.headers()["location"].to_str().unwrap();
+    let callback = back.strip_prefix("http://app.localhost").unwrap();
+    let landed = ask(get(callback, &flow)).await;
+    landed
+        .lines()
+        .filter_map(|line| line.strip_prefix("Set-Cookie: "))
+        .find(|set| set.starts_with("__Host-stepgate="))
+        .and_then(|set| set.split(';').next())
+        .unwrap_or_else(|| panic!("no session after the login:\n{landed}"))
+        .to_owned()
 }
 
 /// The files of [`Stepgate::before`]; `timeout`: the upstream's.

@@ -12,6 +12,7 @@ mod require;
 mod routes;
 mod rules;
 mod tls;
+mod upstream_tls;
 mod upstreams;
 mod urls;
 
@@ -52,7 +53,7 @@ pub(super) fn resolve(
     let ladder = levels::resolve(root);
     let names = Names {
         networks: installation::networks(root),
-        upstreams: upstreams::resolve(root),
+        upstreams: upstreams::resolve(root, outside),
         ladder: ladder.ladder,
         algorithms: keycloak
             .as_ref()

@@ -158,6 +158,22 @@ const CASES: &[Case] = &[
     ("SG0124-no-certificate", &[(LISTEN, LISTEN_TLS)]),
     ("SG0124-no-listener", &[(MORE, CERTIFICATE), (LISTEN, "hsts     = \"1d\"\nplain    = \"redirect\"")]),
     ("SG0130-path-of-memory", &[(MORE, "[sessions]\nstore = \"memory\"\npath  = \"/var/lib/stepgate\"\ncache = \"64MiB\"\n")]),
+    // Upstreams.
+    ("SG0120-unreadable-ca", &[(UPSTREAM_URL, "url = \"https://erp.internal\"\ntls = { ca = \"elsewhere.pem\" }")]),
+    ("SG0006-client-key", &[(UPSTREAM_URL, "url = \"https://erp.internal\"\ntls = { client_cert = \"erp.pem\" }")]),
+    ("SG0007-unknown-protocol", &[(UPSTREAM_URL, "url = \"https://erp.internal\"\nprotocol = \"http2\"")]),
+    ("SG0010-never-healthy", &[(UPSTREAM_URL, "url = \"http://erp.internal\"\nhealth = { healthy = 0 }")]),
+    ("SG0013-server-name", &[(UPSTREAM_URL, "url = \"https://10.0.0.5\"\ntls = { server_name = \"https://erp.internal\" }")]),
+    ("SG0131-h2-without-tls", &[(UPSTREAM_URL, "url = \"http://erp.internal:8080\"\nprotocol = \"h2\"")]),
+    ("SG0131-h2c-with-tls", &[(UPSTREAM_URL, "url = \"https://erp.internal\"\nprotocol = \"h2c\"")]),
+    ("SG0132-tls-without-https", &[(UPSTREAM_URL, "url = \"http://erp.internal:8080\"\ntls = { ca = \"erp.pem\" }")]),
+    ("SG0120-ca-without-certificate", &[(UPSTREAM_URL, "url = \"https://erp.internal\"\ntls = { ca = \"secret\" }")]),
+    ("SG0107-client-key", &[(UPSTREAM_URL, "url = \"https://erp.internal\"\ntls = { client_cert = \"erp.pem\", client_key = { file = \"secret\" } }")]),
+    ("SG0121-client-key-of-another", &[(UPSTREAM_URL, "url = \"https://erp.internal\"\ntls = { client_cert = \"erp.pem\", client_key = { file = \"old.key\" } }")]),
+    ("SG0133-unverified", &[(UPSTREAM_URL, "url = \"https://erp.internal\"\ntls = { insecure_skip_verify = true }")]),
+    ("SG0134-no-path", &[(UPSTREAM_URL, "url = \"http://erp.internal\"\nhealth = { path = \"healthz\" }")]),
+    ("SG0134-no-host", &[(UPSTREAM_URL, "url = \"http://erp.internal\"\nhealth = { path = \"/healthz\", host = \"http://erp\" }")]),
+    ("SG0134-host-without-path", &[(UPSTREAM_URL, "url = \"http://erp.internal\"\nhealth = { host = \"erp\" }")]),
     // The ladder.
     ("SG0202-base-not-first", &[("name  = \"mfa\"", "name  = \"mfa\"\nbase  = true")]),
     ("SG0203-nothing-asks", &[(ASK, "")]),
@@ -420,6 +436,56 @@ fn what_stands_in_no_file_is_told_too() {
     let right = variable("STEPGATE__KEYCLOAK__CLIENT_ID", "another");
     let config = parse(&input(&sources), &right).unwrap().config;
     assert_eq!(config.keycloak.client_id, "another");
+}
+
+#[test]
+fn an_upstream_has_what_its_tables_say() {
+    let of = |lines: &str| {
+        let installation = INSTALLATION.replace(UPSTREAM_URL, lines);
+        let loaded = loaded(&installation, APP).unwrap();
+        assert_eq!(problems(&Ok(loaded)), "");
+        let mut config = self::loaded(&installation, APP).unwrap().config;
+        config.upstreams.remove(0)
+    };
+    let plain = of(UPSTREAM_URL);
+    assert_eq!(plain.protocol, Protocol::Http1);
+    assert!(plain.tls.verify && plain.tls.ca.is_none() && plain.health.is_none());
+    let whole = of("url = \"https://10.0.0.5\"\nprotocol = \"auto\"\n\
+         tls = { ca = \"erp.pem\", server_name = \"erp.internal\", client_cert = \"erp.pem\", client_key = { file = \"erp.key\" } }\n\
+         health = { path = \"/healthz?deep=1\", host = \"erp\", interval = \"3s\", timeout = \"500ms\", healthy = 1, unhealthy = 9 }");
+    assert_eq!(whole.protocol, Protocol::Auto);
+    assert_eq!(whole.tls.ca.unwrap().len(), 1);
+    assert_eq!(whole.tls.client.unwrap().chain.len(), 1);
+    let health = whole.health.unwrap();
+    assert_eq!((health.healthy, health.unhealthy), (1, 9));
+    assert_eq!(health.path.as_deref(), Some("/healthz?deep=1"));
+}
+
+/// Where only a look is taken, an authority may be missing; then nobody is believed.
+#[test]
+fn an_unreadable_authority_is_never_the_systems() {
+    let lines = "url = \"https://erp.internal\"\ntls = { ca = \"elsewhere.pem\" }";
+    let installation = INSTALLATION.replace(UPSTREAM_URL, lines);
+    let input = Input {
+        sources: &[
+            ("config/stepgate.toml", &installation),
+            ("policies/erp.toml", APP),
+        ],
+        read: &read,
+    };
+    let options = Options {
+        secrets: Secrets::Optional,
+        ..Options::default()
+    };
+    let loaded = parse(&input, &options).unwrap();
+    assert_eq!(loaded.warnings[0].code, Code::CertificateFile);
+    assert!(
+        loaded.config.upstreams[0]
+            .tls
+            .ca
+            .as_ref()
+            .is_some_and(|roots| roots.is_empty())
+    );
 }
 
 /// The language's own example, word for word: only what later versions bring is refused.

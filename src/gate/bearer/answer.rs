@@ -303,6 +303,7 @@ fn tell(
         need,
         have,
         step_up,
+        ..Problem::default()
     };
     let mut reply = match kind(incoming.headers) {
         Kind::Grpc => Reply::grpc(told.status, told.title, record),

@@ -33,6 +33,7 @@ templates![
     "in-frame.html",
     "login-failed.html",
     "me.html",
+    "no-answer.html",
     "not-enough.html",
     "not-sent.html",
     "refused.html",
@@ -191,6 +192,14 @@ pub(in crate::gate) enum Page<'a> {
         text: &'a str,
         back: Option<&'a str>,
     },
+    /// Of an upstream, called by its name.
+    NoAnswer {
+        status: u16,
+        code: &'a str,
+        text: &'a str,
+        upstream: &'a str,
+        back: &'a str,
+    },
 }
 
 impl Page<'_> {
@@ -212,6 +221,7 @@ impl Page<'_> {
             Self::ConfirmLogout { .. } => "confirm-logout.html",
             Self::Me { .. } => "me.html",
             Self::Refused { .. } => "refused.html",
+            Self::NoAnswer { .. } => "no-answer.html",
         }
     }
 }

@@ -136,7 +136,16 @@ fn each<'a>(
             wanted: texts,
         });
     }
-    for status in [400, 404, 405, 421, 500, 502, 504] {
+    for status in [502, 503, 504] {
+        pages.push(Page::NoAnswer {
+            status,
+            code: text,
+            text,
+            upstream: text,
+            back: link,
+        });
+    }
+    for status in [400, 404, 405, 421, 500] {
         for back in [None, Some(link)] {
             pages.push(Page::Refused {
                 status,

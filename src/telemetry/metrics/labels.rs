@@ -167,7 +167,14 @@ labels! {
     }
 
     UpstreamFailure {
-        Down = "down", Timeout = "timeout",
+        Unreachable = "unreachable",
+        Tls = "tls",
+        Closed = "closed",
+        Invalid = "invalid",
+        ConnectTimeout = "connect-timeout",
+        Timeout = "timeout",
+        /// Every address is known not to work, so none was asked.
+        Down = "down",
     }
 
     StreamEnd {
