@@ -21,3 +21,4 @@ mod oracle;
 mod reloading;
 mod serving;
 mod tls;
+mod upstreams;
