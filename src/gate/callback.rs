@@ -176,31 +176,8 @@ impl Gate {
         error: &OidcError,
         record: Record,
     ) -> Reply {
-        match error {
-            // Counted by its status.
-            OidcError::Unavailable(_) => {}
-            OidcError::Refused { .. } | OidcError::Misconfigured(_) => {
-                self.count(CallbackResult::Refused);
-            }
-            OidcError::InvalidToken(_) | OidcError::ForeignResponse => {
-                self.count(CallbackResult::Invalid);
-            }
-        }
-        self.count_step_up(flow, StepUpOutcome::Failed);
+        self.count_failure(flow, error);
         self.provider_failed(incoming, error, Some(&flow.return_to), record)
-    }
-
-    fn count(&self, result: CallbackResult) {
-        self.parts.metrics.callbacks.inc(result);
-    }
-
-    /// Nothing for a flow that is a login.
-    fn count_step_up(&self, flow: &Flow, outcome: StepUpOutcome) {
-        if flow.lineage.is_some()
-            && let Some(level) = self.parts.config.ladder.by_name(&flow.level)
-        {
-            self.parts.metrics.step_up(level, outcome);
-        }
     }
 
     /// An authorization error response (RFC 6749 section 4.1.2.1).
@@ -411,25 +388,7 @@ impl Gate {
         let level = config.ladder.by_name(&flow.level);
         // A flow for less than is needed is not short: the next one asks for the rest.
         let lack = lack.filter(|lack| level.is_none_or(|level| level.rank >= lack.need.rank));
-        self.count(match (switched, &flow.lineage, &lack) {
-            (true, ..) => CallbackResult::UserSwitch,
-            (_, Some(_), Some(_)) => CallbackResult::Short,
-            (_, Some(_), None) => CallbackResult::SteppedUp,
-            (_, None, _) => CallbackResult::SignedIn,
-        });
-        if !switched {
-            self.count_step_up(
-                flow,
-                match lack {
-                    Some(_) => StepUpOutcome::Short,
-                    None => StepUpOutcome::Proven,
-                },
-            );
-        }
-        if let (Some(level), Some(_), None, false) = (level, &flow.lineage, &lack, switched) {
-            let took = back.exchange.answered.since(flow.started);
-            self.parts.metrics.step_up_took(level, took);
-        }
+        self.count_landing(flow, switched, lack.is_some(), back.exchange.answered);
         self.audit(
             match (switched, &flow.lineage, &lack) {
                 (true, ..) => AuditKind::UserSwitch,

@@ -26,6 +26,7 @@ mod refusal;
 mod reply;
 mod sessions;
 mod start;
+mod tally;
 mod under_way;
 
 use std::collections::HashSet;
