@@ -8,8 +8,9 @@
 //! | --- | --- | --- |
 //! | 5 | `cli`, `server` | start, listeners, stop; the only reader of the clock |
 //! | 4 | `edge` | Pingora's phases; bytes in, bytes out |
+//! | 4 | `admin` | health, metrics, and what operators do, on listeners of their own |
 //! | 3 | `gate` | judge a request; login, step-up, callback, refresh, logout, pages; knows no Pingora |
-//! | 2 | `oidc`, `seal`, `store`, `telemetry` | adapters: Keycloak, randomness and sealing, sessions, logs |
+//! | 2 | `oidc`, `seal`, `store`, `telemetry` | adapters: Keycloak, randomness and sealing, sessions, logs, metrics |
 //! | 1 | `config` | text in; a resolved `Config`, or all problems, out |
 //! | 0 | `model`, `policy` | pure: no clock, no I/O, no async |
 //!
@@ -25,6 +26,7 @@
 //! Time: `now` is an argument; [`model::time::Clock`] where a call awaits. Randomness: `seal::random`.
 //! Missing, malformed, unknown, unavailable: never allowed.
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod edge;

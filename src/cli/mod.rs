@@ -1,10 +1,11 @@
 //! The commands: what is typed, which of them runs, and the exit code that says how it went.
 //!
-//! `check`, `explain` and `keygen`: 0 fine, 1 findings, 2 not typed as it should be. `serve`: see [`crate::server::Ended`].
+//! 0 fine, 1 findings, 2 not typed as it should be, or nobody to ask. `serve`: see [`crate::server::Ended`].
 
 mod check;
 mod explain;
 mod keygen;
+mod operate;
 mod report;
 
 use std::ffi::OsString;
@@ -49,6 +50,16 @@ enum Command {
         #[command(subcommand)]
         kind: Keygen,
     },
+    /// Show or end sessions of the running process.
+    Sessions(Sessions),
+    /// Have the running process read its configuration again.
+    Reload {
+        /// Instead of the configuration's `admin_socket`.
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
+    },
+    /// Turn the running process's /readyz red, so that a balancer sends no more; what comes is served.
+    Drain(Drain),
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,6 +70,62 @@ enum Keygen {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Args)]
+struct Sessions {
+    #[command(subcommand)]
+    command: SessionsCommand,
+    /// Instead of the configuration's `admin_socket`.
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum SessionsCommand {
+    /// One line a session.
+    List(Asked),
+    /// All that may be known of each.
+    Show(Asked),
+    /// End them at once, on all origins.
+    Revoke(Asked),
+}
+
+#[derive(Debug, Args)]
+struct Asked {
+    #[command(flatten)]
+    whose: Whose,
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Whose {
+    /// All of a user, by the realm's `sub`.
+    #[arg(long, value_name = "SUB")]
+    subject: Option<String>,
+    /// All of one SSO session, by the realm's `sid`.
+    #[arg(long, value_name = "SID")]
+    sid: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Drain {
+    /// Until nothing is under way any more, so long at the most, such as 5m.
+    #[arg(long, value_name = "DURATION", value_parser = span, conflicts_with = "off")]
+    wait: Option<std::time::Duration>,
+    /// Take traffic again.
+    #[arg(long)]
+    off: bool,
+    /// Instead of the configuration's `admin_socket`.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+fn span(text: &str) -> Result<std::time::Duration, String> {
+    config::parse_duration(text)
+        .ok_or_else(|| "a duration is written as in 90s, 5m or 1h".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -149,6 +216,9 @@ pub fn run(
         Command::Keygen {
             kind: Keygen::Seal { out: file },
         } => keygen::seal(file.as_deref(), out, err),
+        Command::Sessions(sessions) => operate::sessions(&path, &sessions, out, err),
+        Command::Reload { socket } => operate::reload(&path, socket.as_deref(), out, err),
+        Command::Drain(drain) => operate::drain(&path, &drain, out, err),
     }
 }
 

@@ -65,6 +65,11 @@ codes! {
     Unverified = "SG0133", "an upstream that is believed whatever certificate it shows";
     BadProbe = "SG0134", "a health check that nobody can be asked";
 
+    // The admin listener.
+    AdminHost = "SG0141", "not a host by which the admin listener can be called";
+    AdminTaken = "SG0142", "an address that is both the admin listener's and the proxy's";
+    SocketPath = "SG0143", "not a path that a socket can have";
+
     // The ladder.
     NoLevels = "SG0201", "there is no level";
     BaseNotFirst = "SG0202", "a level other than the first is the base";

@@ -35,8 +35,9 @@ macro_rules! keys {
 keys! {
     INSTALLATION = "",
         ["version", "listen", "listen_tls", "plain", "certificates", "client_certificates", "hsts", "policies",
-         "trusted_proxies", "sessions", "keycloak", "levels", "floors", "upstreams", "seal", "networks", "limits", "log"],
-        ["admin_listen", "approver_app", "redis", "approvals", "peers", "channels", "forward_auth"];
+         "trusted_proxies", "sessions", "keycloak", "levels", "floors", "upstreams", "seal", "networks", "limits", "log",
+         "admin_listen", "admin_hosts", "admin_socket", "ready_needs_keycloak"],
+        ["approver_app", "redis", "approvals", "peers", "channels", "forward_auth"];
     CERTIFICATE = "[[certificates]]", ["cert", "key"], [];
     CLIENT_CERTIFICATES = "[client_certificates]", ["ca", "require"], [];
     SESSIONS = "[sessions]",

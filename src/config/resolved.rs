@@ -42,6 +42,7 @@ pub struct Config {
     pub hosts: HashMap<String, HostIndex>,
     pub limits: Limits,
     pub log: Log,
+    pub admin: Admin,
     /// Every claim name that proofs, conditions and identity templates read, for what a session keeps.
     pub kept_claims: Vec<String>,
     /// `app/route` of what can never be met where Keycloak offers no pushed requests.
@@ -56,9 +57,13 @@ impl Config {
             SessionStore::File { path, cache } => (Some(path.clone()), Some(*cache), None),
         };
         let (mine, other) = (store(self), store(began));
+        let (now, then) = (&self.admin, &began.admin);
         let differs = [
             ("listen", self.listen != began.listen),
             ("listen_tls", self.listen_tls != began.listen_tls),
+            ("admin_listen", now.listen != then.listen),
+            ("admin_hosts", now.hosts != then.hosts),
+            ("admin_socket", now.socket != then.socket),
             ("sessions.store", mine.0.is_none() != other.0.is_none()),
             (
                 "sessions.path",
@@ -414,6 +419,31 @@ pub struct Limits {
     /// After SIGTERM.
     pub grace: Duration,
 }
+
+/// Where operators come in.
+#[derive(Clone, Debug, Default)]
+pub struct Admin {
+    /// Plain HTTP, reads only; none by default.
+    pub listen: Vec<SocketAddr>,
+    /// `host[:port]`, beside the addresses, by which it may be called.
+    pub hosts: Vec<String>,
+    pub socket: AdminSocket,
+    /// A Keycloak that cannot be reached turns `/readyz` red. Not by default: who is signed in is served without it, and
+    /// no other instance has another Keycloak to offer.
+    pub ready_needs_keycloak: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AdminSocket {
+    /// [`DEFAULT_ADMIN_SOCKET`], if its folder is there.
+    #[default]
+    WhereThereIsRoom,
+    Off,
+    At(PathBuf),
+}
+
+/// In the folder that `RuntimeDirectory=stepgate` of a systemd unit makes.
+pub const DEFAULT_ADMIN_SOCKET: &str = "/run/stepgate/admin.sock";
 
 #[derive(Clone, Debug, Default)]
 pub struct Log {

@@ -20,6 +20,7 @@ mod limits;
 mod logout;
 mod me;
 mod negotiate;
+mod operator;
 mod pages;
 mod refresh;
 mod refusal;
@@ -50,6 +51,7 @@ use crate::telemetry::{Audit, Metrics};
 
 pub use bearer::{DPOP, Told, Verified, told};
 pub use cookies::{pairs, sets_reserved};
+pub use operator::{LevelView, SessionView, Whose};
 pub use refusal::{NoAnswer, Refusal};
 
 use bearer::Bearers;

@@ -1,13 +1,14 @@
 //! Counts what the adapters do, which know nothing of metrics: calls to Keycloak and to the session store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use http::StatusCode;
 
 use crate::model::session::{Session, SessionKey};
-use crate::model::time::Timestamp;
+use crate::model::time::{Clock, Timestamp};
 use crate::oidc::{Endpoint, Outage, Watch};
 use crate::store::{Expect, Live, Mark, Owner, Put, Store, Unavailable};
 use crate::telemetry::Metrics;
@@ -42,16 +43,47 @@ impl Watch for Watching {
 #[derive(Debug)]
 pub(in crate::server) struct Counted<S> {
     store: S,
-    metrics: Arc<Metrics>,
+    watched: Watched,
+}
+
+/// Who is told of a store's answers.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Watched {
+    pub(in crate::server) metrics: Arc<Metrics>,
+    pub(in crate::server) clock: Arc<dyn Clock>,
+    pub(in crate::server) health: StoreHealth,
+}
+
+/// Since when a store gives no answers. Cheap to clone; clones are one.
+#[derive(Clone, Debug, Default)]
+pub(in crate::server) struct StoreHealth(Arc<AtomicI64>);
+
+/// No time at all.
+const ANSWERS: i64 = 0;
+
+impl StoreHealth {
+    pub(in crate::server) fn down_since(&self) -> Option<Timestamp> {
+        let since = self.0.load(Ordering::Relaxed);
+        (since != ANSWERS).then(|| Timestamp::from_unix(since))
+    }
+
+    fn note(&self, is_up: bool, now: Timestamp) {
+        if is_up {
+            self.0.store(ANSWERS, Ordering::Relaxed);
+        } else {
+            let now = now.as_unix().max(1);
+            // The first failure's time stays.
+            let _known =
+                self.0
+                    .compare_exchange(ANSWERS, now, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
 }
 
 impl<S: Store> Counted<S> {
-    pub(in crate::server) fn new(store: S, metrics: &Arc<Metrics>) -> Self {
-        metrics.store_up.set(1);
-        Self {
-            store,
-            metrics: Arc::clone(metrics),
-        }
+    pub(in crate::server) fn new(store: S, watched: Watched) -> Self {
+        watched.metrics.store_up.set(1);
+        Self { store, watched }
     }
 
     async fn timed<T>(
@@ -67,11 +99,16 @@ impl<S: Store> Counted<S> {
             Ok(_) => StoreResult::Absent,
             Err(Unavailable) => StoreResult::Unavailable,
         };
-        let metrics = &self.metrics;
+        let Watched {
+            metrics,
+            clock,
+            health,
+        } = &self.watched;
         metrics
             .store_operations
             .observe(Both(op, result), begun.elapsed());
         metrics.store_up.set(i64::from(answer.is_ok()));
+        health.note(answer.is_ok(), clock.now());
         answer
     }
 }

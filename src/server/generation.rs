@@ -14,7 +14,7 @@ use crate::seal::Sealer;
 use crate::store::Store;
 use crate::telemetry::{Audit, Lines, Metrics};
 
-use super::counting::Watching;
+use super::counting::{StoreHealth, Watched, Watching};
 use super::instance::StartError;
 use super::store::{self, OwnKey, StoreError};
 
@@ -25,6 +25,7 @@ const NAMES: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(in crate::server) struct Lasting {
     pub(in crate::server) store: Arc<dyn Store>,
+    pub(in crate::server) store_health: StoreHealth,
     pub(in crate::server) sealer: Arc<Sealer>,
     pub(in crate::server) clock: Arc<dyn Clock>,
     pub(in crate::server) random: Arc<dyn Random>,
@@ -47,9 +48,16 @@ impl Lasting {
         let own_key = place.own_key(&*random);
         let keys = seal_keys(&config, &own_key, &*random)?;
         let sealer = Arc::new(Sealer::new(&keys, Arc::clone(&random))?);
-        let store = place.open(&config, &sealer, &clock, &metrics)?;
+        let store_health = StoreHealth::default();
+        let watched = Watched {
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&clock),
+            health: store_health.clone(),
+        };
+        let store = place.open(&config, &sealer, watched)?;
         Ok(Self {
             store,
+            store_health,
             sealer,
             clock,
             random,
@@ -84,7 +92,7 @@ pub(in crate::server) struct Generation {
     pub(in crate::server) provider: Arc<Provider>,
     pub(in crate::server) peers: Arc<Peers>,
     pub(in crate::server) snapshot: Arc<Snapshot>,
-    gate: Arc<Gate>,
+    pub(in crate::server) gate: Arc<Gate>,
     access: Lines,
     audit: Lines,
 }

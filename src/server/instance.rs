@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::generation::{Generation, Lasting};
 use super::running::Running;
 use super::store::StoreError;
+use crate::admin::AdminError;
 use crate::config::{Config, Par};
 use crate::edge::{self, Connections, Proxy, TlsError};
 use crate::gate::GateError;
@@ -48,6 +49,8 @@ pub enum StartError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Gate(#[from] GateError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
 }
 
 /// Sockets that are bound already: a port that is taken is told before anything runs.
@@ -108,6 +111,14 @@ impl Handle {
     /// What the process counts.
     pub fn metrics(&self) -> &Metrics {
         self.0.metrics()
+    }
+
+    pub(in crate::server) fn lasting(&self) -> &Lasting {
+        self.0.lasting()
+    }
+
+    pub(in crate::server) fn generation(&self) -> Arc<Generation> {
+        Arc::clone(&self.0.generations().borrow())
     }
 }
 

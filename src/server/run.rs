@@ -11,7 +11,9 @@ use tokio::sync::watch;
 use super::clock::SystemClock;
 use super::instance::{Instance, Listeners, StartError};
 use super::logs;
+use super::operations::Operations;
 use super::reload::{Reloader, Source};
+use crate::admin::AdminListeners;
 use crate::config::{self, Files, Options, Problem, Secrets};
 use crate::model::time::Clock as _;
 use crate::seal::SystemRandom;
@@ -75,11 +77,24 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
             return ended(&error);
         }
     };
+    let admin = match AdminListeners::bind(&config) {
+        Ok(admin) => admin,
+        Err(error) => {
+            say(format!("stepgate: {error}\n"));
+            return Ended::Listen;
+        }
+    };
     for address in listeners.addresses() {
         tracing::info!(%address, "listening");
     }
     for address in listeners.tls_addresses() {
         tracing::info!(%address, "listening with TLS");
+    }
+    for address in admin.addresses() {
+        tracing::info!(%address, "listening for operators");
+    }
+    if let Some(socket) = admin.socket() {
+        tracing::info!(socket = %socket.display(), "listening for operators");
     }
     let clock = Arc::new(SystemClock);
     let instance = Instance::new(config, clock.clone(), Arc::new(SystemRandom::new()));
@@ -110,7 +125,10 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
             return Ended::System;
         };
         let (stop, stopped) = watch::channel(false);
-        let reloader = Reloader::new(source, files, instance.handle(), clock);
+        let reloader = Arc::new(Reloader::new(source, files, instance.handle(), clock));
+        let operations = Operations::new(instance.handle(), Arc::clone(&reloader));
+        let operations = Arc::new(operations);
+        let _until_the_end = tokio::spawn(admin.serve(Arc::<Operations>::clone(&operations)));
         let reloading = tokio::spawn(reload(reloader, hangup));
         let mut serving = tokio::spawn(instance.serve(listeners, stopped));
         tokio::select! {
@@ -122,6 +140,7 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
             _ = terminate.recv() => tracing::info!("stopping; what is in flight is finished"),
         }
         reloading.abort();
+        operations.begin_to_drain();
         let _heard = stop.send(true);
         tokio::select! {
             _ = &mut serving => {}
@@ -135,7 +154,7 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
 }
 
 /// When told to, and when the files change.
-async fn reload(reloader: Reloader, mut hangup: Signal) {
+async fn reload(reloader: Arc<Reloader>, mut hangup: Signal) {
     let told = async {
         while hangup.recv().await.is_some() {
             reloader.reload().await;
@@ -146,7 +165,7 @@ async fn reload(reloader: Reloader, mut hangup: Signal) {
 
 fn ended(error: &StartError) -> Ended {
     match error {
-        StartError::Listen { .. } => Ended::Listen,
+        StartError::Listen { .. } | StartError::Admin(_) => Ended::Listen,
         StartError::Log(_) => Ended::Log,
         StartError::Seal(_) | StartError::Provider(_) | StartError::Tls(_) => Ended::Keys,
         StartError::Store(_) => Ended::Store,

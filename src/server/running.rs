@@ -43,6 +43,10 @@ impl Running {
         Proxy::new(self.current(), &*self.lasting.random)
     }
 
+    pub(in crate::server) fn lasting(&self) -> &Lasting {
+        &self.lasting
+    }
+
     pub(in crate::server) fn metrics(&self) -> &Metrics {
         &self.lasting.metrics
     }

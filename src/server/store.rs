@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::counting::Counted;
+use super::counting::{Counted, Watched};
 use crate::config::{Config, SessionStore};
 use crate::model::random::Random;
 use crate::model::session::Secret;
-use crate::model::time::Clock;
 use crate::seal::{
     KeyFileError, OpenError as SealError, Sealer, fresh_key, make_key_file, read_key_file,
     sealed_by,
@@ -15,7 +14,6 @@ use crate::seal::{
 use crate::store::{
     Capacity, FileStore, Folder, MemoryStore, OpenError, Sealing, Settings, Store, Unopened,
 };
-use crate::telemetry::Metrics;
 
 /// Of what is sealed in the file.
 const PURPOSE: &str = "session";
@@ -79,20 +77,19 @@ impl Place {
         self,
         config: &Config,
         sealer: &Arc<Sealer>,
-        clock: &Arc<dyn Clock>,
-        metrics: &Arc<Metrics>,
+        watched: Watched,
     ) -> Result<Arc<dyn Store>, StoreError> {
         let idle = config.sessions.idle;
         Ok(match self {
             Self::Memory => {
                 let store = MemoryStore::new(Capacity::default(), idle);
-                Arc::new(Counted::new(store, metrics))
+                Arc::new(Counted::new(store, watched))
             }
             Self::File { folder, cache } => {
                 let settings = Settings { idle, near: cache };
                 let sealing = Arc::new(Sealed(Arc::clone(sealer)));
-                let store = FileStore::open(folder, settings, sealing, Arc::clone(clock))?;
-                Arc::new(Counted::new(store, metrics))
+                let store = FileStore::open(folder, settings, sealing, Arc::clone(&watched.clock))?;
+                Arc::new(Counted::new(store, watched))
             }
         })
     }

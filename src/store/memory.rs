@@ -257,6 +257,8 @@ impl Store for MemoryStore {
     }
 
     fn stored(&self) -> u64 {
+        // What was done a moment ago counts.
+        self.sessions.run_pending_tasks();
         self.sessions.entry_count()
     }
 }

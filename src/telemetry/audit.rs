@@ -23,7 +23,7 @@ pub enum AuditKind {
 }
 
 /// Who is named by `sub`, as the provider does; never a token, code, state, cookie or query.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct AuditEvent<'a> {
     pub event: AuditKind,
     /// Stable, for alerts: `another-user`, `enrolled-during-step-up`, `back-channel`, …
@@ -47,6 +47,9 @@ pub struct AuditEvent<'a> {
     pub request: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<&'a str>,
+    /// The user id of the operator who did it, on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<u32>,
 }
 
 impl AuditEvent<'_> {
@@ -63,6 +66,7 @@ impl AuditEvent<'_> {
             need: None,
             request: None,
             client: None,
+            operator: None,
         }
     }
 }

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("telemetry", 2, &[]),
     ("gate", 3, &[]),
     ("edge", 4, &[]),
+    ("admin", 4, &[]),
     ("server", 5, &[]),
     ("cli", 5, &["server"]),
     ("sandbox", 5, &[]),

@@ -7,11 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use stepgate::admin::AdminListeners;
 use stepgate::config::{self, Files, Options, Secrets};
 use stepgate::model::time::Clock;
 use stepgate::sandbox::{Client, Realm, User, serve_provider};
 use stepgate::seal::SystemRandom;
-use stepgate::server::{Instance, Listeners, Reloader, Source, StartError, SystemClock};
+use stepgate::server::{
+    Instance, Listeners, Operations, Reloader, Source, StartError, SystemClock,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,7 +36,10 @@ pub(crate) struct Stepgate {
     /// Of the first listener with TLS, if there is one.
     pub(crate) tls: Option<SocketAddr>,
     pub(crate) serving: JoinHandle<()>,
-    pub(crate) reloader: Reloader,
+    pub(crate) reloader: Arc<Reloader>,
+    /// The admin listener, where there is one.
+    pub(crate) admin: Option<SocketAddr>,
+    operating: JoinHandle<()>,
     stop: watch::Sender<bool>,
     /// Before the folder, which has the log that it reads.
     _oracle: Oracle,
@@ -79,16 +85,21 @@ impl Stepgate {
             logs: vec![folder.path().join("access.log")],
         };
         let listeners = Listeners::bind(&config)?;
+        let admin = AdminListeners::bind(&config)?;
         let address = listeners.addresses().next().unwrap();
         let tls = listeners.tls_addresses().next();
         let random = Arc::new(SystemRandom::new());
         let instance = Instance::new(config, Arc::clone(&clock), random).unwrap();
-        let reloader = Reloader::new(source, files, instance.handle(), clock);
+        let reloader = Arc::new(Reloader::new(source, files, instance.handle(), clock));
+        let operations = Operations::new(instance.handle(), Arc::clone(&reloader));
+        let address_for_operators = admin.addresses().next();
         let (stop, stopped) = watch::channel(false);
         Ok(Self {
             address,
             reloader,
             tls,
+            admin: address_for_operators,
+            operating: tokio::spawn(admin.serve(Arc::new(operations))),
             serving: tokio::spawn(instance.serve(listeners, stopped)),
             stop,
             _oracle: oracle,
@@ -126,6 +137,7 @@ impl Stepgate {
 
     pub(crate) fn stop(&self) {
         self.stop.send(true).unwrap();
+        self.operating.abort();
     }
 
     pub(crate) async fn wire(&self) -> Wire {
@@ -141,6 +153,11 @@ impl Stepgate {
 
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Of a file in its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// What is in a log file now.

@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+mod admin;
 mod architecture;
 mod browser;
 mod docs;

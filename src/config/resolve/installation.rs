@@ -234,7 +234,7 @@ pub(super) fn addresses(root: Fields<'_>, key: &str) -> Vec<SocketAddr> {
         .collect()
 }
 
-fn address(given: Text<'_>, report: &Report) -> Option<SocketAddr> {
+pub(super) fn address(given: Text<'_>, report: &Report) -> Option<SocketAddr> {
     let address = given.text.parse().ok();
     if address.is_none() {
         report.push(

@@ -1,5 +1,6 @@
 //! From trees to a [`Config`]: the installation first, then every app against its names, then the rules over all routes.
 
+mod admin;
 mod app;
 mod bearer;
 mod cookies;
@@ -49,6 +50,8 @@ pub(super) fn resolve(
     let root = Fields::open(installation, &keys::INSTALLATION, report)?;
     let basics = installation::resolve(root, outside);
     let tls = tls::resolve(root, outside);
+    let proxy = [&tls.listen[..], &tls.listen_tls].concat();
+    let admin = admin::resolve(root, &proxy, outside);
     let keycloak = keycloak::resolve(root, outside);
     let ladder = levels::resolve(root);
     let names = Names {
@@ -128,6 +131,7 @@ pub(super) fn resolve(
         hosts,
         limits: basics.limits,
         log: basics.log,
+        admin,
         kept_claims,
         needs_push,
     })

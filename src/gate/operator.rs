@@ -1,0 +1,167 @@
+//! What an operator may see of sessions, and end. No token, cookie or session id leaves here.
+
+use serde::{Deserialize, Serialize};
+
+use super::Gate;
+use super::sessions::user_name;
+use crate::model::session::{Session, SessionKey};
+use crate::policy::evidence::{Standing, have, standings};
+use crate::store::{Live, Owner, Unavailable};
+use crate::telemetry::metrics::{Label as _, SessionEnd};
+use crate::telemetry::{AuditEvent, AuditKind};
+
+/// Of a session's key, which is a digest, and of its lineage: enough to tell two apart, too little to be either.
+const SHOWN: usize = 8;
+
+/// Whose sessions are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// As the provider names the user: `sub`.
+    Subject(String),
+    /// One SSO session, on all origins.
+    Sid(String),
+}
+
+/// A session as operators see it. Times are seconds since the epoch, in our clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionView {
+    /// The beginning of the digest under which it is kept.
+    pub key: String,
+    /// The same over all rotations of the session's id.
+    pub lineage: String,
+    pub origin: String,
+    pub subject: String,
+    pub sid: Option<String>,
+    /// What the user is called, as far as the tokens say.
+    pub user: Option<String>,
+    /// The highest level that counts now.
+    pub level: String,
+    pub levels: Vec<LevelView>,
+    pub created: i64,
+    pub last_seen: i64,
+    pub expires: i64,
+    /// Since when refreshing its tokens fails.
+    pub refresh_failing_since: Option<i64>,
+    /// Rotated a moment ago: it serves what is under way.
+    pub replaced: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LevelView {
+    pub name: String,
+    /// `proven`, `held`, `lapsed`, `missing`
+    pub standing: String,
+    pub proven: Option<i64>,
+}
+
+impl Gate {
+    /// Those that are good now, the latest first.
+    pub async fn sessions_of(&self, whose: &Whose) -> Result<Vec<SessionView>, Unavailable> {
+        let now = self.parts.clock.now();
+        let mut found = Vec::new();
+        for key in self.parts.store.by_index(&self.owner(whose)).await? {
+            if let Some(live) = self.parts.store.get(&key, now).await? {
+                found.push(self.view(&key, &live));
+            }
+        }
+        found.sort_by_key(|session| std::cmp::Reverse(session.created));
+        Ok(found)
+    }
+
+    /// Ends them at once, on all origins, and keeps logins that are under way from making others; how many there were.
+    /// `operator`: the user id of whoever asks for it.
+    pub async fn revoke(
+        &self,
+        whose: &Whose,
+        operator: u32,
+    ) -> Result<Vec<SessionView>, Unavailable> {
+        let now = self.parts.clock.now();
+        let owner = self.owner(whose);
+        let sessions = self.sessions_of(whose).await?;
+        let ended = self.end_all(owner, now).await?;
+        self.parts
+            .metrics
+            .session_ends
+            .add(SessionEnd::Operator, ended as u64);
+        let (sub, sid) = match whose {
+            Whose::Subject(sub) => (Some(sub.as_str()), None),
+            Whose::Sid(sid) => (None, Some(sid.as_str())),
+        };
+        let event = AuditEvent {
+            reason: Some(SessionEnd::Operator.name()),
+            sub,
+            sid,
+            operator: Some(operator),
+            ..AuditEvent::new(AuditKind::SessionEnded)
+        };
+        // Also where there was none: no login that is under way makes one.
+        if sessions.is_empty() {
+            self.parts.audit.record(&event, now);
+        }
+        for session in &sessions {
+            let event = AuditEvent {
+                origin: Some(&session.origin),
+                sub: Some(&session.subject),
+                sid: session.sid.as_deref(),
+                ..event
+            };
+            self.parts.audit.record(&event, now);
+        }
+        Ok(sessions)
+    }
+
+    fn owner(&self, whose: &Whose) -> Owner {
+        let keycloak = &self.parts.config.keycloak;
+        let (issuer, client) = (&keycloak.issuer, &keycloak.client_id);
+        match whose {
+            Whose::Subject(sub) => Owner::sub(issuer, client, sub),
+            Whose::Sid(sid) => Owner::sid(issuer, client, sid),
+        }
+    }
+
+    fn view(&self, key: &SessionKey, live: &Live) -> SessionView {
+        let now = self.parts.clock.now();
+        let ladder = &self.parts.config.ladder;
+        let Session {
+            lineage,
+            origin,
+            identity,
+            evidence,
+            refresh,
+            created,
+            successor,
+            ..
+        } = &live.session;
+        let levels = standings(ladder, evidence, now).map(|level| LevelView {
+            name: level.level.name.clone(),
+            standing: match level.standing {
+                Standing::Proven { .. } => "proven",
+                Standing::Held => "held",
+                Standing::Lapsed => "lapsed",
+                Standing::Missing => "missing",
+            }
+            .to_owned(),
+            proven: level.proven_at.map(|at| at.as_unix()),
+        });
+        SessionView {
+            key: key
+                .0
+                .iter()
+                .take(SHOWN / 2)
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+            lineage: lineage.0.chars().take(SHOWN).collect(),
+            origin: origin.clone(),
+            subject: identity.sub.clone(),
+            sid: identity.sid.clone(),
+            user: user_name(identity).map(str::to_owned),
+            level: ladder.name_of(have(ladder, evidence, now).rank).to_owned(),
+            levels: levels.collect(),
+            created: created.as_unix(),
+            last_seen: live.last_seen().as_unix(),
+            expires: live.expires.as_unix(),
+            refresh_failing_since: refresh.failing_since.map(|since| since.as_unix()),
+            replaced: successor.is_some(),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! A real Prometheus scrapes a running stepgate.
+
+use std::io::Write as _;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{read, world};
+use crate::flows::World;
+use crate::harness::eventually_async;
+use crate::keycloak::{free_port, not_run};
+
+struct Prometheus {
+    url: String,
+    child: Child,
+    _folder: TempDir,
+}
+
+impl Prometheus {
+    /// `None`, and said so, where it is not installed.
+    fn start(world: &World) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("prometheus.yml");
+        let target = world.stepgate.admin.unwrap();
+        std::fs::write(
+            &config,
+            format!(
+                "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\nscrape_configs:\n- job_name: stepgate\n  static_configs: \
+                 [{{ targets: ['{target}'] }}]\n"
+            ),
+        )
+        .unwrap();
+        let address = format!("127.0.0.1:{}", free_port());
+        let started = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.path().join("data").display()
+            ))
+            .arg(format!("--web.listen-address={address}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(child) = started else {
+            missing("prometheus");
+            return None;
+        };
+        Some(Self {
+            url: format!("http://{address}"),
+            child,
+            _folder: folder,
+        })
+    }
+
+    /// The value, once there is one that is as wanted.
+    async fn eventually(&self, query: &str, wanted: impl Fn(f64) -> bool) -> f64 {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        eventually_async(query, async || {
+            let mut url = reqwest::Url::parse(&self.url).unwrap();
+            url.set_path("/api/v1/query");
+            url.query_pairs_mut().append_pair("query", query);
+            let answer = client.get(url).send().await.ok()?;
+            let answer: Value = answer.json().await.ok()?;
+            let value = answer["data"]["result"].get(0)?["value"]
+                .get(1)?
+                .as_str()?
+                .parse()
+                .ok()?;
+            wanted(value).then_some(value)
+        })
+        .await
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way it is waited for.
+        let _ended = self.child.kill();
+        self.child.wait().unwrap();
+    }
+}
+
+fn missing(program: &str) {
+    let required = std::env::var_os("STEPGATE_REQUIRE_REAL").is_some_and(|value| value == "1");
+    assert!(
+        !required,
+        "{program} is missing, and STEPGATE_REQUIRE_REAL=1"
+    );
+    not_run("admin::prometheus", &format!("there is no {program} here"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_is_what_prometheus_knows() {
+    let mut world = world().await;
+    let Some(prometheus) = Prometheus::start(&world) else {
+        return;
+    };
+    prometheus
+        .eventually("up{job=\"stepgate\"}", |up| up == 1.0)
+        .await;
+
+    assert_eq!(world.lands("/mfa/", "alice").await, ["password", "code"]);
+    for _ in 0..3 {
+        assert_eq!(world.status("/mfa/again").await, 200);
+    }
+    assert_eq!(world.status("/public/").await, 200);
+    assert_eq!(world.status("/key/").await, 401);
+    let unknown = "GET / HTTP/1.1\r\nHost: unknown.example\r\nConnection: close\r\n\r\n";
+    assert!(
+        world
+            .stepgate
+            .ask(unknown)
+            .await
+            .starts_with("HTTP/1.1 421")
+    );
+
+    let labels = |route: &str, code: &str, decision: &str| {
+        format!(
+            "{{app=\"payroll\",route=\"{route}\",method=\"GET\",code=\"{code}\",decision=\"{decision}\"}}"
+        )
+    };
+    let requests = |labels: String| format!("stepgate_http_requests_total{labels}");
+    for (query, expected) in [
+        (requests(labels("mfa", "2xx", "allow")), 4.0),
+        (requests(labels("mfa", "3xx", "login")), 1.0),
+        (requests(labels("public", "2xx", "allow")), 1.0),
+        (requests(labels("key", "4xx", "step-up")), 1.0),
+        (
+            requests(
+                "{app=\"(none)\",route=\"(none)\",code=\"4xx\",decision=\"refuse\"}".to_owned(),
+            ),
+            1.0,
+        ),
+        (
+            "stepgate_decisions_total{decision=\"refuse\",reason=\"unknown-host\"}".to_owned(),
+            1.0,
+        ),
+        (
+            "stepgate_decisions_total{route=\"key\",decision=\"step-up\",reason=\"missing\"}"
+                .to_owned(),
+            1.0,
+        ),
+        (
+            "stepgate_http_request_duration_seconds_count{route=\"mfa\"}".to_owned(),
+            5.0,
+        ),
+        (
+            "stepgate_upstream_request_duration_seconds_count{upstream=\"app\"}".to_owned(),
+            5.0,
+        ),
+        ("stepgate_proxy_overhead_seconds_count".to_owned(), 5.0),
+        (
+            "stepgate_challenges_total{level=\"mfa\",kind=\"page\"}".to_owned(),
+            1.0,
+        ),
+        (
+            "stepgate_challenges_total{level=\"hardware-key\",kind=\"program\"}".to_owned(),
+            1.0,
+        ),
+        (
+            "stepgate_callbacks_total{result=\"signed-in\"}".to_owned(),
+            1.0,
+        ),
+        ("stepgate_logins_total".to_owned(), 1.0),
+        ("stepgate_sessions_active".to_owned(), 1.0),
+        (
+            "stepgate_oidc_request_seconds_count{endpoint=\"token\",outcome=\"answered\"}"
+                .to_owned(),
+            1.0,
+        ),
+        ("stepgate_oidc_up".to_owned(), 1.0),
+        ("stepgate_store_up".to_owned(), 1.0),
+        (
+            "stepgate_store_operation_seconds_count{op=\"put\",result=\"done\"}".to_owned(),
+            1.0,
+        ),
+        ("stepgate_config_last_reload_successful".to_owned(), 1.0),
+        ("stepgate_http_requests_in_flight".to_owned(), 0.0),
+        ("stepgate_draining".to_owned(), 0.0),
+        ("stepgate_build_info".to_owned(), 1.0),
+    ] {
+        prometheus
+            .eventually(&query, |value| value == expected)
+            .await;
+    }
+    let step_up = world
+        .open("/.stepgate/step-up?level=mfa&return=%2Fmfa%2F")
+        .await;
+    world.clock.advance(7);
+    world.go_on(step_up, "alice").await;
+    for (query, expected) in [
+        (
+            "stepgate_stepup_outcomes_total{level=\"mfa\",outcome=\"started\"}",
+            1.0,
+        ),
+        (
+            "stepgate_stepup_outcomes_total{level=\"mfa\",outcome=\"proven\"}",
+            1.0,
+        ),
+        ("stepgate_stepup_duration_seconds_sum{level=\"mfa\"}", 7.0),
+        (
+            "stepgate_stepup_duration_seconds_bucket{level=\"mfa\",le=\"10.0\"}",
+            1.0,
+        ),
+    ] {
+        prometheus
+            .eventually(query, |value| value == expected)
+            .await;
+    }
+    for query in [
+        "stepgate_jwks_last_success_timestamp_seconds",
+        "stepgate_config_last_reload_success_timestamp_seconds",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_cpu_seconds_total",
+        "process_start_time_seconds",
+    ] {
+        prometheus.eventually(query, |value| value > 0.0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_linter_has_nothing_to_say() {
+    let mut world = world().await;
+    world.lands("/mfa/", "alice").await;
+    let (_, text) = read(&world, "/metrics", &[]).await;
+    let started = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut linter) = started else {
+        missing("promtool");
+        return;
+    };
+    linter
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    let output = linter.wait_with_output().unwrap();
+    let said =
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_openmetrics_gets_it() {
+    let world = world().await;
+    let accept =
+        "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    let (status, text) = read(&world, "/metrics", &[("accept", accept)]).await;
+    assert_eq!(status, 200);
+    assert!(text.ends_with("# EOF\n"));
+    let (_, plain) = read(&world, "/metrics", &[("accept", "*/*")]).await;
+    assert!(!plain.contains("# EOF"));
+}
