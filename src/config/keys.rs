@@ -60,22 +60,22 @@ keys! {
     HEALTH = "health", ["path", "host", "interval", "timeout", "healthy", "unhealthy"], [];
     SEAL = "[seal]", ["keys"], [];
     LIMITS = "[limits]",
-        ["header_time", "header_bytes", "connections", "connections_per_address", "h2_streams",
+        ["header_time", "header_bytes", "header_count", "body_bytes", "body_time", "connections", "connections_per_address", "h2_streams",
          "h2_resets", "logins_in_flight",
          "logins_per_minute", "sessions_per_subject", "grace"],
-        ["body_bytes", "parked_bodies"];
+        ["parked_bodies"];
     LOG = "[log]", ["access", "audit"], [];
     LOG_FILE = "[log]", ["file"], [];
     SECRET = "a secret", ["file", "env", "credential"], ["vault"];
     APP = "",
-        ["url", "urls", "upstream", "require", "identity", "app_cookies", "login", "bearer", "bearer_age", "introspect",
+        ["url", "urls", "upstream", "require", "identity", "app_cookies", "login", "body_bytes", "bearer", "bearer_age", "introspect",
          "forward_token", "challenge", "cors", "routes"],
         ["approvals", "forward_auth", "inject_agent", "renew_before", "on_lapse", "assertion"];
     BEARER = "bearer", ["audience", "algorithms", "required_scopes", "dpop"], [];
     CORS = "cors", ["origins"], [];
     LOGIN = "login", ["kc_idp_hint", "params"], [];
     ROUTE = "[[routes]]",
-        ["id", "path", "methods", "public", "upstream", "require", "loosens", "challenge"],
+        ["id", "path", "methods", "public", "upstream", "require", "loosens", "challenge", "body_bytes"],
         ["approval", "bearer", "bearer_age", "on_lapse", "introspect", "forward_token"];
     REQUIRE = "require",
         ["level", "max_age", "groups_any", "groups_all", "roles_any", "roles_all", "scopes_any", "scopes_all",

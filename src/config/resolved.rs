@@ -309,6 +309,8 @@ pub struct App {
     pub cors_origins: Vec<String>,
     /// `None`: `Authorization` passes untouched, and the cookie decides.
     pub bearer: Option<Bearer>,
+    /// Bytes of a request's body, by the route's place in `table`.
+    pub body_bytes: Vec<u64>,
 }
 
 /// `scheme://host[:port]` as browsers see it, without a trailing slash.
@@ -373,7 +375,27 @@ pub struct Login {
 /// Header name and template, preset and own ones merged; empty = none.
 #[derive(Clone, Debug, Default)]
 pub struct IdentityHeaders {
+    /// The same for all requests of a session that have the same level.
     pub headers: Vec<(http::HeaderName, Template)>,
+    /// Those that say something of the connection as well.
+    pub of_connection: Vec<(http::HeaderName, Template)>,
+}
+
+impl IdentityHeaders {
+    pub fn all(&self) -> impl Iterator<Item = &(http::HeaderName, Template)> {
+        self.headers.iter().chain(&self.of_connection)
+    }
+}
+
+impl Template {
+    pub fn is_of_connection(&self) -> bool {
+        self.parts.iter().any(|part| {
+            matches!(
+                part,
+                Part::CertificateSubject | Part::CertificateNames | Part::CertificateFingerprint
+            )
+        })
+    }
 }
 
 /// Literal text and fields, parsed once.
@@ -395,6 +417,12 @@ pub enum Part {
     Roles,
     /// `{claim.NAME}`; arrays joined by `,`
     Claim(String),
+    /// `{client_cert.subject}`
+    CertificateSubject,
+    /// `{client_cert.san}`, joined by `,`
+    CertificateNames,
+    /// `{client_cert.fingerprint}`: SHA-256, in hexadecimal digits
+    CertificateFingerprint,
 }
 
 /// Bounds on what a client can make grow; the defaults are the values in `config::limits`.
@@ -402,8 +430,14 @@ pub enum Part {
 pub struct Limits {
     /// Total time for a request header, keep-alive wait included.
     pub header_time: Duration,
-    /// Bytes of a request header block.
+    /// Bytes of a request header block; over HTTP/2 of the decoded list, as RFC 9113 6.5.2 counts them.
     pub header_bytes: usize,
+    /// Fields of a request header.
+    pub header_count: usize,
+    /// Of a request's body, where neither the route nor the app says otherwise.
+    pub body_bytes: u64,
+    /// Between two pieces of a request's body.
+    pub body_time: Duration,
     pub connections: usize,
     pub connections_per_address: usize,
     /// Requests of one HTTP/2 connection at the same time.

@@ -14,6 +14,7 @@ use super::snapshot::Snapshot;
 use super::tunnel::Progress;
 use crate::config::HostIndex;
 use crate::gate::{Forward, Record};
+use crate::model::client_certificate::ClientCertificate;
 use crate::model::random::Random;
 use crate::model::target::Target;
 use crate::telemetry::metrics::UpstreamSeries;
@@ -31,10 +32,14 @@ pub(crate) struct Context {
     pub(in crate::edge) target: Option<Target>,
     pub(in crate::edge) client: Option<Client>,
     pub(in crate::edge) peer: Option<IpAddr>,
+    /// Of the connection's client.
+    pub(in crate::edge) certificate: Option<Arc<ClientCertificate>>,
     /// May go upstream.
     pub(in crate::edge) forward: Option<Forward>,
     /// Of what does not.
     pub(in crate::edge) record: Option<Record>,
+    /// How many more bytes of its body may come.
+    pub(in crate::edge) body_left: u64,
     /// Of a request to upgrade.
     pub(in crate::edge) tunnel: Option<Arc<Progress>>,
     /// When the request went upstream.
@@ -61,8 +66,10 @@ impl Context {
             target: None,
             client: None,
             peer: None,
+            certificate: None,
             forward: None,
             record: None,
+            body_left: 0,
             tunnel: None,
             sent: None,
             hsts: None,

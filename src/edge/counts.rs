@@ -44,6 +44,7 @@ pub(in crate::edge) fn failure(failure: Failure) -> Option<UpstreamFailure> {
 pub(in crate::edge) fn limit(refusal: Refusal) -> Option<Limit> {
     match refusal {
         Refusal::HeaderTooLarge => Some(Limit::HeaderBytes),
+        Refusal::TooManyFields => Some(Limit::HeaderCount),
         Refusal::BodyTooLarge => Some(Limit::BodyBytes),
         Refusal::BodyTimeout => Some(Limit::BodyTime),
         Refusal::Ambiguous(Ambiguity::TooLong) => Some(Limit::TargetLength),

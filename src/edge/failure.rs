@@ -13,6 +13,13 @@ const INVALID_CHUNK: &str = "InvalidChunk";
 const ALL_DOWN: &str = "AllDown";
 /// The upstream speaks another protocol than the one that is wanted.
 const OTHER_PROTOCOL: &str = "OtherProtocol";
+/// Ours, for a body that goes on beyond its limit.
+const TOO_LARGE: &str = "BodyTooLarge";
+
+/// What came of a body is more than it may be.
+pub(in crate::edge) fn too_large() -> Box<Error> {
+    Error::new_down(ErrorType::Custom(TOO_LARGE))
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::edge) enum Failure {
@@ -29,6 +36,9 @@ impl Failure {
         match (error.esource(), error.etype()) {
             (ErrorSource::Downstream, ErrorType::ReadTimedout) => {
                 Self::Request(Refusal::BodyTimeout)
+            }
+            (ErrorSource::Downstream, ErrorType::Custom(TOO_LARGE)) => {
+                Self::Request(Refusal::BodyTooLarge)
             }
             (ErrorSource::Downstream, ErrorType::Custom(INVALID_CHUNK)) => {
                 Self::Request(Refusal::Framing)
@@ -154,6 +164,10 @@ mod tests {
         assert_eq!(
             down(ErrorType::Custom(INVALID_CHUNK)),
             Failure::Request(Refusal::Framing)
+        );
+        assert_eq!(
+            Failure::of(&too_large()),
+            Failure::Request(Refusal::BodyTooLarge)
         );
         assert_eq!(
             Failure::of(&Error::new_in(ErrorType::InternalError)),

@@ -8,15 +8,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::{SslDigest, TlsRef};
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
-    Stream, TimingDigest, UniqueID, UniqueIDType,
-};
+use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
+
+use super::around::passes_on;
 
 /// RFC 9113 6.
 const HEADERS: u8 = 0x1;
@@ -74,7 +70,6 @@ impl Seen {
         (since != NONE).then(|| Duration::from_millis(self.now().saturating_sub(since)))
     }
 
-    #[expect(dead_code, reason = "for the count of refusals")]
     /// How many more since the last call.
     pub(in crate::edge) fn take_refused(&self) -> u32 {
         self.refused.swap(0, Ordering::Relaxed)
@@ -276,52 +271,7 @@ impl AsyncWrite for ReadAlong {
     }
 }
 
-#[async_trait]
-impl Shutdown for ReadAlong {
-    async fn shutdown(&mut self) {
-        Shutdown::shutdown(&mut *self.stream).await;
-    }
-}
-
-impl UniqueID for ReadAlong {
-    fn id(&self) -> UniqueIDType {
-        self.stream.id()
-    }
-}
-
-impl Ssl for ReadAlong {
-    fn get_ssl(&self) -> Option<&TlsRef> {
-        self.stream.get_ssl()
-    }
-
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
-    }
-}
-
-impl GetTimingDigest for ReadAlong {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
-    }
-}
-
-impl GetProxyDigest for ReadAlong {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for ReadAlong {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
-    }
-}
-
-impl Peek for ReadAlong {}
+passes_on!(ReadAlong);
 
 #[cfg(test)]
 mod tests {

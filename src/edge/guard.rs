@@ -4,9 +4,9 @@
 //! connection for ever. The deadline here covers the wait between two requests of a connection, too.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,16 @@ use pingora::protocols::http::v2::server::H2Options;
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use pingora::time::fast_timeout::fast_sleep;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt};
+use tokio::sync::Semaphore;
 
+use super::begin::Beginning;
 use super::client::is_trusted;
 use super::h2;
 use super::snapshot::Current;
 use super::tls::{Secured, Tls};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::Limit;
+use crate::telemetry::metrics::{Label as _, Limit};
 
 tokio::task_local! {
     /// The one that this task serves.
@@ -32,10 +35,45 @@ tokio::task_local! {
 
 /// What is known of a connection, for as long as it is open.
 #[derive(Debug)]
-struct Connection {
+pub(in crate::edge) struct Connection {
     wait: Wait,
+    /// Bytes of the header that is waited for.
+    header: AtomicUsize,
     /// Once there was a handshake; never on a plain one.
     secured: OnceLock<Secured>,
+}
+
+impl Connection {
+    fn new() -> Self {
+        Self {
+            wait: Wait::new(),
+            header: AtomicUsize::new(0),
+            secured: OnceLock::new(),
+        }
+    }
+
+    /// A request's header is not all there.
+    pub(in crate::edge) fn waits(&self) -> bool {
+        self.wait.is_on()
+    }
+
+    pub(in crate::edge) fn header_read(&self) -> usize {
+        self.header.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::edge) fn header_grows(&self, bytes: usize) {
+        self.header.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What still comes of it is nothing that is waited for.
+    pub(in crate::edge) fn header_is_refused(&self) {
+        self.header.store(0, Ordering::Relaxed);
+    }
+
+    fn begin(&self) {
+        self.header.store(0, Ordering::Relaxed);
+        self.wait.begin();
+    }
 }
 
 /// A look at how the connection that this task serves is secured; nothing on a plain one.
@@ -53,6 +91,16 @@ struct Wait {
     /// Milliseconds from `opened`, or [`SERVED`].
     since: AtomicU64,
 }
+
+/// Seconds, for whoever was turned away.
+const RETRY: u64 = 5;
+
+/// For an answer to one that is turned away, and how many get one at the same time.
+const FAREWELL: Duration = Duration::from_secs(1);
+const ANSWERED: usize = 64;
+
+/// Between two words on connections that are turned away.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// The header is there.
 const SERVED: u64 = u64::MAX;
@@ -110,7 +158,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Waiting<A> {
         'a: 'f,
         'b: 'f,
     {
-        let _outside = CONNECTION.try_with(|connection| connection.wait.begin());
+        let _outside = CONNECTION.try_with(|connection| connection.begin());
         self.0.process_new_http(session, shutdown)
     }
 
@@ -149,16 +197,37 @@ pub(crate) struct Guard<A> {
 }
 
 /// How many there are.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Connections(Arc<Mutex<Open>>);
+#[derive(Clone, Debug)]
+pub(crate) struct Connections {
+    open: Arc<Mutex<Open>>,
+    /// Of answers to those that are too many.
+    turns: Arc<Semaphore>,
+}
 
 impl Connections {
+    fn new() -> Self {
+        Self {
+            open: Arc::default(),
+            turns: Arc::new(Semaphore::new(ANSWERED)),
+        }
+    }
+
+    /// Whether an operator has not been told of it for a while.
+    fn is_news(&self) -> bool {
+        let mut open = self.lock();
+        let is_news = open.told.is_none_or(|told| told.elapsed() >= QUIET);
+        if is_news {
+            open.told = Some(Instant::now());
+        }
+        is_news
+    }
+
     pub(crate) fn are_over(&self) -> bool {
         self.lock().all == 0
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -166,6 +235,8 @@ impl Connections {
 struct Open {
     all: usize,
     by_address: HashMap<IpAddr, usize>,
+    /// Of connections that were turned away.
+    told: Option<Instant>,
 }
 
 /// One connection's place; given back when it ends.
@@ -182,7 +253,7 @@ impl<A> Guard<A> {
             app: Arc::new(Waiting(Arc::new(app))),
             metrics: current.look(|snapshot| Arc::clone(&snapshot.metrics)),
             current,
-            open: Connections::default(),
+            open: Connections::new(),
             tls: None,
         }
     }
@@ -211,7 +282,7 @@ impl<A> Guard<A> {
             (
                 limits.connections,
                 limits.connections_per_address,
-                address.filter(counted),
+                address.filter(counted).map(source),
             )
         });
         let mut open = self.open.lock();
@@ -235,6 +306,16 @@ impl<A> Guard<A> {
     }
 }
 
+/// One household or host gets a /64 of IPv6, and with it more addresses than can be counted.
+fn source(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(
+            address.to_bits() & !u128::from(u64::MAX),
+        )),
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.metrics.connections.dec();
@@ -252,6 +333,45 @@ impl Drop for Place {
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Guard<A> {
+    /// A client that there is no place for is told so, if that costs little: not before a handshake, and not to many at
+    /// the same time.
+    async fn turn_away(&self, mut stream: Stream, limit: Limit) {
+        if self.open.is_news() {
+            tracing::warn!(
+                limit = limit.name(),
+                "connections are turned away: too many are open"
+            );
+        }
+        if self.tls.is_some() {
+            return;
+        }
+        let Ok(_turn) = self.open.turns.try_acquire() else {
+            return;
+        };
+        let status = match limit {
+            Limit::ConnectionsPerAddress => "429 Too Many Requests",
+            _ => "503 Service Unavailable",
+        };
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nCache-Control: no-store\r\nRetry-After: {RETRY}\r\nContent-Length: 0\r\n\
+             Connection: close\r\n\r\n"
+        );
+        let told = async {
+            stream.write_all(answer.as_bytes()).await?;
+            stream.flush().await?;
+            AsyncWriteExt::shutdown(&mut stream).await?;
+            // What it has sent already would otherwise take the answer away from it.
+            let mut sent = [0; 1024];
+            for _ in 0..64 {
+                if stream.read(&mut sent).await? == 0 {
+                    break;
+                }
+            }
+            std::io::Result::Ok(())
+        };
+        let _gone = tokio::time::timeout(FAREWELL, told).await;
+    }
+
     async fn serve(
         &self,
         mut stream: Stream,
@@ -269,17 +389,24 @@ impl<A: HttpServerApp + Send + Sync + 'static> Guard<A> {
             stream = secure;
             let _first = connection.secured.set(secured);
         }
-        if stream.selected_alpn_proto() != Some(ALPN::H2) {
-            return self.app.process_new(stream, shutdown).await;
-        }
         let limits = self
             .current
             .look(|snapshot| snapshot.config().limits.clone());
+        if stream.selected_alpn_proto() != Some(ALPN::H2) {
+            let stream = Beginning::new(
+                stream,
+                Arc::clone(connection),
+                limits.header_bytes,
+                self.metrics.limit_refusals.clone(),
+            );
+            return self.app.process_new(Box::new(stream), shutdown).await;
+        }
         h2::serve(
             &self.app.0,
             stream,
             shutdown,
             &limits,
+            &self.metrics.limit_refusals,
             || connection.wait.end(),
             |work| {
                 tokio::spawn(CONNECTION.scope(Arc::clone(connection), work));
@@ -307,14 +434,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Guard<A> {
             Ok(place) => place,
             Err(limit) => {
                 self.metrics.limit_refusals.inc(limit);
-                tracing::warn!("a connection was closed at once: too many are open");
+                self.turn_away(stream, limit).await;
                 return None;
             }
         };
-        let connection = Arc::new(Connection {
-            wait: Wait::new(),
-            secured: OnceLock::new(),
-        });
+        let connection = Arc::new(Connection::new());
         let wait = &connection.wait;
         let work = self.serve(stream, &connection, shutdown);
         let work = CONNECTION.scope(Arc::clone(&connection), work);
@@ -334,6 +458,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Guard<A> {
             }
             // The process is about to end: a connection that waits for its next request has no reason to.
             if wait.is_on() && (stops || wait.left(most).is_zero()) {
+                // One that is kept open for a next request may have none.
+                let began = connection.header_read() > 0
+                    || (self.tls.is_some() && connection.secured.get().is_none());
+                if !stops && began {
+                    self.metrics.limit_refusals.inc(Limit::HeaderTime);
+                }
                 return None;
             }
         }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use ::h2::Reason;
+use ::h2::server::Connection;
 use bytes::Bytes;
-use h2::Reason;
-use h2::server::Connection;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{
@@ -22,6 +22,7 @@ use pingora::time::fast_timeout::fast_sleep;
 use super::frames::{ReadAlong, Seen};
 use super::guard::stopping;
 use crate::config::Limits;
+use crate::telemetry::metrics::{Counters, Limit};
 
 /// Of what was received and nobody has read yet: of one stream, and of all of them.
 const WINDOW: u32 = 256 << 10;
@@ -78,6 +79,54 @@ impl Drop for Held {
     }
 }
 
+tokio::task_local! {
+    /// Of the stream that this task serves, where one has a body.
+    static UPLOAD: Arc<Upload>;
+}
+
+/// Since when a body's next piece is waited for: over HTTP/2 Pingora waits for ever.
+#[derive(Debug)]
+struct Upload {
+    opened: Instant,
+    /// Milliseconds from `opened`, or [`OVER`].
+    since: AtomicU64,
+}
+
+const OVER: u64 = u64::MAX;
+
+impl Upload {
+    fn new() -> Self {
+        Self {
+            opened: Instant::now(),
+            since: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(OVER - 1)
+    }
+
+    /// All of the time when there is nothing to wait for.
+    fn left(&self, most: Duration) -> Duration {
+        let since = self.since.load(Ordering::Relaxed);
+        most.saturating_sub(Duration::from_millis(self.now().saturating_sub(since)))
+    }
+}
+
+/// A piece of the body of the stream that this task serves is there.
+pub(in crate::edge) fn body_moves() {
+    let _none = UPLOAD.try_with(|upload| {
+        if upload.since.load(Ordering::Relaxed) != OVER {
+            upload.since.store(upload.now(), Ordering::Relaxed);
+        }
+    });
+}
+
+/// No more of it is waited for.
+pub(in crate::edge) fn body_is_over() {
+    let _none = UPLOAD.try_with(|upload| upload.since.store(OVER, Ordering::Relaxed));
+}
+
 /// How an end comes.
 #[derive(Clone, Copy, Debug)]
 enum Leaving {
@@ -93,6 +142,7 @@ pub(in crate::edge) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
     stream: Stream,
     shutdown: &ShutdownWatch,
     limits: &Limits,
+    refusals: &Counters<Limit>,
     begun: impl FnOnce(),
     run: impl Fn(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
 ) {
@@ -120,15 +170,23 @@ pub(in crate::edge) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
                 leaving = Some(Leaving::Gracefully(Instant::now()));
             }
             () = seen.too_many_resets(), if !is_at_once(leaving) => {
+                refusals.inc(Limit::Resets);
                 leaving = Some(calm(&mut connection));
             }
             accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => match accepted {
                 Ok(Some(H2Accept::Session(session))) => {
                     let held = streams.hold();
                     let (app, shutdown) = (Arc::clone(app), shutdown.clone());
+                    let (most, refusals) = (limits.body_time, refusals.clone());
                     run(Box::pin(async move {
                         let _held = held;
-                        app.process_new_http(ServerSession::new_http2(session), &shutdown).await;
+                        let has_body = !session.is_body_empty();
+                        let work = app.process_new_http(ServerSession::new_http2(session), &shutdown);
+                        if !has_body {
+                            work.await;
+                        } else if !in_time(work, most).await {
+                            refusals.inc(Limit::BodyTime);
+                        }
                     }));
                 }
                 Ok(Some(H2Accept::Rejected)) => {
@@ -137,23 +195,70 @@ pub(in crate::edge) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
                         leaving = Some(calm(&mut connection));
                     }
                 }
-                Ok(None) | Err(_) => return,
+                Ok(None) => return,
+                Err(error) => {
+                    // A header in too many pieces; or too many requests that were taken back before they began, or that the
+                    // client had us take back.
+                    if leaving.is_none() && is_calming(&error) {
+                        refusals.inc(match seen.header_for() {
+                            Some(_) => Limit::HeaderBytes,
+                            None => Limit::Resets,
+                        });
+                    }
+                    return;
+                }
             },
             () = fast_sleep(patience(leaving, limits, &streams, &seen)) => {}
         }
-        let header = seen.header_for().unwrap_or_default();
-        let idle = streams.idle_for().unwrap_or_default();
-        match leaving {
-            Some(Leaving::AtOnce(since)) if since.elapsed() >= FAREWELL => return,
-            Some(Leaving::Gracefully(since)) if since.elapsed().min(idle) >= FAREWELL => return,
-            None if header >= limits.header_time => leaving = Some(calm(&mut connection)),
-            None if idle >= limits.header_time => {
+        for _ in 0..seen.take_refused() {
+            refusals.inc(Limit::StreamsPerConnection);
+        }
+        let idle = streams.idle_for();
+        match (leaving, seen.header_for()) {
+            (Some(Leaving::AtOnce(since)), _) if since.elapsed() >= FAREWELL => return,
+            (Some(Leaving::Gracefully(since)), _)
+                if idle.is_some_and(|idle| since.elapsed().min(idle) >= FAREWELL) =>
+            {
+                return;
+            }
+            (None, Some(header)) if header >= limits.header_time => {
+                refusals.inc(Limit::HeaderTime);
+                leaving = Some(calm(&mut connection));
+            }
+            (None, None) if idle.is_some_and(|idle| idle >= limits.header_time) => {
                 connection.graceful_shutdown();
                 leaving = Some(Leaving::Gracefully(Instant::now()));
             }
             _ => {}
         }
     }
+}
+
+/// Whether the end of it did not have to be awaited.
+async fn in_time<T>(work: impl Future<Output = T>, most: Duration) -> bool {
+    let upload = Arc::new(Upload::new());
+    let work = UPLOAD.scope(Arc::clone(&upload), work);
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut work => return true,
+            () = fast_sleep(upload.left(most)) => {}
+        }
+        if upload.left(most).is_zero() {
+            return false;
+        }
+    }
+}
+
+/// The library ended the connection because of what the client does.
+fn is_calming(error: &pingora::Error) -> bool {
+    error
+        .root_cause()
+        .downcast_ref::<::h2::Error>()
+        .is_some_and(|error| {
+            error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM)
+        })
 }
 
 fn is_at_once(leaving: Option<Leaving>) -> bool {
@@ -174,18 +279,18 @@ fn patience(leaving: Option<Leaving>, limits: &Limits, streams: &Streams, seen: 
         None => {
             let waited = seen
                 .header_for()
-                .max(streams.idle_for())
+                .or_else(|| streams.idle_for())
                 .unwrap_or_default();
             limits.header_time.saturating_sub(waited)
         }
     }
 }
 
-/// What is bounded by the library: how many streams, how much of each is held, how large a header is. A larger one than
-/// this is answered 431 by it, one that is only larger than the limit by us.
+/// What is bounded by the library: how many streams, how much of each is held, how large a header is. One that is
+/// larger than this is answered 431 by it, one that is larger than the limit by us, with a count.
 fn options(limits: &Limits) -> H2Options {
     let mut options = default_h2_options();
-    let header = u32::try_from(limits.header_bytes.saturating_mul(2)).unwrap_or(u32::MAX);
+    let header = u32::try_from(limits.header_bytes.saturating_mul(4)).unwrap_or(u32::MAX);
     options
         .max_header_list_size(header)
         .max_concurrent_streams(limits.h2_streams)

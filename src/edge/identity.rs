@@ -5,6 +5,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::config::{IdentityHeaders, Part, Template};
+use crate::model::client_certificate::ClientCertificate;
 use crate::model::evidence::Identity;
 
 /// Non-ASCII is always encoded; control bytes, and `%` so that decoding is unambiguous.
@@ -18,13 +19,14 @@ pub(in crate::edge) struct Ambiguous {
 
 /// The headers of one session; those with a missing claim are left out. `level`: the name of what the request has.
 pub(in crate::edge) fn render(
-    headers: &IdentityHeaders,
+    headers: &[(HeaderName, Template)],
     identity: &Identity,
     level: &str,
+    certificate: Option<&ClientCertificate>,
 ) -> Result<Vec<(HeaderName, HeaderValue)>, Ambiguous> {
-    let mut rendered = Vec::with_capacity(headers.headers.len());
-    for (name, template) in &headers.headers {
-        let text = fill(template, identity, level).map_err(|Comma| Ambiguous {
+    let mut rendered = Vec::with_capacity(headers.len());
+    for (name, template) in headers {
+        let text = fill(template, identity, level, certificate).map_err(|Comma| Ambiguous {
             header: name.clone(),
         })?;
         if let Some(value) = text.and_then(|text| HeaderValue::try_from(encoded(&text)).ok()) {
@@ -45,7 +47,12 @@ pub(in crate::edge) fn depends_on_level(headers: &IdentityHeaders) -> bool {
 struct Comma;
 
 /// Nothing when a field is missing or empty.
-fn fill(template: &Template, identity: &Identity, level: &str) -> Result<Option<String>, Comma> {
+fn fill(
+    template: &Template,
+    identity: &Identity,
+    level: &str,
+    certificate: Option<&ClientCertificate>,
+) -> Result<Option<String>, Comma> {
     let mut text = String::new();
     for part in &template.parts {
         let field = match part {
@@ -54,6 +61,20 @@ fn fill(template: &Template, identity: &Identity, level: &str) -> Result<Option<
             Part::Subject => Some(identity.sub.clone()),
             Part::Groups => joined(identity.groups.iter().map(String::as_str))?,
             Part::Roles => joined(identity.roles.iter().map(String::as_str))?,
+            Part::CertificateSubject => certificate
+                .map(|certificate| certificate.subject.clone())
+                .filter(|subject| !subject.is_empty()),
+            Part::CertificateNames => match certificate {
+                Some(certificate) => joined(certificate.names.iter().map(String::as_str))?,
+                None => None,
+            },
+            Part::CertificateFingerprint => certificate.map(|certificate| {
+                let digits = certificate
+                    .fingerprint
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"));
+                digits.collect()
+            }),
             Part::Claim(name) => match identity.claims.get(name) {
                 Some(value) => claim(value)?,
                 None => None,
@@ -140,10 +161,14 @@ mod tests {
     }
 
     fn rendered(parts: Vec<Part>) -> Result<Option<String>, Ambiguous> {
-        let headers = IdentityHeaders {
-            headers: vec![(HeaderName::from_static("x-own"), Template { parts })],
+        let headers = [(HeaderName::from_static("x-own"), Template { parts })];
+        let certificate = ClientCertificate {
+            subject: "CN=alice,O=Example".into(),
+            names: vec!["email:a@example.com".into(), "DNS:laptop".into()],
+            fingerprint: [10; 32],
+            thumbprint: String::new(),
         };
-        let fields = render(&headers, &identity(), "mfa")?;
+        let fields = render(&headers, &identity(), "mfa", Some(&certificate))?;
         Ok(fields
             .first()
             .map(|(_, value)| value.to_str().unwrap().to_owned()))
@@ -160,6 +185,20 @@ mod tests {
         assert_eq!(
             rendered(vec![text("u:"), Part::Subject, text("@"), Part::Level]),
             Ok(Some("u:7f@mfa".into()))
+        );
+        assert_eq!(
+            rendered(vec![
+                Part::CertificateSubject,
+                text("; "),
+                Part::CertificateNames
+            ]),
+            Ok(Some(
+                "CN=alice,O=Example; email:a@example.com,DNS:laptop".into()
+            ))
+        );
+        assert_eq!(
+            rendered(vec![Part::CertificateFingerprint]),
+            Ok(Some("0a".repeat(32)))
         );
         assert_eq!(rendered(vec![claim("many")]), Ok(Some("a,2,true".into())));
         assert_eq!(

@@ -3,13 +3,13 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, Version, header};
+use http::{Version, header};
 use pingora::http::RequestHeader;
 
 use super::client::{Client, UnreadableChain, client, is_trusted};
 use super::guard;
 use super::reserved::Reserved;
-use crate::config::{Config, HostIndex, Origin, Plain};
+use crate::config::{Config, HostIndex, Limits, Origin, Plain};
 use crate::gate::Refusal;
 use crate::model::route::is_served;
 use crate::model::target::{Ambiguity, Target};
@@ -137,17 +137,19 @@ fn target(
 /// Stricter than RFC 9112 6.3 allows: whoever frames a body twice means to be read twice. Pingora has removed a
 /// `Content-Length` beside a `Transfer-Encoding` already, so that pair shows in the raw block only.
 pub(in crate::edge) fn framing(
-    headers: &HeaderMap,
+    request: &RequestHeader,
     raw: Option<&[u8]>,
-    most: usize,
+    limits: &Limits,
 ) -> Result<(), Refusal> {
-    if let Some(raw) = raw {
-        if raw.len() > most {
-            return Err(Refusal::HeaderTooLarge);
-        }
-        if has_bare_line_feed(raw) {
-            return Err(Refusal::Framing);
-        }
+    let headers = &request.headers;
+    if raw.map_or_else(|| list_size(request), <[u8]>::len) > limits.header_bytes {
+        return Err(Refusal::HeaderTooLarge);
+    }
+    if raw.is_some_and(has_bare_line_feed) {
+        return Err(Refusal::Framing);
+    }
+    if headers.len() > limits.header_count {
+        return Err(Refusal::TooManyFields);
     }
     let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(encoding) = encodings.next() {
@@ -173,6 +175,26 @@ pub(in crate::edge) fn framing(
 fn has_bare_line_feed(raw: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', raw)
         .any(|at| at.checked_sub(1).and_then(|before| raw.get(before)) != Some(&b'\r'))
+}
+
+/// Of a decoded list, with its pseudo-fields, which have names of about seven bytes (RFC 9113 6.5.2).
+fn list_size(request: &RequestHeader) -> usize {
+    const FIELD: usize = 32;
+    let pseudo = [
+        request.method.as_str(),
+        request.uri.scheme_str().unwrap_or_default(),
+        request.uri.authority().map_or("", |name| name.as_str()),
+        request
+            .uri
+            .path_and_query()
+            .map_or("", |path| path.as_str()),
+    ];
+    let fields = request
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + FIELD);
+    let pseudo = pseudo.iter().map(|value| value.len() + 7 + FIELD);
+    fields.chain(pseudo).sum()
 }
 
 fn has_content_length(raw: &[u8]) -> bool {
@@ -201,22 +223,36 @@ fn authority(request: &RequestHeader) -> Result<&str, Refusal> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderName;
 
     use super::*;
 
     fn framed(lines: &[(&str, &str)], raw: &str) -> Result<(), Refusal> {
-        let pair = |(name, value): &(&str, &str)| {
-            (
-                HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                HeaderValue::from_str(value).unwrap(),
-            )
-        };
-        framing(
-            &lines.iter().map(pair).collect(),
-            Some(raw.as_bytes()),
-            1000,
-        )
+        let mut request = RequestHeader::build("POST", b"/", None).unwrap();
+        for (name, value) in lines {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            request.append_header(name, *value).unwrap();
+        }
+        framing(&request, Some(raw.as_bytes()), &limits())
+    }
+
+    fn limits() -> Limits {
+        let second = std::time::Duration::from_secs(1);
+        Limits {
+            header_time: second,
+            header_bytes: 1000,
+            header_count: 20,
+            body_bytes: 1000,
+            body_time: second,
+            connections: 1,
+            connections_per_address: 1,
+            h2_streams: 1,
+            h2_resets: 1,
+            logins_in_flight: 1,
+            logins_per_minute: 1,
+            sessions_per_subject: 1,
+            grace: second,
+        }
     }
 
     #[test]
@@ -259,5 +295,19 @@ mod tests {
     #[test]
     fn a_header_block_has_a_size() {
         assert_eq!(framed(&[], &"x".repeat(1001)), Err(Refusal::HeaderTooLarge));
+        assert_eq!(framed(&[("a", "1"); 20], ""), Ok(()));
+        assert_eq!(framed(&[("a", "1"); 21], ""), Err(Refusal::TooManyFields));
+    }
+
+    /// Over HTTP/2 there is no block of bytes.
+    #[test]
+    fn a_decoded_list_has_a_size() {
+        let sized = |length: usize| {
+            let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+            request.insert_header("x-long", "x".repeat(length)).unwrap();
+            framing(&request, None, &limits())
+        };
+        assert_eq!(sized(700), Ok(()));
+        assert_eq!(sized(900), Err(Refusal::HeaderTooLarge));
     }
 }

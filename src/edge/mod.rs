@@ -1,7 +1,10 @@
 //! Pingora's phases: bytes in, a permit or a reply, bytes out. The only floor below `server` that names Pingora.
 
 mod access;
+mod around;
+mod begin;
 mod client;
+mod client_certificate;
 mod context;
 mod cookies;
 mod counts;

@@ -16,6 +16,7 @@ use super::context::{Context, RequestIds};
 use super::counts;
 use super::failure::{self, Failure};
 use super::guard;
+use super::h2;
 use super::inbound::{self, Inbound};
 use super::reply;
 use super::snapshot::{Current, Snapshot};
@@ -24,6 +25,7 @@ use crate::config::Protocol;
 use crate::gate::{
     BODY_LIMIT, Forward, Gate, Incoming, OWN_PREFIX, Refusal, Reply, Verdict, sets_reserved,
 };
+use crate::model::client_certificate::ClientCertificate;
 use crate::model::random::Random;
 use crate::model::target::Target;
 
@@ -95,7 +97,7 @@ impl Snapshot {
             .as_http1()
             .map(|session| session.get_headers_raw_bytes());
         let (request, config) = (session.req_header(), self.gate.config());
-        inbound::framing(&request.headers, raw.as_deref(), config.limits.header_bytes)?;
+        inbound::framing(request, raw.as_deref(), &config.limits)?;
         if is_ping(request) {
             return Ok(Examined::Ping);
         }
@@ -122,6 +124,7 @@ impl Snapshot {
             Err(refusal) => return Err(self.refusal(refusal, session, context)),
         };
         context.hsts = self.hsts(inbound.place);
+        context.certificate = guard::secured(|secured| secured.client().cloned()).flatten();
         let target = context.target.insert(inbound.target);
         let client = context.client.insert(inbound.client).address;
         let is_own_post =
@@ -137,6 +140,7 @@ impl Snapshot {
         let Some(target) = &context.target else {
             return Err(self.refusal(Refusal::Internal, session, context));
         };
+        let certificate = context.certificate.as_deref();
         let request = session.req_header();
         let incoming = Incoming {
             place: inbound.place,
@@ -144,27 +148,30 @@ impl Snapshot {
             target,
             headers: &request.headers,
             client,
-            // The listener will tell, once it asks for one.
-            certificate: None,
+            certificate: certificate.map(|certificate| &certificate.thumbprint),
             request_id: &context.id,
             body: &body,
         };
         match self.gate.judge(&incoming).await {
             Verdict::Reply(reply) => Err(reply),
-            Verdict::Forward(forward) => match self.check(&forward, request, target) {
-                Ok(()) => Ok(forward),
+            Verdict::Forward(forward) => match self.check(&forward, request, target, certificate) {
+                Ok(body_bytes) => {
+                    context.body_left = body_bytes;
+                    Ok(forward)
+                }
                 Err(refusal) => Err(self.refusal(refusal, session, context)),
             },
         }
     }
 
-    /// What only the route's own upstream can tell.
+    /// What only the route and its own upstream can tell; how large the body may be.
     fn check(
         &self,
         forward: &Forward,
         request: &RequestHeader,
         target: &Target,
-    ) -> Result<(), Refusal> {
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<u64, Refusal> {
         let config = self.gate.config();
         let upstream = config
             .upstreams
@@ -178,10 +185,21 @@ impl Snapshot {
                 .map_or("", |sent| sent.as_str());
             Target::parse(sent.as_bytes(), upstream.accept).map_err(Refusal::Ambiguous)?;
         }
-        upstream::check_identity(forward, self).map_err(|ambiguous| {
+        upstream::check_identity(forward, self, certificate).map_err(|ambiguous| {
             tracing::warn!(header = %ambiguous.header, "a member of a list holds a comma");
             Refusal::AmbiguousIdentity
-        })
+        })?;
+        let app = config.apps.get(forward.place.app);
+        let route = forward.record.route.map(|(_, position)| position);
+        let most = app
+            .zip(route)
+            .and_then(|(app, position)| app.body_bytes.get(position))
+            .map_or(config.limits.body_bytes, |most| *most);
+        // Before it is uploaded: whoever asks first (RFC 9110 10.1.1) never sends it.
+        if announced(request).is_some_and(|length| length > most) {
+            return Err(Refusal::BodyTooLarge);
+        }
+        Ok(most)
     }
 }
 
@@ -200,9 +218,10 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         guard::header_is_there();
         context.method = session.req_header().method.clone();
-        session
-            .as_downstream_mut()
-            .set_write_timeout(Some(WRITE_TIME));
+        let body_time = context.snapshot.config().limits.body_time;
+        let downstream = session.as_downstream_mut();
+        downstream.set_write_timeout(Some(WRITE_TIME));
+        downstream.set_read_timeout(Some(body_time));
         // RFC 9110 15.2
         if session.req_header().version == Version::HTTP_10 {
             session.as_downstream_mut().set_ignore_info_resp(true);
@@ -285,6 +304,30 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        is_last: bool,
+        context: &mut Context,
+    ) -> Result<()> {
+        if is_last {
+            h2::body_is_over();
+        } else {
+            h2::body_moves();
+        }
+        // What goes through a tunnel is no body.
+        if let Some(piece) = body
+            && context.tunnel.is_none()
+        {
+            match context.body_left.checked_sub(piece.len() as u64) {
+                Some(left) => context.body_left = left,
+                None => return Err(failure::too_large()),
+            }
+        }
+        Ok(())
+    }
+
     async fn upstream_response_filter(
         &self,
         session: &mut Session,
@@ -297,6 +340,13 @@ impl ProxyHttp for Proxy {
             .set_close_on_response_before_downstream_finish(!is_interim(response.status));
         if let Some(tunnel) = &context.tunnel {
             tunnel.note(response.status);
+        }
+        if !is_interim(response.status) {
+            // From here on the two sides may take turns as they like, or be quiet.
+            h2::body_is_over();
+        }
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            session.as_downstream_mut().set_read_timeout(None);
         }
         if let Some(sent) = context.sent.take()
             && let Some(series) = context.upstream_series()
@@ -424,10 +474,18 @@ fn ends_connection(refusal: Refusal) -> bool {
         refusal,
         Refusal::Framing
             | Refusal::HeaderTooLarge
+            | Refusal::TooManyFields
             | Refusal::BodyTooLarge
             | Refusal::BodyTimeout
             | Refusal::Internal
     )
+}
+
+/// What the body's length will be; nothing when that is not told.
+fn announced(request: &RequestHeader) -> Option<u64> {
+    let length = request.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
+    // `framing` has seen that it is a number; one that is too long for us is too large as well.
+    Some(length.parse().unwrap_or(u64::MAX))
 }
 
 /// By the rule by which Pingora passes an upgrade on; every other is an ordinary request.

@@ -8,6 +8,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use super::context::Context;
+use super::h2;
 use crate::gate::Reply;
 
 /// Of a body that nobody wants, in bytes: a browser that is still sending does not read the answer. More is cut off.
@@ -15,12 +16,19 @@ const DRAINED: usize = 64 << 10;
 
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 
+/// The same behind the answer, where a stream ends and not a connection.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+const LINGERED: usize = 4 << 20;
+
 pub(in crate::edge) async fn write(
     session: &mut Session,
     reply: &Reply,
     context: &Context,
 ) -> Result<()> {
-    if !drain(session).await {
+    // What is left of the body is nobody's business any more.
+    h2::body_is_over();
+    let drained = drain(session).await;
+    if !drained {
         session.as_downstream_mut().set_keepalive(None);
     }
     let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 5))?;
@@ -41,6 +49,10 @@ pub(in crate::edge) async fn write(
             .write_response_body(Some(reply.body.clone()), true)
             .await?;
     }
+    if !drained && session.as_downstream().is_http2() {
+        // A stream that is taken back at once takes the answer with it in clients that still send (curl 7.88 is one).
+        let _rest = discard(session, LINGER_TIME, LINGERED).await;
+    }
     Ok(())
 }
 
@@ -53,17 +65,20 @@ async fn drain(session: &mut Session) -> bool {
     if session.req_header().headers.contains_key(header::EXPECT) {
         return false;
     }
+    discard(session, DRAIN_TIME, DRAINED).await
+}
+
+/// Whether that was all of it.
+async fn discard(session: &mut Session, time: Duration, most: usize) -> bool {
     let read = async {
         let mut length = 0;
         while let Ok(Some(chunk)) = session.as_downstream_mut().read_request_body().await {
             length += chunk.len();
-            if length > DRAINED {
+            if length > most {
                 return false;
             }
         }
         session.as_downstream_mut().is_body_done()
     };
-    tokio::time::timeout(DRAIN_TIME, read)
-        .await
-        .unwrap_or(false)
+    tokio::time::timeout(time, read).await.unwrap_or(false)
 }

@@ -11,6 +11,8 @@ use crate::config::Config;
 
 /// By which other proxies and apps tell who the user is; a client never gets to say it, whatever the config sets.
 const IDENTITY: &[&str] = &[
+    "client-cert",
+    "client-cert-chain",
     "client-ip",
     "http-remote-user",
     "remote-addr",
@@ -33,13 +35,18 @@ const IDENTITY: &[&str] = &[
 ];
 
 const IDENTITY_PREFIXES: &[&str] = &[
+    "ssl-client-",
     "x-auth-",
     "x-authenticated-",
     "x-authentik-",
+    "x-client-cert",
+    "x-client-verify",
     "x-forwarded-",
     "x-pomerium-",
     "x-remote-",
+    "x-ssl-",
     "x-stepgate-",
+    "x-tls-client-",
     "x-vouch-",
     "x-webauth-",
 ];
@@ -78,7 +85,7 @@ impl Reserved {
         let own = config
             .apps
             .iter()
-            .flat_map(|app| &app.identity.headers)
+            .flat_map(|app| app.identity.all())
             .map(|(name, _)| name.clone());
         Self {
             names: fixed.chain(own).chain([header::FORWARDED]).collect(),
@@ -194,6 +201,11 @@ mod tests {
             "X-Authentik-Username",
             "X-Pomerium-Claim-Email",
             "X-Vouch-User",
+            "X-Client-Cert",
+            "X-Forwarded-Client-Cert",
+            "X-SSL-Client-S-DN",
+            "X_SSL_Client_Verify",
+            "Client-Cert",
             "anything~odd",
             "x!own",
         ] {

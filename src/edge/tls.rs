@@ -16,7 +16,9 @@ use rustls::server::{
 };
 use rustls::sign::CertifiedKey;
 
+use super::client_certificate;
 use crate::config::{Certificate, ClientCertificates, Names};
+use crate::model::client_certificate::ClientCertificate;
 
 /// Sessions that clients may resume; the oldest go first.
 const SESSIONS: usize = 4096;
@@ -48,9 +50,15 @@ pub(in crate::edge) struct Secured {
     /// As the client asked for it.
     server_name: Option<Arc<str>>,
     shown: Arc<Shown>,
+    client: Option<Arc<ClientCertificate>>,
 }
 
 impl Secured {
+    /// Verified; nothing where the client showed none.
+    pub(in crate::edge) fn client(&self) -> Option<&Arc<ClientCertificate>> {
+        self.client.as_ref()
+    }
+
     /// Whether this connection may ask for that host: a client may use one connection for all hosts of its certificate
     /// (RFC 9113 9.1.1), and for no other. A client that named none cannot be held to it.
     pub(in crate::edge) fn covers(&self, host: &str) -> bool {
@@ -106,8 +114,22 @@ impl Tls {
             );
         };
         let stream = served.acceptor.tls_handshake(*stream).await?;
-        let server_name = stream.get_ssl().and_then(|tls| tls.server_name());
+        let tls = stream.get_ssl();
+        let client = match tls.and_then(|tls| tls.peer_certificate_der()) {
+            None => None,
+            Some(der) => match client_certificate::parse(der) {
+                Some(client) => Some(Arc::new(client)),
+                None => {
+                    return pingora::Error::e_explain(
+                        pingora::ErrorType::InvalidCert,
+                        "a client certificate that cannot be read",
+                    );
+                }
+            },
+        };
+        let server_name = tls.and_then(|tls| tls.server_name());
         let secured = Secured {
+            client,
             shown: served.shown.first_for(server_name),
             server_name: server_name.map(Arc::from),
         };

@@ -13,8 +13,9 @@ use super::cookies::{self, Cookies};
 use super::forwarded;
 use super::identity::{self, Ambiguous};
 use super::snapshot::Snapshot;
-use crate::config::{IdentityHeaders, UpstreamHost};
+use crate::config::{Config, IdentityHeaders, UpstreamHost};
 use crate::gate::{DPOP, Forward};
+use crate::model::client_certificate::ClientCertificate;
 use crate::model::evidence::Identity;
 use crate::model::level::Rank;
 use crate::model::target::Relaxations;
@@ -104,14 +105,36 @@ pub(in crate::edge) fn prepare(
         for (name, value) in fields {
             request.insert_header(name, value)?;
         }
+        let certificate = context.certificate.as_deref();
+        let of_connection =
+            of_connection(holder.identity, forward, &app.identity, config, certificate);
+        for (name, value) in of_connection.unwrap_or_default() {
+            request.insert_header(name, value)?;
+        }
     }
     Ok(())
+}
+
+/// Made for every request: a session may come over many connections.
+fn of_connection(
+    identity: &Identity,
+    forward: &Forward,
+    headers: &IdentityHeaders,
+    config: &Config,
+    certificate: Option<&ClientCertificate>,
+) -> Fields {
+    if headers.of_connection.is_empty() {
+        return Ok(Vec::new());
+    }
+    let level = config.ladder.name_of(forward.permit.have().rank);
+    identity::render(&headers.of_connection, identity, level, certificate)
 }
 
 /// Asked before anything goes upstream: an identity that reads as another is refused.
 pub(in crate::edge) fn check_identity(
     forward: &Forward,
     snapshot: &Snapshot,
+    certificate: Option<&ClientCertificate>,
 ) -> std::result::Result<(), Ambiguous> {
     let (false, Some(holder), Some(app)) = (
         forward.permit.is_public(),
@@ -123,8 +146,9 @@ pub(in crate::edge) fn check_identity(
     Rendered::of(holder, &app.identity, snapshot)
         .at(forward.permit.have().rank)
         .as_ref()
-        .map(|_| ())
-        .map_err(Clone::clone)
+        .map_err(Clone::clone)?;
+    let config = snapshot.config();
+    of_connection(holder.identity, forward, &app.identity, config, certificate).map(|_| ())
 }
 
 /// Whose headers they are, and where they are kept once they are made.
@@ -176,7 +200,10 @@ impl Rendered {
 
     fn new(identity: &Identity, headers: &IdentityHeaders, snapshot: &Snapshot) -> Self {
         let ladder = &snapshot.config().ladder;
-        let render = |rank: Rank| identity::render(headers, identity, ladder.name_of(rank));
+        let render = |rank: Rank| {
+            let level = ladder.name_of(rank);
+            identity::render(&headers.headers, identity, level, None)
+        };
         let by_rank = if identity::depends_on_level(headers) {
             let ranks =
                 std::iter::once(Rank::ANONYMOUS).chain(ladder.iter().map(|level| level.rank));

@@ -26,6 +26,7 @@ pub enum Refusal {
     /// `Connection` names a header that only we set.
     Nominated,
     HeaderTooLarge,
+    TooManyFields,
     MethodNotAllowed,
     BodyTooLarge,
     BodyTimeout,
@@ -112,7 +113,9 @@ impl Refusal {
             | Self::UnreadableChain
             | Self::Nominated => StatusCode::BAD_REQUEST,
             Self::UnknownHost | Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeaderTooLarge | Self::TooManyFields => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -133,6 +136,7 @@ impl Refusal {
             Self::UnreadableChain => "unreadable-chain",
             Self::Nominated => "connection-nomination",
             Self::HeaderTooLarge => "header-too-large",
+            Self::TooManyFields => "too-many-fields",
             Self::MethodNotAllowed => "method",
             Self::BodyTooLarge => "body-too-large",
             Self::BodyTimeout => "body-timeout",
@@ -161,6 +165,7 @@ impl Refusal {
             Self::HeaderTooLarge => {
                 "The request's header is too large. In a browser it helps to clear the cookies of this site."
             }
+            Self::TooManyFields => "The request's header has too many fields.",
             Self::MethodNotAllowed => "This method is not served.",
             Self::BodyTooLarge => "The request's body is too large.",
             Self::BodyTimeout => "The request's body did not arrive in time.",

@@ -1,6 +1,7 @@
 //! Pure types that every floor shares. No clock, no I/O, no async.
 
 pub mod claims;
+pub mod client_certificate;
 pub mod evidence;
 pub mod flow;
 pub mod level;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use crate::config::{Certificate, CertificateError, ClientCertificates, Config, Files, Stamp};
 use crate::edge::{Tls, TlsError};
 use crate::model::time::Clock;
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::ReloadResult;
 
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -24,6 +26,7 @@ pub enum ReloadError {
 pub(in crate::server) struct Certificates {
     tls: Arc<Tls>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     sources: Mutex<Sources>,
 }
 
@@ -41,15 +44,18 @@ impl Certificates {
     pub(in crate::server) fn new(
         config: &Config,
         clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
     ) -> Result<Option<Self>, TlsError> {
         if config.listen_tls.is_empty() {
             return Ok(None);
         }
         let sources = Sources::of(config);
         let tls = Tls::new(&sources.certificates, sources.client.as_ref())?;
+        tell(&metrics, &sources.certificates);
         Ok(Some(Self {
             tls: Arc::new(tls),
             clock,
+            metrics,
             sources: Mutex::new(sources),
         }))
     }
@@ -67,6 +73,7 @@ impl Certificates {
         let next = Sources::of(config);
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         self.tls.replace(&next.certificates, next.client.as_ref())?;
+        tell(&self.metrics, &next.certificates);
         *sources = next;
         Ok(())
     }
@@ -93,6 +100,7 @@ impl Certificates {
         };
         let is_new = differ(&sources.certificates, &certificates)
             || roots(&sources.client) != roots(&client);
+        tell(&self.metrics, &certificates);
         sources.certificates = certificates;
         sources.client = client;
         Ok(is_new)
@@ -123,9 +131,13 @@ impl Certificates {
 
     fn reload_and_say(&self) {
         match self.reload() {
-            Ok(true) => tracing::info!("the certificates were reloaded"),
+            Ok(true) => {
+                self.metrics.certificate_reloads.inc(ReloadResult::Done);
+                tracing::info!("the certificates were reloaded");
+            }
             Ok(false) => {}
             Err(error) => {
+                self.metrics.certificate_reloads.inc(ReloadResult::Failed);
                 tracing::error!(%error, "the new certificates are no good: the old ones stay");
             }
         }
@@ -151,6 +163,16 @@ impl Sources {
             .iter()
             .map(|client| PathBuf::as_path(&client.ca));
         Files::of(of_hosts.chain(authorities)).stamp()
+    }
+}
+
+/// Under the names of their files: when they end.
+fn tell(metrics: &Metrics, certificates: &[Certificate]) {
+    let name = |certificate: &Certificate| certificate.files.cert.display().to_string();
+    let names: Vec<_> = certificates.iter().map(name).collect();
+    metrics.keep_certificates(names.iter().map(String::as_str));
+    for (name, certificate) in names.iter().zip(certificates) {
+        metrics.certificate(name, certificate.not_after);
     }
 }
 

@@ -27,7 +27,11 @@ impl Running {
         lasting: Lasting,
         config: Arc<Config>,
     ) -> Result<Self, StartError> {
-        let certificates = Certificates::new(&config, Arc::clone(&lasting.clock))?;
+        let certificates = Certificates::new(
+            &config,
+            Arc::clone(&lasting.clock),
+            Arc::clone(&lasting.metrics),
+        )?;
         let first = Generation::new(config, &lasting, None)?;
         Ok(Self {
             current: Current::new(Arc::clone(&first.snapshot)),

@@ -13,8 +13,9 @@ use stepgate::model::time::Clock;
 use stepgate::sandbox::{Client, Realm, User, serve_provider};
 use stepgate::seal::SystemRandom;
 use stepgate::server::{
-    Instance, Listeners, Operations, Reloader, Source, StartError, SystemClock,
+    Handle, Instance, Listeners, Operations, Reloader, Source, StartError, SystemClock,
 };
+use stepgate::telemetry::metrics::Limit;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -40,6 +41,7 @@ pub(crate) struct Stepgate {
     /// The admin listener, where there is one.
     pub(crate) admin: Option<SocketAddr>,
     operating: JoinHandle<()>,
+    handle: Handle,
     stop: watch::Sender<bool>,
     /// Before the folder, which has the log that it reads.
     _oracle: Oracle,
@@ -90,12 +92,14 @@ impl Stepgate {
         let tls = listeners.tls_addresses().next();
         let random = Arc::new(SystemRandom::new());
         let instance = Instance::new(config, Arc::clone(&clock), random).unwrap();
+        let handle = instance.handle();
         let reloader = Arc::new(Reloader::new(source, files, instance.handle(), clock));
         let operations = Operations::new(instance.handle(), Arc::clone(&reloader));
         let address_for_operators = admin.addresses().next();
         let (stop, stopped) = watch::channel(false);
         Ok(Self {
             address,
+            handle,
             reloader,
             tls,
             admin: address_for_operators,
@@ -149,6 +153,11 @@ impl Stepgate {
         let mut wire = self.wire().await;
         wire.send(request).await;
         wire.rest().await
+    }
+
+    /// How many were refused by that limit.
+    pub(crate) fn refused(&self, limit: Limit) -> u64 {
+        self.handle.metrics().limit_refusals.get(limit)
     }
 
     pub(crate) fn folder(&self) -> &Path {

@@ -18,6 +18,7 @@ mod forwarding;
 mod harness;
 mod keycloak;
 mod legacy;
+mod limits;
 mod oracle;
 mod reloading;
 mod serving;

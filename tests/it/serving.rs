@@ -144,7 +144,10 @@ async fn a_header_has_its_time_in_all() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_are_counted() {
-    for limits in ["connections = 3", "connections_per_address = 3"] {
+    for (limits, refused) in [
+        ("connections = 3", 503),
+        ("connections_per_address = 3", 429),
+    ] {
         let (app, _) = upstream(|_, _| async { None }).await;
         let stepgate = Stepgate::limited(app, limits).await;
         let ping = "GET /.stepgate/ping HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -155,7 +158,8 @@ async fn connections_are_counted() {
             assert_eq!(status(&wire.answer().await), 200, "{limits}");
             open.push(wire);
         }
-        assert_eq!(stepgate.wire().await.rest().await, "", "{limits}");
+        let turned_away = stepgate.wire().await.rest().await;
+        assert_eq!(status(&turned_away), refused, "{limits}");
         // A place is given back when its connection ends.
         drop(open.pop());
         eventually_async("a place", async || {

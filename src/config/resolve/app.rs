@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::bearer::{self, BearerDraft};
 use super::floors::FloorDraft;
+use super::installation::body_bytes;
 use super::routes::{self, RouteDraft};
 use super::upstreams::addresses;
 use super::{Names, cookies, identity, levels, require, urls};
@@ -27,6 +28,7 @@ pub(super) struct AppDraft {
     login: Login,
     cors_origins: Vec<String>,
     pub(super) bearer: Option<BearerDraft>,
+    body_bytes: Option<u64>,
 }
 
 pub(super) fn resolve(name: &str, node: &Node, names: &Names, report: &Report) -> Option<AppDraft> {
@@ -44,6 +46,7 @@ pub(super) fn resolve(name: &str, node: &Node, names: &Names, report: &Report) -
         login: login(app),
         cors_origins: cors_origins(app),
         bearer: bearer::resolve(app, names),
+        body_bytes: body_bytes(app),
     })
 }
 
@@ -60,7 +63,7 @@ impl AppDraft {
             .collect()
     }
 
-    pub(super) fn finish(self, floors: &[FloorDraft], names: &Names) -> App {
+    pub(super) fn finish(self, floors: &[FloorDraft], names: &Names, body_bytes: u64) -> App {
         let floors = floors
             .iter()
             .filter(|draft| draft.covers(&self))
@@ -71,7 +74,10 @@ impl AppDraft {
             .iter()
             .filter_map(|draft| names.upstreams.get(draft.route.upstream))
             .fold(Relaxations::NONE, |all, upstream| all | upstream.accept);
+        let default = self.body_bytes.unwrap_or(body_bytes);
+        let of_route = |draft: &RouteDraft| draft.body_bytes.unwrap_or(default);
         App {
+            body_bytes: self.routes.iter().map(of_route).collect(),
             name: self.name,
             origins: self.origins.into_iter().map(|(origin, _)| origin).collect(),
             table: Arc::new(RouteTable::new(

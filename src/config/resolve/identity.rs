@@ -76,7 +76,7 @@ const TAKEN: [&str; 26] = [
     "x-forwarded-proto",
 ];
 
-const FIELDS: &str = "{sub}, {level}, {groups}, {roles}, {claim.NAME}";
+const FIELDS: &str = "{sub}, {level}, {groups}, {roles}, {claim.NAME}, {client_cert.subject}, {client_cert.san}, {client_cert.fingerprint}";
 
 pub(super) fn resolve(app: Fields<'_>) -> IdentityHeaders {
     let report = app.report();
@@ -115,14 +115,19 @@ pub(super) fn resolve(app: Fields<'_>) -> IdentityHeaders {
             None => headers.push((name, template)),
         }
     }
-    IdentityHeaders { headers }
+    let (of_connection, headers) = headers
+        .into_iter()
+        .partition(|(_, template)| template.is_of_connection());
+    IdentityHeaders {
+        headers,
+        of_connection,
+    }
 }
 
 /// The claims that the templates read.
 pub(super) fn claims(identity: &IdentityHeaders) -> impl Iterator<Item = String> + '_ {
     identity
-        .headers
-        .iter()
+        .all()
         .flat_map(|(_, template)| &template.parts)
         .filter_map(|part| match part {
             Part::Claim(name) => Some(name.clone()),
@@ -237,6 +242,9 @@ fn field(name: &str) -> Result<Part, String> {
         "level" => Ok(Part::Level),
         "groups" => Ok(Part::Groups),
         "roles" => Ok(Part::Roles),
+        "client_cert.subject" => Ok(Part::CertificateSubject),
+        "client_cert.san" => Ok(Part::CertificateNames),
+        "client_cert.fingerprint" => Ok(Part::CertificateFingerprint),
         _ => match name.strip_prefix("claim.") {
             Some(claim) if !claim.is_empty() => Ok(Part::Claim(claim.to_owned())),
             _ => Err(format!("a template has no field `{name}`")),

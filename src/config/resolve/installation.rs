@@ -181,12 +181,18 @@ fn limits(root: Fields<'_>) -> Limits {
             .unwrap_or(default)
     };
     let count = |key: &str, default: u32| number(key, 1_000_000, default) as usize;
+    let fields_of_header = fields.and_then(|fields| fields.number("header_count", 16, 256));
     Limits {
         header_time: span("header_time", 30),
         header_bytes: fields
             .and_then(|fields| fields.size("header_bytes", 4 << 10, 1 << 20))
             .and_then(|bytes| usize::try_from(bytes).ok())
             .unwrap_or(64 << 10),
+        header_count: fields_of_header
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or(100),
+        body_bytes: fields.and_then(body_bytes).unwrap_or(1 << 30),
+        body_time: span("body_time", 60),
         connections: count("connections", 10_000),
         connections_per_address: count("connections_per_address", 256),
         h2_streams: number("h2_streams", 1_000, 100),
@@ -196,6 +202,11 @@ fn limits(root: Fields<'_>) -> Limits {
         sessions_per_subject: number("sessions_per_subject", 10_000, 100) as usize,
         grace: span("grace", 30),
     }
+}
+
+/// Of the installation, an app or a route.
+pub(super) fn body_bytes(fields: Fields<'_>) -> Option<u64> {
+    fields.size("body_bytes", 1 << 10, 1 << 40)
 }
 
 fn log(root: Fields<'_>) -> Log {

@@ -106,7 +106,7 @@ pub(super) fn resolve(
 
     let apps: Vec<_> = drafts
         .into_iter()
-        .map(|draft| draft.finish(&floors, &names))
+        .map(|draft| draft.finish(&floors, &names, basics.limits.body_bytes))
         .collect();
     let mut hosts = HashMap::new();
     for (app, resolved) in apps.iter().enumerate() {

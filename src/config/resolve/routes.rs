@@ -4,6 +4,7 @@ use http::Method;
 
 use super::Names;
 use super::app::upstream;
+use super::installation::body_bytes;
 use super::require::{self, Partial};
 use crate::config::code::Code;
 use crate::config::document::Node;
@@ -23,6 +24,8 @@ pub(super) struct RouteDraft {
     /// Of its path; of `require` for the app's own.
     pub(super) place: Place,
     pub(super) loosens: bool,
+    /// None: the app's.
+    pub(super) body_bytes: Option<u64>,
     /// The app's own, for every path.
     pub(super) is_default: bool,
 }
@@ -164,6 +167,7 @@ fn default_route(
         },
         place,
         loosens: false,
+        body_bytes: None,
         is_default: true,
     })
 }
@@ -185,6 +189,7 @@ fn route(
     };
     let public = fields.flag("public").unwrap_or(false);
     let loosens = fields.flag("loosens").unwrap_or(false);
+    let body_bytes = body_bytes(fields);
     let require = fields.node("require");
     let requirement = if public {
         check_public(fields, methods.as_deref());
@@ -207,6 +212,7 @@ fn route(
         },
         place,
         loosens,
+        body_bytes,
         is_default: false,
     })
 }

@@ -1,5 +1,8 @@
 //! Listeners with TLS, asked by real clients: curl, nghttp, openssl, and a client that does what none of them does.
 
+mod clients;
+mod frames;
+mod h2;
 mod listening;
 mod pki;
 mod replacing;
@@ -11,16 +14,23 @@ use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use stepgate::telemetry::metrics::Limit;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::harness::{Stepgate, bounded, install_crypto};
+use crate::harness::{Stepgate, bounded, eventually, install_crypto};
 use crate::keycloak::not_run;
 use crate::oracle::sample_app;
 use pki::{Authority, Issued};
+
+/// Of the first certificate; the last one is an app on loopback, for which one can sign in by plain HTTP as well.
+const HOSTS: &[&str] = &["erp.example.com", "app.localhost"];
+
+/// Where nobody signs in.
+const NO_REALM: &str = "http://127.0.0.1:1/realms/none";
 
 /// Two apps with a certificate each, the second one's by a wildcard.
 struct Secure {
@@ -37,10 +47,14 @@ impl Secure {
 
     /// `top`: further keys of the installation; `more`: further tables.
     async fn with(top: &str, more: &str) -> Self {
+        Self::before(sample_app().await, NO_REALM, top, more)
+    }
+
+    fn before(app: SocketAddr, issuer: &str, top: &str, more: &str) -> Self {
         let authority = Authority::new("Example Root");
         let folder = tempfile::tempdir().unwrap();
-        let erp = authority.server(&["erp.example.com"]);
-        Self::serve(folder, authority, erp, sample_app().await, top, more)
+        let erp = authority.server(HOSTS);
+        Self::serve(folder, authority, erp, app, issuer, top, more)
     }
 
     fn serve(
@@ -48,6 +62,7 @@ impl Secure {
         authority: Authority,
         erp: Issued,
         app: SocketAddr,
+        issuer: &str,
         top: &str,
         more: &str,
     ) -> Self {
@@ -78,7 +93,7 @@ impl Secure {
                 cert = "apps.pem"
                 key  = {{ file = "apps.key" }}
                 [keycloak]
-                issuer        = "http://127.0.0.1:1/realms/none"
+                issuer        = "{issuer}"
                 client_id     = "stepgate"
                 client_secret = {{ file = "secret" }}
                 [[levels]]
@@ -96,18 +111,28 @@ impl Secure {
             ),
         );
         std::fs::create_dir(path.join("policies")).unwrap();
-        for (name, host) in [("erp", "erp.example.com"), ("www", "www.apps.example.com")] {
+        for (name, url) in [
+            ("erp", "https://erp.example.com"),
+            ("www", "https://www.apps.example.com"),
+            ("app", "http://app.localhost"),
+        ] {
             write(
                 &format!("policies/{name}.toml"),
                 &format!(
                     r#"
-                    url      = "https://{host}"
+                    url      = "{url}"
                     upstream = "app"
                     require  = {{ level = "password" }}
+                    identity = {{ X-Client-Subject = "{{client_cert.subject}}", X-Client-Names = "{{client_cert.san}}", X-Client-Print = "{{client_cert.fingerprint}}", X-Client-Both = "{{sub}} {{client_cert.subject}}" }}
                     [[routes]]
                     id     = "public"
                     path   = "/public/**"
                     public = true
+                    [[routes]]
+                    id     = "small"
+                    path   = "/public/small/**"
+                    public = true
+                    body_bytes = "1KiB"
                     "#
                 ),
             );
@@ -123,6 +148,10 @@ impl Secure {
 
     /// curl, asking by the names that browsers use.
     async fn curl(&self, arguments: &[&str]) -> String {
+        text(&self.curled(arguments).await)
+    }
+
+    async fn curled(&self, arguments: &[&str]) -> Output {
         let ca = self.stepgate.folder().join("ca.pem");
         let tls = format!("::127.0.0.1:{}", self.tls.port());
         let mut all: Vec<&OsStr> = ["-sS", "-i", "--max-time", "20", "--cacert"]
@@ -131,7 +160,15 @@ impl Secure {
         all.push(ca.as_os_str());
         all.extend(["--connect-to", &tls].map(OsStr::new));
         all.extend(arguments.iter().map(OsStr::new));
-        text(&run("curl", all).await)
+        run("curl", all).await
+    }
+
+    /// A client hears of it a moment before it is counted.
+    async fn until_refused(&self, limit: Limit, count: u64) {
+        eventually("the count of refusals", || {
+            (self.stepgate.refused(limit) == count).then_some(())
+        })
+        .await;
     }
 
     /// What a handshake for `name` shows and comes to.

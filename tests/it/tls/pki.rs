@@ -48,7 +48,6 @@ impl Authority {
         self.issue(&params)
     }
 
-    #[expect(dead_code, reason = "for listeners that ask for them")]
     pub(crate) fn client(&self, subject: DistinguishedName, names: Vec<SanType>) -> Issued {
         let mut params = CertificateParams::default();
         params.distinguished_name = subject;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::Secure;
 use super::pki::{Authority, Issued};
+use super::{NO_REALM, Secure};
 use crate::harness::{bounded, eventually_async, status};
 use crate::oracle::sample_app;
 
@@ -73,7 +73,15 @@ async fn a_link_that_leads_elsewhere_is_followed() {
     }
     let second = authority.server(&["erp.example.com"]);
     put("..2", &second);
-    let secure = Secure::serve(folder, authority, first.clone(), sample_app().await, "", "");
+    let secure = Secure::serve(
+        folder,
+        authority,
+        first.clone(),
+        sample_app().await,
+        NO_REALM,
+        "",
+        "",
+    );
     assert_eq!(shown(&secure).await, first.der);
     let path = secure.stepgate.folder();
     symlink("..2", path.join("..next")).unwrap();

@@ -1,0 +1,155 @@
+//! The beginning of an HTTP/1 request on its connection: a header that grows beyond its limit is answered before it is
+//! all there. Pingora would hold a mebibyte of it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pingora::protocols::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::around::passes_on;
+use super::guard::Connection;
+use crate::telemetry::metrics::{Counters, Limit};
+
+const ANSWER: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\
+                        Connection: close\r\n\r\n";
+
+/// Of what a client goes on to send: it reads the answer only when it is through.
+const DISCARDED: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(in crate::edge) struct Beginning {
+    stream: Stream,
+    connection: Arc<Connection>,
+    most: usize,
+    refusals: Counters<Limit>,
+    refused: Option<Refused>,
+}
+
+/// How far the answer is.
+#[derive(Clone, Copy, Debug)]
+enum Refused {
+    Writing(usize),
+    Ending,
+    Discarding(usize),
+}
+
+impl Beginning {
+    pub(in crate::edge) fn new(
+        stream: Stream,
+        connection: Arc<Connection>,
+        most: usize,
+        refusals: Counters<Limit>,
+    ) -> Self {
+        Self {
+            stream,
+            connection,
+            most,
+            refusals,
+            refused: None,
+        }
+    }
+
+    /// As much as may come, at most.
+    fn poll_header(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let left = self.most.saturating_sub(self.connection.header_read());
+        if left == 0 {
+            self.refusals.inc(Limit::HeaderBytes);
+            self.connection.header_is_refused();
+            self.refused = Some(Refused::Writing(0));
+            return self.poll_refused(cx);
+        }
+        let before = buf.filled().len();
+        if left >= buf.remaining() {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        } else {
+            let mut some = ReadBuf::new(buf.initialize_unfilled_to(left));
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut some))?;
+            let length = some.filled().len();
+            buf.advance(length);
+        }
+        self.connection.header_grows(buf.filled().len() - before);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends as the connection's end does.
+    fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(refused) = self.refused {
+            let stream = Pin::new(&mut self.stream);
+            self.refused = Some(match refused {
+                Refused::Writing(at) => match ANSWER.get(at..) {
+                    Some(rest) if !rest.is_empty() => {
+                        Refused::Writing(at + ready!(stream.poll_write(cx, rest))?)
+                    }
+                    _ => Refused::Ending,
+                },
+                // Our half of it: the client need not wait for more.
+                Refused::Ending => {
+                    ready!(stream.poll_shutdown(cx))?;
+                    Refused::Discarding(0)
+                }
+                Refused::Discarding(length) => {
+                    let mut piece = [0; 4096];
+                    let mut piece = ReadBuf::new(&mut piece);
+                    ready!(stream.poll_read(cx, &mut piece))?;
+                    let length = length + piece.filled().len();
+                    if piece.filled().is_empty() || length > DISCARDED {
+                        break;
+                    }
+                    Refused::Discarding(length)
+                }
+            });
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Beginning {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.refused.is_some() {
+            return self.poll_refused(cx);
+        }
+        if self.connection.waits() {
+            return self.poll_header(cx, buf);
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Beginning {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+passes_on!(Beginning);
