@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 
 use super::begin::Beginning;
 use super::client::is_trusted;
+use super::farewell::{ClientStream, Farewell, Reason};
 use super::h2;
 use super::snapshot::Current;
 use super::tls::{Secured, Tls};
@@ -37,6 +38,7 @@ tokio::task_local! {
 #[derive(Debug)]
 pub(in crate::edge) struct Connection {
     wait: Wait,
+    farewell: Farewell,
     /// Bytes of the header that is waited for.
     header: AtomicUsize,
     /// Once there was a handshake; never on a plain one.
@@ -47,6 +49,7 @@ impl Connection {
     fn new() -> Self {
         Self {
             wait: Wait::new(),
+            farewell: Farewell::default(),
             header: AtomicUsize::new(0),
             secured: OnceLock::new(),
         }
@@ -141,6 +144,11 @@ impl Wait {
 pub(in crate::edge) fn header_is_there() {
     // Outside a guarded connection there is no deadline to end.
     let _outside = CONNECTION.try_with(|connection| connection.wait.end());
+}
+
+/// The answer that switches protocols is about to be written to the connection that this task serves.
+pub(in crate::edge) fn tunnel_opens() {
+    let _outside = CONNECTION.try_with(|connection| connection.farewell.tunnel_opens());
 }
 
 /// The proxy, saying when it begins to wait for a header. Delegates everything else, or graceful stop and limits are lost.
@@ -399,6 +407,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Guard<A> {
                 limits.header_bytes,
                 self.metrics.limit_refusals.clone(),
             );
+            let stream = ClientStream::new(Box::new(stream), connection.farewell.clone());
             return self.app.process_new(Box::new(stream), shutdown).await;
         }
         h2::serve(
@@ -439,7 +448,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Guard<A> {
             }
         };
         let connection = Arc::new(Connection::new());
-        let wait = &connection.wait;
+        let Connection { wait, farewell, .. } = &*connection;
         let work = self.serve(stream, &connection, shutdown);
         let work = CONNECTION.scope(Arc::clone(&connection), work);
         tokio::pin!(work);
@@ -453,7 +462,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Guard<A> {
             tokio::select! {
                 biased;
                 done = &mut work => return done,
-                () = &mut stopping, if !stops => stops = true,
+                () = &mut stopping, if !stops => {
+                    stops = true;
+                    farewell.say(Reason::GoingAway);
+                }
                 () = fast_sleep(wait.left(most)) => {}
             }
             // The process is about to end: a connection that waits for its next request has no reason to.

@@ -9,6 +9,7 @@ mod context;
 mod cookies;
 mod counts;
 mod failure;
+mod farewell;
 mod forwarded;
 mod frames;
 mod guard;

@@ -340,6 +340,13 @@ impl ProxyHttp for Proxy {
             .set_close_on_response_before_downstream_finish(!is_interim(response.status));
         if let Some(tunnel) = &context.tunnel {
             tunnel.note(response.status);
+            if response.status == StatusCode::SWITCHING_PROTOCOLS {
+                guard::tunnel_opens();
+            }
+        }
+        if session.is_process_shutting_down() {
+            // There is no next request.
+            session.as_downstream_mut().set_keepalive(None);
         }
         if !is_interim(response.status) {
             // From here on the two sides may take turns as they like, or be quiet.

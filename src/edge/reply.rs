@@ -28,7 +28,7 @@ pub(in crate::edge) async fn write(
     // What is left of the body is nobody's business any more.
     h2::body_is_over();
     let drained = drain(session).await;
-    if !drained {
+    if !drained || session.is_process_shutting_down() {
         session.as_downstream_mut().set_keepalive(None);
     }
     let mut head = ResponseHeader::build(reply.status, Some(reply.headers.len() + 5))?;

@@ -298,22 +298,23 @@ async fn what_is_in_flight_is_finished_before_the_end() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_takes_longer_than_the_grace_is_cut_off() {
-    // A tunnel has no end of its own.
+    // A stream of events has no end of its own.
     let (app, _) = upstream(|_, mut wire| async move {
-        wire.send(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
-        )
-        .await;
-        tokio::time::sleep(BOUND * 2).await;
+        wire.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+            .await;
+        let start = Instant::now();
+        while start.elapsed() < BOUND && wire.0.write_all(b"data: x\n\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         None
     })
     .await;
     let stepgate = Stepgate::before(app, "http://127.0.0.1:1/realms/none", "1s").await;
-    let mut tunnel = stepgate.wire().await;
-    tunnel
-        .send("GET /public/ws HTTP/1.1\r\nHost: app.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+    let mut events = stepgate.wire().await;
+    events
+        .send("GET /public/events HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
         .await;
-    assert_eq!(status(&tunnel.header().await), 101);
+    assert_eq!(status(&events.header().await), 200);
     let start = Instant::now();
     stepgate.stop();
     bounded(stepgate.serving).await.unwrap();

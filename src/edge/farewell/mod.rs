@@ -1,0 +1,116 @@
+//! The stream of a client's connection. An open WebSocket on it can be told to go away, in both directions and between
+//! two frames (RFC 6455, sections 5.5.1 and 7.4.1); everything else passes through as it is.
+//!
+//! Towards the client a Close frame is written, and the app gets one as if the client had sent it. What either of them
+//! still sends is dropped; the connection ends when both have said goodbye as well, or when it has taken too long.
+
+mod frames;
+mod stream;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::Waker;
+
+use futures_util::task::AtomicWaker;
+
+pub(in crate::edge) use stream::ClientStream;
+
+/// Why an open tunnel is ended by us: the code of the Close frame and its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::edge) enum Reason {
+    /// The process is about to end.
+    GoingAway,
+}
+
+impl Reason {
+    const fn code(self) -> u16 {
+        match self {
+            Self::GoingAway => 1001,
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::GoingAway => "going away",
+        }
+    }
+
+    /// As a server sends it: not masked.
+    fn to_client(self) -> Vec<u8> {
+        let mut frame = vec![0x88, self.length()];
+        frame.extend(self.payload());
+        frame
+    }
+
+    /// As a client sends it. A mask is there so that no page chooses the bytes that caches on the way see; these bytes
+    /// are ours, so any mask is as good.
+    fn to_app(self) -> Vec<u8> {
+        const MASK: [u8; 4] = [0x73, 0x67, 0x74, 0x65];
+        let mut frame = vec![0x88, self.length() | 0x80];
+        frame.extend(MASK);
+        let masked = self.payload().zip(MASK.into_iter().cycle());
+        frame.extend(masked.map(|(byte, mask)| byte ^ mask));
+        frame
+    }
+
+    fn payload(self) -> impl Iterator<Item = u8> {
+        self.code()
+            .to_be_bytes()
+            .into_iter()
+            .chain(self.text().bytes())
+    }
+
+    /// Below 126: the texts are short.
+    #[expect(clippy::cast_possible_truncation, reason = "a few dozen")]
+    fn length(self) -> u8 {
+        self.payload().count() as u8
+    }
+}
+
+/// A hand on one connection: what is known of its tunnel. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::edge) struct Farewell(Arc<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    state: AtomicU8,
+    waker: AtomicWaker,
+}
+
+const OPEN: u8 = 1;
+const GOING_AWAY: u8 = 2;
+
+impl Farewell {
+    /// The answer that switches protocols is about to be written.
+    pub(in crate::edge) fn tunnel_opens(&self) {
+        self.0.state.fetch_or(OPEN, Ordering::Relaxed);
+    }
+
+    /// Ends the tunnel, if there is or will be one. An ordinary connection does not notice.
+    pub(in crate::edge) fn say(&self, reason: Reason) {
+        let bit = match reason {
+            Reason::GoingAway => GOING_AWAY,
+        };
+        self.0.state.fetch_or(bit, Ordering::Release);
+        self.wake();
+    }
+
+    /// Who reads from or writes to the connection is to be woken.
+    fn listen(&self, waker: &Waker) {
+        self.0.waker.register(waker);
+    }
+
+    /// Wakes what reads from the connection.
+    fn wake(&self) {
+        self.0.waker.wake();
+    }
+
+    fn has_tunnel(&self) -> bool {
+        self.0.state.load(Ordering::Relaxed) & OPEN != 0
+    }
+
+    fn reason(&self) -> Option<Reason> {
+        let state = self.0.state.load(Ordering::Acquire);
+        (state & GOING_AWAY != 0).then_some(Reason::GoingAway)
+    }
+}
