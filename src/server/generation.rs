@@ -21,6 +21,10 @@ use super::store::{self, OwnKey, StoreError};
 /// How long a new upstream's name is waited for before it is served.
 const NAMES: Duration = Duration::from_secs(2);
 
+/// How long a seal key that was replaced still opens what it sealed: longer than a login that began with it
+/// takes, and than it takes to seal the stored sessions anew.
+const KEPT: Duration = Duration::from_secs(60 * 60);
+
 /// One of each for the whole process.
 #[derive(Debug)]
 pub(in crate::server) struct Lasting {
@@ -65,6 +69,10 @@ impl Lasting {
             began: config,
             own_key,
         })
+    }
+
+    pub(in crate::server) fn forget_keys(&self) {
+        self.sealer.forget(self.clock.now().minus(KEPT));
     }
 
     /// The keys of a configuration that is about to be served.

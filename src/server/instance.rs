@@ -29,6 +29,9 @@ use crate::telemetry::{LinesError, Metrics};
 /// Between two looks at what is still in flight.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Between two looks at seal keys that were replaced.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
 /// Why it cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -156,6 +159,7 @@ impl Instance {
         tasks.spawn(keep_fresh(generations(), stop.clone()));
         tasks.spawn(look_for_push(generations()));
         tasks.spawn(look_after_upstreams(generations()));
+        tasks.spawn(forget_keys(Arc::clone(&self.running)));
         match self.running.certificates() {
             Some(certificates) => {
                 let secure = front.secure(certificates.tls());
@@ -186,6 +190,14 @@ async fn keep_fresh(mut generations: Generations, stop: watch::Receiver<bool>) {
                 }
             }
         }
+    }
+}
+
+/// Seal keys that were taken out of the configuration, once nothing that they sealed can still be of use.
+async fn forget_keys(running: Arc<Running>) {
+    loop {
+        tokio::time::sleep(FORGET_EVERY).await;
+        running.forget_keys();
     }
 }
 

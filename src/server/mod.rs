@@ -11,6 +11,7 @@ mod reload;
 mod run;
 mod running;
 mod store;
+mod systemd;
 
 pub use certificates::ReloadError;
 pub use clock::SystemClock;

@@ -104,6 +104,23 @@ impl Reloaded {
         matches!(self, Self::Applied { .. })
     }
 
+    /// In a few words; nothing where all is as the files say.
+    pub fn summary(&self) -> Option<String> {
+        match self {
+            Self::Applied { needs_restart, .. } if needs_restart.is_empty() => None,
+            Self::Applied { needs_restart, .. } => {
+                Some(format!("waits for a restart: {}", needs_restart.join(", ")))
+            }
+            Self::Refused(refusal) => {
+                let (errors, first) = refusal.summary();
+                Some(match errors {
+                    0 | 1 => format!("not reloaded: {first}"),
+                    more => format!("not reloaded: {first} and {} more", more - 1),
+                })
+            }
+        }
+    }
+
     /// For whoever asked: every problem as a compiler would print it, and what became of it all.
     pub fn report(&self, styled: bool) -> String {
         let problems = |problems: &[Problem]| -> String {
@@ -113,15 +130,10 @@ impl Reloaded {
             rendered.collect()
         };
         match self {
-            Self::Applied {
-                warnings,
-                needs_restart,
-            } => {
-                let waits = if needs_restart.is_empty() {
-                    String::new()
-                } else {
-                    format!("; waits for a restart: {}", needs_restart.join(", "))
-                };
+            Self::Applied { warnings, .. } => {
+                let waits = self
+                    .summary()
+                    .map_or_else(String::new, |waits| format!("; {waits}"));
                 format!("{}reloaded{waits}\n", problems(warnings))
             }
             Self::Refused(refusal) => {
@@ -197,11 +209,13 @@ impl Reloader {
         self.take(&mut seen, reading).await
     }
 
-    /// Follows the files until it is dropped.
-    pub async fn watch(&self) {
+    /// Follows the files until it is dropped; `told` of every attempt.
+    pub async fn watch(&self, told: impl Fn(&Reloaded)) {
         loop {
             tokio::time::sleep(LOOK).await;
-            self.look(QUIET).await;
+            if let Some(reloaded) = self.look(QUIET).await {
+                told(&reloaded);
+            }
         }
     }
 

@@ -12,7 +12,8 @@ use super::clock::SystemClock;
 use super::instance::{Instance, Listeners, StartError};
 use super::logs;
 use super::operations::Operations;
-use super::reload::{Reloader, Source};
+use super::reload::{Reloaded, Reloader, Source};
+use super::systemd;
 use crate::admin::AdminListeners;
 use crate::config::{self, Files, Options, Problem, Secrets};
 use crate::model::time::Clock as _;
@@ -84,6 +85,9 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
             return Ended::Listen;
         }
     };
+    let all = listeners.addresses().chain(listeners.tls_addresses());
+    let all: Vec<_> = all.map(|address| address.to_string()).collect();
+    let serving_on = format!("serving on {}", all.join(", "));
     for address in listeners.addresses() {
         tracing::info!(%address, "listening");
     }
@@ -129,8 +133,10 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
         let operations = Operations::new(instance.handle(), Arc::clone(&reloader));
         let operations = Arc::new(operations);
         let _until_the_end = tokio::spawn(admin.serve(Arc::<Operations>::clone(&operations)));
-        let reloading = tokio::spawn(reload(reloader, hangup));
         let mut serving = tokio::spawn(instance.serve(listeners, stopped));
+        systemd::ready(&serving_on);
+        let reloading = tokio::spawn(reload(reloader, hangup, serving_on));
+        let alive = tokio::spawn(systemd::watchdog());
         tokio::select! {
             _ = &mut serving => return Ended::System,
             _ = interrupt.recv() => {
@@ -141,12 +147,14 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
         }
         reloading.abort();
         operations.begin_to_drain();
+        systemd::stopping("finishing what is in flight");
         let _heard = stop.send(true);
         tokio::select! {
             _ = &mut serving => {}
             _ = interrupt.recv() => tracing::info!("interrupted"),
             _ = terminate.recv() => tracing::info!("told to stop a second time"),
         }
+        alive.abort();
         Ended::Well
     });
     runtime.shutdown_timeout(END);
@@ -154,13 +162,20 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
 }
 
 /// When told to, and when the files change.
-async fn reload(reloader: Arc<Reloader>, mut hangup: Signal) {
+async fn reload(reloader: Arc<Reloader>, mut hangup: Signal, serving: String) {
+    let state = |reloaded: &Reloaded| match reloaded.summary() {
+        Some(summary) => format!("{serving}; {summary}"),
+        None => serving.clone(),
+    };
     let told = async {
         while hangup.recv().await.is_some() {
-            reloader.reload().await;
+            systemd::reloading();
+            let reloaded = reloader.reload().await;
+            systemd::ready(&state(&reloaded));
         }
     };
-    tokio::join!(told, reloader.watch());
+    let seen = reloader.watch(|reloaded| systemd::status(&state(reloaded)));
+    tokio::join!(told, seen);
 }
 
 fn ended(error: &StartError) -> Ended {

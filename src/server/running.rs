@@ -60,6 +60,10 @@ impl Running {
         self.lasting.store.close().await;
     }
 
+    pub(in crate::server) fn forget_keys(&self) {
+        self.lasting.forget_keys();
+    }
+
     pub(in crate::server) fn current(&self) -> Current {
         self.current.clone()
     }
@@ -83,11 +87,11 @@ impl Running {
         let before = Arc::clone(&self.generation.borrow());
         let next = Arc::new(Generation::new(config, &self.lasting, Some(&before))?);
         next.settle().await;
-        // Before the first request that may seal with them.
-        self.lasting.take_keys(&next.config)?;
         if let Some(certificates) = &self.certificates {
             certificates.adopt(&next.config)?;
         }
+        // Before the first request that may seal with them. The configuration was checked: there is no error left.
+        self.lasting.take_keys(&next.config)?;
         self.lasting.store.idle_is(next.config.sessions.idle);
         self.current.publish(Arc::clone(&next.snapshot));
         self.generation.send_replace(Arc::clone(&next));

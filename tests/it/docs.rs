@@ -230,13 +230,13 @@ fn quoted(cell: &str) -> Vec<String> {
         .collect()
 }
 
-struct Block {
-    file: Option<String>,
+pub(crate) struct Block {
+    pub(crate) file: Option<String>,
     language: String,
-    text: String,
+    pub(crate) text: String,
 }
 
-fn blocks(page: &str) -> Vec<Block> {
+pub(crate) fn blocks(page: &str) -> Vec<Block> {
     let mut found = Vec::new();
     let mut file = None;
     let mut lines = page.lines();

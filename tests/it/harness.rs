@@ -150,9 +150,7 @@ impl Stepgate {
 
     /// Sends a request and reads until the connection ends; the request says `Connection: close`.
     pub(crate) async fn ask(&self, request: &str) -> String {
-        let mut wire = self.wire().await;
-        wire.send(request).await;
-        wire.rest().await
+        ask(self.address, request).await
     }
 
     /// How many were refused by that limit.
@@ -194,26 +192,26 @@ impl Stepgate {
     }
 }
 
-/// A user's session cookie, from a login at the realm.
-pub(crate) async fn log_in(stepgate: SocketAddr, user: &str) -> String {
-    let get = |target: &str, cookie: &str| {
-        format!(
-            "GET {target} HTTP/1.1\r\nHost: app.localhost\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n\
-             Cookie: {cookie}\r\nConnection: close\r\n\r\n"
-        )
-    };
-    let ask = async |request: String| {
-        let mut wire = Wire(TcpStream::connect(stepgate).await.unwrap());
-        wire.send(&request).await;
-        wire.rest().await
-    };
-    let start = ask(get("/", "none=1")).await;
-    let flow = cookie(&start);
+/// The same at any stepgate.
+pub(crate) async fn log_in(address: SocketAddr, user: &str) -> String {
+    let (start, flow) = start_login(address).await;
+    let callback = sign_in(&start, user).await;
+    session_of(&ask(address, &page(&callback, &flow)).await)
+}
+
+/// Where it leads, and the flow's cookie.
+pub(crate) async fn start_login(address: SocketAddr) -> (String, String) {
+    let start = ask(address, &page("/", "none=1")).await;
+    (field(&start, "location").to_owned(), cookie(&start))
+}
+
+/// At the realm; gives the callback's path and query.
+pub(crate) async fn sign_in(location: &str, user: &str) -> String {
     let browser = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .unwrap();
-    let page = browser.get(field(&start, "location")).send().await.unwrap();
+    let page = browser.get(location).send().await.unwrap();
     let page = page.text().await.unwrap();
     let (_, action) = page.split_once("action=\"").unwrap();
     let (action, _) = action.split_once('"').unwrap();
@@ -225,8 +223,28 @@ pub(crate) async fn log_in(stepgate: SocketAddr, user: &str) -> String {
         .await
         .unwrap();
     let back = answer.headers()["location"].to_str().unwrap();
-    let callback = back.strip_prefix("http://app.localhost").unwrap();
-    let landed = ask(get(callback, &flow)).await;
+    back.strip_prefix("http://app.localhost")
+        .unwrap()
+        .to_owned()
+}
+
+/// As a browser's tab asks for it.
+pub(crate) fn page(target: &str, cookie: &str) -> String {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: app.localhost\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n\
+         Cookie: {cookie}\r\nConnection: close\r\n\r\n"
+    )
+}
+
+/// Sends a request and reads until the connection ends; the request says `Connection: close`.
+pub(crate) async fn ask(address: SocketAddr, request: &str) -> String {
+    let mut wire = Wire(TcpStream::connect(address).await.unwrap());
+    wire.send(request).await;
+    wire.rest().await
+}
+
+/// The session's cookie, from the answer to a callback.
+pub(crate) fn session_of(landed: &str) -> String {
     landed
         .lines()
         .filter_map(|line| line.strip_prefix("Set-Cookie: "))

@@ -1,10 +1,19 @@
 //! The configuration changes while stepgate runs: the new one whole or the old one, and nobody notices but by its effect.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use stepgate::server::{Refusal, Reloaded};
 
-use crate::harness::{Stepgate, realm, status, upstream};
+use crate::harness::{
+    BOUND, Stepgate, eventually, eventually_async, field, log_in, page, realm, session_of, sign_in,
+    start_login, status, upstream, written,
+};
+use crate::keycloak::free_port;
+use crate::process::Process;
 
 /// An app that tells what it was sent.
 async fn telling() -> std::net::SocketAddr {
@@ -63,7 +72,7 @@ async fn a_request_keeps_to_the_configuration_that_it_began_with() {
     let mut busy = stepgate.wire().await;
     busy.send("GET /public/ HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
         .await;
-    crate::harness::eventually("the request at the upstream", || {
+    eventually("the request at the upstream", || {
         (!seen.lock().unwrap().is_empty()).then_some(())
     })
     .await;
@@ -158,4 +167,294 @@ async fn what_a_right_configuration_names_must_be_there() {
     );
     assert!(reloaded.report(false).contains("/nowhere/audit.log"));
     assert_eq!(status(&stepgate.ask(&get("/public/", "")).await), 200);
+}
+
+/// Whoever is at Keycloak while the seal key is replaced comes back to a session all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_under_way_survives_another_seal_key() {
+    let issuer = realm().await;
+    let stepgate = Stepgate::before(telling().await, &issuer, "15s").await;
+    let (location, flow) = start_login(stepgate.address).await;
+    stepgate.edit("seal.key", |_| "k".repeat(32));
+    stepgate.edit("stepgate.toml", |text| {
+        format!("{text}\n[seal]\nkeys = [{{ file = \"seal.key\" }}]\n")
+    });
+    let reloaded = stepgate.reloader.reload().await;
+    assert!(reloaded.is_applied(), "{}", reloaded.report(false));
+    let callback = sign_in(&location, "alice").await;
+    let cookie = session_of(&stepgate.ask(&page(&callback, &flow)).await);
+    let answer = stepgate.ask(&get("/x", &cookie)).await;
+    assert_eq!(status(&answer), 200, "{answer}");
+}
+
+/// The session is there, its level is not: what proved it is not what proves it now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_level_that_means_something_else_is_absent() {
+    let issuer = realm().await;
+    let stepgate = Stepgate::before(telling().await, &issuer, "15s").await;
+    let cookie = stepgate.log_in("alice").await;
+    stepgate.edit("stepgate.toml", |text| {
+        text.replace(r#"acr = ["1", "pwd"]"#, r#"acr = ["1", "pwd", "other"]"#)
+    });
+    assert!(stepgate.reloader.reload().await.is_applied());
+    let answer = stepgate.ask(&get("/x", &cookie)).await;
+    assert_eq!(status(&answer), 401, "{answer}");
+    assert_eq!(stepgate.access(3).await[2]["decision"], "step-up");
+}
+
+/// A client that asks again and again on one connection; what it was answered, or why not.
+async fn asking(
+    process: Arc<Process>,
+    cookie: String,
+    stop: Arc<AtomicBool>,
+    in_flight: Arc<AtomicUsize>,
+) -> Vec<(u16, String)> {
+    let mut wire = process.wire().await;
+    let mut answers = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        in_flight.fetch_add(1, Ordering::Relaxed);
+        wire.send(&format!(
+            "GET /x HTTP/1.1\r\nHost: app.localhost\r\nCookie: {cookie}\r\n\r\n"
+        ))
+        .await;
+        let answer = wire.answer().await;
+        in_flight.fetch_sub(1, Ordering::Relaxed);
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        answers.push((status(&answer), body.to_owned()));
+    }
+    answers
+}
+
+/// Shows what the process said of itself when the test fails.
+struct Shown(Arc<Process>);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.0.said());
+        }
+    }
+}
+
+const RELOADS: usize = 100;
+
+const CLIENTS: usize = 200;
+
+/// The policy of one generation: its route's name and its header say which it is.
+fn policy(generation: usize) -> String {
+    format!(
+        r#"
+        url      = "http://app.localhost"
+        upstream = "app"
+        require  = {{ level = "password" }}
+        identity = {{ X-Generation = "{generation}" }}
+        [[routes]]
+        id     = "g{generation}"
+        path   = "/x"
+        [[routes]]
+        id     = "public"
+        path   = "/public/**"
+        public = true
+        "#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reloads_in_a_row_under_load_fail_no_request_and_lose_no_session() {
+    let (app, _) = upstream(|header, mut wire| async move {
+        if header.starts_with("GET /x ") {
+            // So that most of the clients wait for an answer at any time.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        let body = format!(
+            "{} {}",
+            field(&header, "x-generation"),
+            field(&header, "x-request-id")
+        );
+        let length = body.len();
+        wire.send(&format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+        .await;
+        Some(wire)
+    })
+    .await;
+    let port = free_port();
+    let folder = written(port, app, &realm().await, "15s", BOUND);
+    let path = folder.path().join("policies/app.toml");
+    std::fs::write(&path, policy(0)).unwrap();
+    let process = Arc::new(Process::start(folder, port).await);
+    let _shown = Shown(Arc::clone(&process));
+    let cookie = log_in(process.address, "alice").await;
+
+    let (stop, in_flight) = (Arc::new(AtomicBool::new(false)), Arc::default());
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (process, cookie) = (Arc::clone(&process), cookie.clone());
+            let (stop, in_flight) = (Arc::clone(&stop), Arc::clone(&in_flight));
+            tokio::spawn(asking(process, cookie, stop, in_flight))
+        })
+        .collect();
+    let mut busiest = 0;
+    let start = Instant::now();
+    let mut reloads = 0;
+    for generation in 1..=RELOADS {
+        if start.elapsed() > Duration::from_secs(60) {
+            break;
+        }
+        std::fs::write(&path, policy(generation)).unwrap();
+        process.signal("HUP");
+        let applied = format!("{generation} ");
+        eventually_async("the new generation", async || {
+            let mut wire = process.wire().await;
+            wire.send(&get("/now", &cookie)).await;
+            let answer = wire.rest().await;
+            assert_eq!(status(&answer), 200, "{answer}");
+            let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+            body.starts_with(&applied).then_some(())
+        })
+        .await;
+        busiest = busiest.max(in_flight.load(Ordering::Relaxed));
+        reloads = generation;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let mut answers = Vec::new();
+    for client in clients {
+        answers.extend(client.await.unwrap());
+    }
+    assert!(
+        reloads >= 20,
+        "only {reloads} reloads in {:?}",
+        start.elapsed()
+    );
+    assert!(busiest > CLIENTS / 2, "{busiest} in flight");
+    assert!(answers.len() >= CLIENTS * 2, "{} answers", answers.len());
+    let failed: Vec<_> = answers
+        .iter()
+        .filter(|(status, _)| *status != 200)
+        .collect();
+    assert!(
+        failed.is_empty(),
+        "{} failed: {:?}",
+        failed.len(),
+        failed.first()
+    );
+
+    // Header and route of each request are of one generation.
+    let lines = eventually("the access log's lines", || {
+        let log = std::fs::read_to_string(process.folder().join("access.log")).unwrap();
+        let lines: HashMap<String, Value> = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .map(|line| (line["id"].as_str().unwrap().to_owned(), line))
+            .collect();
+        let is_there = |(_, body): &(u16, String)| {
+            body.split_once(' ')
+                .is_some_and(|(_, id)| lines.contains_key(id))
+        };
+        answers.iter().all(is_there).then_some(lines)
+    })
+    .await;
+    for (_, body) in &answers {
+        let (generation, id) = body.split_once(' ').unwrap();
+        assert_eq!(
+            lines[id]["route"],
+            format!("g{generation}"),
+            "{}",
+            lines[id]
+        );
+    }
+    eprintln!(
+        "{reloads} reloads, {} answers, at most {busiest} in flight, {:?}",
+        answers.len(),
+        start.elapsed()
+    );
+}
+
+/// Each step on the way is a configuration by itself; none of them is what was meant.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_in_steps_is_taken_when_it_is_whole() {
+    let stepgate = Stepgate::without_realm(telling().await).await;
+    let writing = async {
+        // Once more where this machine was too slow for the steps to be steps.
+        for attempt in 0..5 {
+            let applied = stepgate.reloader.reloads().status().applied;
+            let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
+            for step in 0..25 {
+                stepgate.edit("policies/app.toml", |text| {
+                    let (before, _) = text.split_once("[[routes]]").unwrap();
+                    format!("{before}[[routes]]\nid = \"public\"\npath = \"/a{attempt}-{step}/**\"\npublic = true\n")
+                });
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                longest = longest.max(last.elapsed());
+                last = Instant::now();
+            }
+            let whole = get(&format!("/a{attempt}-24/"), "");
+            eventually_async("the whole", async || {
+                (status(&stepgate.ask(&whole).await) == 200).then_some(())
+            })
+            .await;
+            if longest < Duration::from_millis(800) {
+                assert_eq!(stepgate.reloader.reloads().status().applied, applied + 1);
+                return;
+            }
+        }
+        panic!("this machine is too slow for this test");
+    };
+    tokio::select! {
+        () = stepgate.reloader.watch(|reloaded| assert!(reloaded.is_applied())) => {}
+        () = writing => {}
+    }
+}
+
+/// Nobody tells it: it looks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_the_files_is_seen_and_a_bad_one_is_told() {
+    let port = free_port();
+    let folder = written(
+        port,
+        telling().await,
+        "http://127.0.0.1:1/realms/none",
+        "1s",
+        BOUND,
+    );
+    let process = Process::start(folder, port).await;
+    let path = process.folder().join("policies/app.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    // As an editor saves: another file, renamed over the old one.
+    let save = |text: String| {
+        let new = process.folder().join("policies/.app.toml.swp");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &path).unwrap();
+    };
+    let answers = async |path: &str, expected: u16| {
+        eventually_async(path, async || {
+            let mut wire = process.wire().await;
+            wire.send(&get(path, "")).await;
+            (status(&wire.rest().await) == expected).then_some(())
+        })
+        .await;
+    };
+    answers("/public/", 200).await;
+    save(text.replace("/public/**", "/open/**"));
+    answers("/open/", 200).await;
+    save(text.replace("public = true", "pubic = true"));
+    eventually("the problem in the log", || {
+        let said = process.said();
+        (said.contains("did you mean `public`?") && said.contains("not reloaded")).then_some(())
+    })
+    .await;
+    answers("/open/", 200).await;
+    // A mounted volume: the whole folder is another one.
+    let policies = process.folder().join("policies");
+    std::fs::rename(&policies, process.folder().join("..first")).unwrap();
+    let second = process.folder().join("..second");
+    std::fs::create_dir(&second).unwrap();
+    std::fs::write(
+        second.join("app.toml"),
+        text.replace("/public/**", "/new/**"),
+    )
+    .unwrap();
+    std::os::unix::fs::symlink(&second, &policies).unwrap();
+    answers("/new/", 200).await;
 }

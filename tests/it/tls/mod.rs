@@ -6,6 +6,7 @@ mod h2;
 mod listening;
 mod pki;
 mod replacing;
+mod stopping;
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
