@@ -244,15 +244,17 @@ fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
 struct Filter {
     subject: Option<String>,
     sid: Option<String>,
+    user: Option<String>,
 }
 
 impl Filter {
     fn whose(self) -> Result<Whose, Refused> {
-        match (self.subject, self.sid) {
-            (Some(subject), None) => Ok(Whose::Subject(subject)),
-            (None, Some(sid)) => Ok(Whose::Sid(sid)),
+        match (self.subject, self.sid, self.user) {
+            (Some(subject), None, None) => Ok(Whose::Subject(subject)),
+            (None, Some(sid), None) => Ok(Whose::Sid(sid)),
+            (None, None, Some(user)) => Ok(Whose::User(user)),
             _ => {
-                let detail = "either `subject` or `sid` is needed";
+                let detail = "one of `subject`, `sid` and `user` is needed";
                 Err(refused(StatusCode::BAD_REQUEST, "whose", detail))
             }
         }

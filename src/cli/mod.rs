@@ -108,6 +108,9 @@ struct Whose {
     /// All of one SSO session, by the realm's `sid`.
     #[arg(long, value_name = "SID")]
     sid: Option<String>,
+    /// All of whoever is called so: `preferred_username`, or `email` where there is none. Reads every session.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
 }
 
 #[derive(Debug, Args)]

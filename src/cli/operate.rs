@@ -244,7 +244,11 @@ impl Socket {
 impl Whose {
     fn query(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in [("subject", &self.subject), ("sid", &self.sid)] {
+        for (name, value) in [
+            ("subject", &self.subject),
+            ("sid", &self.sid),
+            ("user", &self.user),
+        ] {
             if let Some(value) = value {
                 query.append_pair(name, value);
             }

@@ -50,6 +50,8 @@ pub(crate) struct Context {
     pub(in crate::edge) address: Option<SocketAddr>,
     /// Why the upstream did not answer.
     pub(in crate::edge) error: Option<&'static str>,
+    /// It has become a WebSocket.
+    pub(in crate::edge) is_stream: bool,
     /// Its line is written.
     is_logged: bool,
 }
@@ -75,6 +77,7 @@ impl Context {
             hsts: None,
             address: None,
             error: None,
+            is_stream: false,
             is_logged: false,
         }
     }
@@ -103,7 +106,7 @@ impl Drop for Context {
             self.error = Some("broken-off");
             self.log(Sent::default());
         }
-        self.snapshot.metrics.in_flight.dec();
+        counts::gone(self);
     }
 }
 

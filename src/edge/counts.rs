@@ -1,11 +1,13 @@
 //! What is counted of every request, whether or not it is logged.
 
+use std::time::Instant;
+
 use super::access::Sent;
 use super::context::Context;
 use super::failure::Failure;
 use crate::gate::{NoAnswer, Refusal};
 use crate::model::target::Ambiguity;
-use crate::telemetry::metrics::{Ended, Limit, UpstreamFailure};
+use crate::telemetry::metrics::{Ended, Limit, StreamEnd, UpstreamFailure};
 
 pub(in crate::edge) fn ended(context: &Context, sent: Sent) {
     let record = context.record();
@@ -21,6 +23,43 @@ pub(in crate::edge) fn ended(context: &Context, sent: Sent) {
         reason: record.map_or(context.error, |record| record.reason),
         took: context.started.elapsed(),
     });
+}
+
+/// It is allowed, and goes upstream; once, however often a connection is tried.
+pub(in crate::edge) fn sent(context: &mut Context) {
+    let now = Instant::now();
+    let metrics = &context.snapshot.metrics;
+    metrics.overhead.observe(now - context.started);
+    context.sent = Some(now);
+}
+
+/// The header of its upstream's answer is there.
+pub(in crate::edge) fn answered(context: &mut Context) {
+    if let Some(sent) = context.sent.take()
+        && let Some(series) = context.upstream_series()
+    {
+        series.duration.observe(sent.elapsed());
+    }
+}
+
+/// A connection is a WebSocket from now on.
+pub(in crate::edge) fn opened(context: &mut Context) {
+    context.is_stream = true;
+    context.snapshot.metrics.streams.inc();
+}
+
+/// Nothing of it is left.
+pub(in crate::edge) fn gone(context: &Context) {
+    let metrics = &context.snapshot.metrics;
+    metrics.in_flight.dec();
+    if context.is_stream {
+        metrics.streams.dec();
+        metrics.streams_closed.inc(match context.error {
+            Some("upstream-timeout") => StreamEnd::Idle,
+            Some("broken-off") => StreamEnd::Stop,
+            _ => StreamEnd::Closed,
+        });
+    }
 }
 
 /// What the upstream is to blame for.

@@ -31,7 +31,7 @@ use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
 
 pub(crate) use guard::{Connections, Guard};
-pub(crate) use peers::Peers;
+pub(crate) use peers::{AddressState, Peers};
 pub(crate) use proxy::Proxy;
 pub(crate) use snapshot::{Current, Snapshot};
 pub(crate) use tls::Tls;

@@ -124,7 +124,6 @@ impl Peers {
     }
 
     /// Every address of every upstream, in the order of the config.
-    #[allow(dead_code, reason = "for what reports on it")]
     pub(crate) fn states(&self) -> Vec<AddressState> {
         self.upstreams
             .iter()

@@ -1,7 +1,7 @@
 //! Pingora's phases, a few lines each: take the request in, have it judged, send it on or answer it, write its line.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -234,6 +234,7 @@ impl ProxyHttp for Proxy {
         match snapshot.judge(session, context).await {
             Ok(forward) => {
                 context.forward = Some(forward);
+                counts::sent(context);
                 Ok(false)
             }
             Err(answer) => {
@@ -294,14 +295,7 @@ impl ProxyHttp for Proxy {
         if wants_h2 && context.tunnel.is_none() && request.version != Version::HTTP_2 {
             return Err(failure::other_protocol());
         }
-        upstream::prepare(request, context, forward)?;
-        context
-            .snapshot
-            .metrics
-            .overhead
-            .observe(context.started.elapsed());
-        context.sent = Some(Instant::now());
-        Ok(())
+        upstream::prepare(request, context, forward)
     }
 
     async fn request_body_filter(
@@ -342,6 +336,7 @@ impl ProxyHttp for Proxy {
             tunnel.note(response.status);
             if response.status == StatusCode::SWITCHING_PROTOCOLS {
                 guard::tunnel_opens();
+                counts::opened(context);
             }
         }
         if session.is_process_shutting_down() {
@@ -355,10 +350,8 @@ impl ProxyHttp for Proxy {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             session.as_downstream_mut().set_read_timeout(None);
         }
-        if let Some(sent) = context.sent.take()
-            && let Some(series) = context.upstream_series()
-        {
-            series.duration.observe(sent.elapsed());
+        if !is_interim(response.status) {
+            counts::answered(context);
         }
         if response.headers.contains_key(header::SET_COOKIE) {
             let gate = &context.snapshot.gate;

@@ -20,7 +20,12 @@ pub enum Whose {
     Subject(String),
     /// One SSO session, on all origins.
     Sid(String),
+    /// What the user is called, by which no store finds anybody: all sessions are read.
+    User(String),
 }
+
+/// Sessions that are read at once.
+const PAGE: usize = 500;
 
 /// A session as operators see it. Times are seconds since the epoch, in our clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,12 +63,20 @@ impl Gate {
     /// Those that are good now, the latest first.
     pub async fn sessions_of(&self, whose: &Whose) -> Result<Vec<SessionView>, Unavailable> {
         let now = self.parts.clock.now();
-        let mut found = Vec::new();
-        for key in self.parts.store.by_index(&self.owner(whose)).await? {
-            if let Some(live) = self.parts.store.get(&key, now).await? {
-                found.push(self.view(&key, &live));
+        let mut found = match whose {
+            Whose::User(name) => self.sessions_called(name).await?,
+            Whose::Subject(_) | Whose::Sid(_) => {
+                let mut found = Vec::new();
+                for owner in self.owners(whose, &[]) {
+                    for key in self.parts.store.by_index(&owner).await? {
+                        if let Some(live) = self.parts.store.get(&key, now).await? {
+                            found.push(self.view(&key, &live));
+                        }
+                    }
+                }
+                found
             }
-        }
+        };
         found.sort_by_key(|session| std::cmp::Reverse(session.created));
         Ok(found)
     }
@@ -76,16 +89,18 @@ impl Gate {
         operator: u32,
     ) -> Result<Vec<SessionView>, Unavailable> {
         let now = self.parts.clock.now();
-        let owner = self.owner(whose);
         let sessions = self.sessions_of(whose).await?;
-        let ended = self.end_all(owner, now).await?;
-        self.parts
-            .metrics
-            .session_ends
-            .add(SessionEnd::Operator, ended as u64);
+        let mut ended = 0;
+        for owner in self.owners(whose, &sessions) {
+            ended += self.end_all(owner, now).await?;
+        }
+        let ends = &self.parts.metrics.session_ends;
+        ends.add(SessionEnd::Operator, ended as u64);
         let (sub, sid) = match whose {
             Whose::Subject(sub) => (Some(sub.as_str()), None),
             Whose::Sid(sid) => (None, Some(sid.as_str())),
+            // There is nobody of that name, so there is no `sub` either.
+            Whose::User(_) => (None, None),
         };
         let event = AuditEvent {
             reason: Some(SessionEnd::Operator.name()),
@@ -110,12 +125,38 @@ impl Gate {
         Ok(sessions)
     }
 
-    fn owner(&self, whose: &Whose) -> Owner {
+    async fn sessions_called(&self, name: &str) -> Result<Vec<SessionView>, Unavailable> {
+        let now = self.parts.clock.now();
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.parts.store.page(after, PAGE, now).await?;
+            after = page.last().map(|(key, _)| *key);
+            if after.is_none() {
+                return Ok(found);
+            }
+            let called = page
+                .iter()
+                .filter(|(_, live)| user_name(&live.session.identity) == Some(name));
+            found.extend(called.map(|(key, live)| self.view(key, live)));
+        }
+    }
+
+    /// Of the users and SSO sessions that are meant. `sessions`: what was found by a name.
+    fn owners(&self, whose: &Whose, sessions: &[SessionView]) -> Vec<Owner> {
         let keycloak = &self.parts.config.keycloak;
         let (issuer, client) = (&keycloak.issuer, &keycloak.client_id);
         match whose {
-            Whose::Subject(sub) => Owner::sub(issuer, client, sub),
-            Whose::Sid(sid) => Owner::sid(issuer, client, sid),
+            Whose::Subject(sub) => vec![Owner::sub(issuer, client, sub)],
+            Whose::Sid(sid) => vec![Owner::sid(issuer, client, sid)],
+            Whose::User(_) => {
+                let mut subjects: Vec<_> =
+                    sessions.iter().map(|session| &session.subject).collect();
+                subjects.sort_unstable();
+                subjects.dedup();
+                let owner = |sub: &String| Owner::sub(issuer, client, sub);
+                subjects.into_iter().map(owner).collect()
+            }
         }
     }
 

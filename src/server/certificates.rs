@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::config::{Certificate, CertificateError, ClientCertificates, Config, Files, Stamp};
 use crate::edge::{Tls, TlsError};
-use crate::model::time::Clock;
+use crate::model::time::{Clock, Timestamp};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::ReloadResult;
 
@@ -37,6 +37,18 @@ struct Sources {
     /// What the files were when they were last read, whether or not they were any good.
     /// None: a change between the reading and now shows at the first look.
     stamp: Option<Stamp>,
+    /// Since when what is in the files is no good, and why not.
+    failing: Option<(Timestamp, String)>,
+}
+
+/// How a certificate that is shown stands.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct CertificateState {
+    /// Its file.
+    pub(in crate::server) name: String,
+    pub(in crate::server) not_after: Timestamp,
+    /// Since when the files, of whichever certificate, hold something that cannot be shown.
+    pub(in crate::server) failing: Option<(Timestamp, String)>,
 }
 
 impl Certificates {
@@ -106,6 +118,25 @@ impl Certificates {
         Ok(is_new)
     }
 
+    /// One for each certificate, in the order of the configuration.
+    pub(in crate::server) fn states(&self) -> Vec<CertificateState> {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = |certificate: &Certificate| CertificateState {
+            name: certificate.files.cert.display().to_string(),
+            not_after: certificate.not_after,
+            failing: sources.failing.clone(),
+        };
+        sources.certificates.iter().map(state).collect()
+    }
+
+    fn note(&self, failure: Option<&ReloadError>) {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.failing = failure.map(|error| {
+            let since = sources.failing.as_ref().map(|(since, _)| *since);
+            (since.unwrap_or_else(|| self.clock.now()), error.to_string())
+        });
+    }
+
     /// Whether a file is another one than was read last.
     fn have_changed(&self) -> bool {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,7 +161,9 @@ impl Certificates {
     }
 
     fn reload_and_say(&self) {
-        match self.reload() {
+        let reloaded = self.reload();
+        self.note(reloaded.as_ref().err());
+        match reloaded {
             Ok(true) => {
                 self.metrics.certificate_reloads.inc(ReloadResult::Done);
                 tracing::info!("the certificates were reloaded");
@@ -150,6 +183,7 @@ impl Sources {
             certificates: config.certificates.clone(),
             client: config.client_certificates.clone(),
             stamp: None,
+            failing: None,
         }
     }
 

@@ -13,6 +13,7 @@ use pingora::services::listening::Service;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::certificates::Certificates;
 use super::generation::{Generation, Lasting};
 use super::running::Running;
 use super::store::StoreError;
@@ -118,6 +119,10 @@ impl Handle {
 
     pub(in crate::server) fn lasting(&self) -> &Lasting {
         self.0.lasting()
+    }
+
+    pub(in crate::server) fn certificates(&self) -> Option<Arc<Certificates>> {
+        self.0.certificates()
     }
 
     pub(in crate::server) fn generation(&self) -> Arc<Generation> {

@@ -17,7 +17,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry};
 
-use crate::config::{Config, Upstream};
+use crate::config::Config;
 use crate::model::level::Level;
 use crate::model::time::Timestamp;
 
@@ -166,7 +166,6 @@ impl Metrics {
                 .iter()
                 .map(|upstream| upstream.name.as_str())
         };
-        self.upstream_up.keep(names());
         let failure =
             |name, reason: UpstreamFailure| self.upstream_failures.of(&[name, reason.name()]);
         names()
@@ -180,9 +179,14 @@ impl Metrics {
             .collect()
     }
 
-    /// `address`: of the upstream's URLs, or what its name was resolved to.
-    pub fn upstream_up(&self, upstream: &Upstream, address: &str) -> Gauge {
-        self.upstream_up.of(&[&upstream.name, address])
+    /// Upstream, address, and whether it is used; what is not named is told of no more.
+    pub fn upstreams_are<'n>(&self, states: impl IntoIterator<Item = (&'n str, String, bool)>) {
+        let row = |(upstream, address, is_up): (&str, String, bool)| {
+            let gauge = Gauge::default();
+            gauge.set(i64::from(is_up));
+            (vec![upstream.into(), address.into()], gauge)
+        };
+        self.upstream_up.replace(states.into_iter().map(row));
     }
 
     /// `name`: by which the configuration knows the certificate.

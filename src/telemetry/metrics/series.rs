@@ -209,6 +209,15 @@ impl<M: Make> Named<M> {
             .clone()
     }
 
+    /// These and no others, all at once.
+    pub(in crate::telemetry::metrics) fn replace(
+        &self,
+        rows: impl IntoIterator<Item = (Vec<Arc<str>>, M)>,
+    ) {
+        let rows = rows.into_iter().take(MOST_NAMES).collect();
+        *self.lock() = rows;
+    }
+
     /// What is configured no more is told of no more. `names`: of the first label.
     pub(in crate::telemetry::metrics) fn keep<'n>(&self, names: impl IntoIterator<Item = &'n str>) {
         let names: Vec<_> = names.into_iter().collect();

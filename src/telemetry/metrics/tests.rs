@@ -81,9 +81,7 @@ fn used(metrics: &Metrics, config: &Config) {
     metrics.step_up(level, StepUpOutcome::Proven);
     metrics.step_up_took(level, Duration::from_secs(9));
     metrics.upstreams(config)[0].failed(UpstreamFailure::Down);
-    metrics
-        .upstream_up(&config.upstreams[0], "127.0.0.1:1")
-        .set(1);
+    metrics.upstreams_are([("app", "127.0.0.1:1".to_owned(), true)]);
     metrics.certificate("erp.example.com", Timestamp::from_unix(1_800_000_000));
 }
 

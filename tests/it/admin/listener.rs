@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use super::{metric, read, world};
 use crate::flows::{Twist, World};
-use crate::harness::{eventually_async, status};
+use crate::harness::{eventually_async, status, upstream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_answers_to_its_address_and_its_names_and_to_no_page() {
@@ -206,4 +206,131 @@ async fn no_client_can_make_series() {
     for word in ["example", "BREW1", "%F0", "/no/"] {
         assert!(!text.contains(word), "{word} in\n{text}");
     }
+}
+
+/// One app's trouble is told, and takes nobody else's traffic away.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_that_is_down_is_told() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap();
+    drop(closed);
+    let world = World::twisted(Twist {
+        config: &[super::ADMIN],
+        upstream: Some(&format!("http://{address}")),
+        ..Twist::default()
+    })
+    .await;
+    let up = format!("stepgate_upstream_up{{upstream=\"app\",address=\"{address}\"}}");
+    assert_eq!(metric(&world, &up).await, 1.0, "nobody knows better yet");
+    eventually_async("the address is left out", async || {
+        assert_eq!(world.status("/public/").await, 502);
+        (metric(&world, &up).await == 0.0).then_some(())
+    })
+    .await;
+    let (code, text) = read(&world, "/readyz?verbose", &[]).await;
+    assert_eq!(code, 200, "{text}");
+    assert!(
+        text.contains(&format!("[!] upstream app {address} degraded since 20")),
+        "{text}"
+    );
+    let failures = "stepgate_upstream_failures_total{upstream=\"app\",reason=\"unreachable\"}";
+    assert!(metric(&world, failures).await >= 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn websockets_are_counted_while_they_are_open() {
+    let (app, _) = upstream(|_, mut wire| async move {
+        wire.send(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        )
+        .await;
+        // Until the client ends it.
+        wire.rest().await;
+        None
+    })
+    .await;
+    let world = World::twisted(Twist {
+        config: &[super::ADMIN],
+        upstream: Some(&format!("http://{app}")),
+        ..Twist::default()
+    })
+    .await;
+    let host = world.origin.strip_prefix("http://").unwrap();
+    let mut tunnel = world.stepgate.wire().await;
+    tunnel
+        .send(&format!("GET /public/ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"))
+        .await;
+    assert_eq!(status(&tunnel.header().await), 101);
+    assert_eq!(metric(&world, "stepgate_streams_active").await, 1.0);
+    drop(tunnel);
+    eventually_async("it is over", async || {
+        (metric(&world, "stepgate_streams_active").await == 0.0).then_some(())
+    })
+    .await;
+    let closed = "stepgate_streams_closed_total{reason=\"closed\"}";
+    assert_eq!(metric(&world, closed).await, 1.0);
+    assert_eq!(
+        metric(&world, "stepgate_http_requests_in_flight").await,
+        0.0
+    );
+}
+
+/// A reload that is refused is told, and the configuration before serves on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_reload_is_told_and_printed() {
+    let world = world().await;
+    world.stepgate.edit("stepgate.toml", |text| {
+        text.replace("[keycloak]", "lisen = 1\n[keycloak]")
+    });
+    let typed = super::typed(
+        &world,
+        &[
+            "reload",
+            "--socket",
+            &world.stepgate.path("admin.sock").display().to_string(),
+        ],
+    )
+    .await;
+    assert_eq!(typed.code, 1, "{}", typed.out);
+    assert!(typed.out.contains("error[SG0003]"), "{}", typed.out);
+    assert!(
+        typed
+            .out
+            .ends_with("not reloaded: the configuration before is served on\n"),
+        "{}",
+        typed.out
+    );
+    let (code, text) = read(&world, "/readyz?verbose", &[]).await;
+    assert_eq!(code, 200);
+    assert!(
+        text.contains("[!] configuration degraded since 20") && text.contains("SG0003"),
+        "{text}"
+    );
+    assert_eq!(
+        metric(&world, "stepgate_config_last_reload_successful").await,
+        0.0
+    );
+    assert_eq!(
+        metric(&world, "stepgate_config_reloads_total{result=\"failed\"}").await,
+        1.0
+    );
+
+    world
+        .stepgate
+        .edit("stepgate.toml", |text| text.replace("lisen = 1\n", ""));
+    let typed = super::typed(&world, &["reload"]).await;
+    assert_eq!(
+        (typed.code, typed.out.as_str()),
+        (0, "reloaded\n"),
+        "{}",
+        typed.err
+    );
+    assert_eq!(
+        metric(&world, "stepgate_config_last_reload_successful").await,
+        1.0
+    );
+    assert_eq!(
+        metric(&world, "stepgate_config_reloads_total{result=\"done\"}").await,
+        1.0
+    );
 }

@@ -69,6 +69,15 @@ async fn a_revoked_session_is_gone_with_the_next_request_on_every_origin() {
         }
     }
 
+    let by_name = typed(&world, &["sessions", "list", "--user", "alice"]).await;
+    assert_eq!(by_name.out, table.out);
+    assert_eq!(
+        typed(&world, &["sessions", "list", "--user", "Alice"])
+            .await
+            .code,
+        1
+    );
+
     let hits = world.hit_count();
     let revoked = typed(&world, &["sessions", "revoke", "--sid", sid]).await;
     assert_eq!(revoked.code, 0, "{}", revoked.err);
@@ -112,6 +121,25 @@ async fn a_revoked_session_is_gone_with_the_next_request_on_every_origin() {
         "{}",
         again.out
     );
+}
+
+/// The others' go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_known_by_name_is_signed_out_by_it() {
+    let mut world = world().await;
+    world.lands("/", "alice").await;
+    let alice = std::mem::replace(&mut world.browser, crate::keycloak::Browser::new());
+    world.lands("/", "bob").await;
+    let revoked = typed(&world, &["sessions", "revoke", "--user", "alice"]).await;
+    assert_eq!(revoked.code, 0, "{}", revoked.err);
+    assert!(
+        revoked.out.ends_with("1 session ended\n"),
+        "{}",
+        revoked.out
+    );
+    assert_eq!(world.status("/").await, 200);
+    world.browser = alice;
+    assert_eq!(world.status("/").await, 401);
 }
 
 /// Who was on the way in when the operator acted gets no session out of it.
