@@ -1,12 +1,12 @@
 //! The way back: what Keycloak sends a browser with becomes a session, a page that says why not, or one more try.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 
 use super::audit::Circumstances;
 use super::challenge::{self, route_name};
+use super::destination::Destination;
 use super::endpoints::param;
 use super::land::{Back, Landed};
 use super::pages::{self, Failure, Page};
@@ -15,33 +15,15 @@ use super::start::{Start, redirect_uri};
 use super::{Gate, Incoming, Record, Reply, Site, cookies, flows};
 use crate::model::flow::Flow;
 use crate::model::level::{Level, Rank};
-use crate::model::route::Match;
 use crate::model::session::{Finished, Session};
-use crate::model::target::Target;
 use crate::model::time::Timestamp;
 use crate::oidc::{self, Exchange, OidcError};
-use crate::policy::decision::{Decision, Have, Need, Shortfall};
+use crate::policy::decision::Shortfall;
 use crate::policy::evidence::{Asked, Derived, FlowFacts, derive, have};
-use crate::policy::facts::{Caller, Known};
+use crate::policy::facts::Known;
 use crate::store::{Mark, Unavailable};
 use crate::telemetry::AuditKind;
 use crate::telemetry::metrics::{CallbackResult, StepUpOutcome};
-
-/// What the place that a flow leads back to asks for, and of whom it falls short.
-struct Destination<'c> {
-    found: Match<'c>,
-    client: IpAddr,
-    now: Timestamp,
-    /// The level that the user asked to confirm, whatever the place needs.
-    confirm: Option<Rank>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Lack {
-    need: Need,
-    have: Have,
-    shortfall: Shortfall,
-}
 
 impl Gate {
     pub(in crate::gate) async fn callback(
@@ -470,58 +452,6 @@ impl Gate {
         };
         self.page(StatusCode::FORBIDDEN, &page, incoming.request_id, record)
             .reason("no-level")
-    }
-
-    fn destination<'c>(
-        &'c self,
-        incoming: &Incoming<'_>,
-        site: Site<'c>,
-        flow: &Flow,
-        now: Timestamp,
-    ) -> Option<Destination<'c>> {
-        let target = Target::parse(flow.return_to.as_bytes(), site.app.accept).ok()?;
-        let ladder = &self.parts.config.ladder;
-        let asked = ladder.by_name(&flow.level).map(|level| level.rank);
-        Some(Destination {
-            found: site.app.table.find(&Method::GET, &target),
-            client: incoming.client,
-            now,
-            confirm: asked.filter(|_| flow.confirm),
-        })
-    }
-
-    fn lack(&self, destination: &Destination<'_>, session: &Session) -> Option<Lack> {
-        let config = &self.parts.config;
-        let now = destination.now;
-        let have = have(&config.ladder, &session.evidence, now);
-        if let Some(rank) = destination.confirm
-            && have.rank < rank
-        {
-            return Some(Lack {
-                need: Need {
-                    rank,
-                    max_age: None,
-                },
-                have,
-                shortfall: Shortfall::Missing,
-            });
-        }
-        let caller = Known::Found(Caller {
-            evidence: &session.evidence,
-            identity: &session.identity,
-        });
-        match self.decide(&destination.found.demand, caller, destination.client, now) {
-            Decision::StepUp(step_up) => Some(Lack {
-                need: step_up.need,
-                have: step_up.have,
-                shortfall: step_up.shortfall,
-            }),
-            // A condition that is not met is told where the request goes.
-            Decision::Allow(_)
-            | Decision::Deny(_)
-            | Decision::Login(_)
-            | Decision::Unavailable(_) => None,
-        }
     }
 
     fn alarm(&self, incoming: &Incoming<'_>, reason: &str) {

@@ -11,6 +11,7 @@ mod callback;
 mod challenge;
 mod cookies;
 mod cors;
+mod destination;
 mod endpoints;
 mod flows;
 mod grpc;
