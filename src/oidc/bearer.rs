@@ -141,6 +141,10 @@ impl Binding {
         };
         let members = confirmation.as_object().ok_or(TokenFlaw::Confirmation)?;
         for (name, value) in members {
+            // Keycloak's word beside `jkt` on what it is for (seen on 26.7.5).
+            if name == "kc-jkt-type" && value == "DPoP" {
+                continue;
+            }
             let bound_to = match name.as_str() {
                 "jkt" => &mut binding.key,
                 "x5t#S256" => &mut binding.certificate,

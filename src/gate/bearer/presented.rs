@@ -84,9 +84,13 @@ fn is_token(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use http::HeaderValue;
+    use proptest::prelude::*;
 
     use super::*;
+    use crate::model::seeded;
 
     fn fields(values: &[&'static str]) -> HeaderMap {
         let pair = |value: &&'static str| (header::AUTHORIZATION, HeaderValue::from_static(value));
@@ -135,6 +139,27 @@ mod tests {
             presented(&fields(&["DPoP"])),
             Some(Presented::Unreadable(Scheme::Dpop))
         );
+    }
+
+    /// Whatever stands there: a token is one word behind its scheme, and what begins like one is never passed over.
+    #[test]
+    fn a_field_is_a_token_or_unreadable_or_of_another_scheme() {
+        proptest!(seeded::cases(2048), |(text in "(Bearer|bEARER|DPoP|Basic|Bearerx|)[ \t,=:]{0,3}[ -~]{0,12}")| {
+            let headers = [(header::AUTHORIZATION, HeaderValue::from_str(&text).unwrap())];
+            let lower = text.trim().to_ascii_lowercase();
+            let first: String = lower.chars().take_while(|letter| is_token(*letter as u8)).collect();
+            let ours = first == "bearer" || first == "dpop";
+            match presented(&headers.into_iter().collect()) {
+                None => prop_assert!(!ours, "{:?}", text),
+                Some(Presented::Unreadable(_)) => prop_assert!(ours, "{:?}", text),
+                Some(Presented::Token { token, .. }) => {
+                    prop_assert!(ours && text.trim_end().ends_with(token));
+                    prop_assert!(!token.is_empty() && !token.contains([' ', ',', '"', '\t']));
+                    let (_, rest) = lower.split_once(' ').unwrap();
+                    prop_assert_eq!(rest.trim(), token.to_ascii_lowercase());
+                }
+            }
+        });
     }
 
     #[test]

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use proptest::prelude::*;
 use ring::hmac;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::seeded;
 use crate::oidc::error::Outage;
 use crate::oidc::provider::Provider;
 use crate::oidc::testing::{
@@ -160,6 +162,12 @@ async fn each_clause_is_held() {
         ("cnf", json!({ "jkt": "" }), Confirmation),
         ("cnf", json!({ "jwk": {} }), Confirmation),
         ("cnf", json!({ "jkt": "x", "kid": "y" }), Confirmation),
+        ("cnf", json!({ "kc-jkt-type": "DPoP" }), Confirmation),
+        (
+            "cnf",
+            json!({ "jkt": "x", "kc-jkt-type": "another" }),
+            Confirmation,
+        ),
     ];
     for (name, value, flaw) in rows {
         let token = setting.sign(&with(setting.claims(), name, value.clone()));
@@ -181,6 +189,7 @@ async fn each_clause_is_held() {
         ("iat", json!(NOW + 60)),
         ("exp", json!(NOW - 59)),
         ("typ", json!("DPoP")),
+        ("cnf", json!({ "jkt": "x", "kc-jkt-type": "DPoP" })),
     ] {
         let token = setting.sign(&with(setting.claims(), name, value.clone()));
         assert_eq!(setting.flaw(&token).await, None, "{name} = {value}");
@@ -417,6 +426,23 @@ async fn before_the_keys_are_known_nothing_is_invalid() {
     setting.idp.keys(&[setting.key.jwk("k1")]);
     setting.clock.forward(10);
     assert!(setting.taken(&token).await.is_ok());
+}
+
+#[test]
+fn a_token_that_was_touched_is_nothing() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let setting = runtime.block_on(Setting::new(TestKey::ec()));
+    let good = setting.sign(&setting.claims());
+    proptest!(seeded::cases(512), |(at in 0..good.len(), byte in "[A-Za-z0-9_.=-]", cut: bool)| {
+        let mut touched = good.clone();
+        if cut {
+            touched.truncate(at);
+        } else {
+            touched.replace_range(at..=at, &byte);
+        }
+        prop_assume!(touched != good);
+        prop_assert!(runtime.block_on(setting.flaw(&touched)).is_some(), "{}", touched);
+    });
 }
 
 fn lightweight(setting: &Setting) -> Value {
