@@ -197,18 +197,16 @@ impl Realm {
         Some(())
     }
 
+    /// The user's single sign-on sessions.
+    pub fn sids(&self, user: &str) -> Vec<String> {
+        let state = self.state();
+        let own = state.sessions.iter().filter(|(_, sso)| sso.user == user);
+        own.map(|(sid, _)| sid.clone()).collect()
+    }
+
     /// The session of `user` ends as by an administrator; every logout token goes out.
     pub async fn end_sessions_of(&self, user: &str) {
-        let sids: Vec<String> = {
-            let state = self.state();
-            state
-                .sessions
-                .iter()
-                .filter(|(_, sso)| sso.user == user)
-                .map(|(sid, _)| sid.clone())
-                .collect()
-        };
-        for sid in sids {
+        for sid in self.sids(user) {
             super::logout::end(self, &sid).await;
         }
     }

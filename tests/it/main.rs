@@ -13,6 +13,7 @@ mod admin;
 mod architecture;
 mod browser;
 mod docs;
+mod dpop;
 mod flows;
 mod forwarding;
 mod harness;

@@ -5,6 +5,7 @@
 
 mod answers;
 mod asking;
+mod bearer;
 mod between;
 mod broken;
 mod clients;

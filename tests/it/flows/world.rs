@@ -484,6 +484,8 @@ url = "{upstream}"
             _ => String::new(),
         };
         let url = format!("urls = [\"http://{host}.localhost:{port}\"{address}]\n");
+        // No two apps take the same tokens.
+        let policy = policy.replace("audience = \"erp\"", &format!("audience = \"{host}\""));
         write(&format!("policies/{host}.toml"), &(url + &policy));
     }
     folder

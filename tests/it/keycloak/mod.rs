@@ -5,6 +5,7 @@
 //! fail.
 
 mod admin;
+mod bearer;
 mod broker;
 mod browser;
 mod client;
