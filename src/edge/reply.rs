@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{Method, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 
 use super::context::Context;
@@ -41,6 +42,10 @@ pub(in crate::edge) async fn write(
         head.insert_header(header::STRICT_TRANSPORT_SECURITY, hsts.clone())?;
     }
     let bodiless = reply.body.is_empty() || session.req_header().method == Method::HEAD;
+    // Pingora would end the stream with an empty DATA frame, and gRPC's status counts where the header ends it.
+    if bodiless && let ServerSession::H2(stream) = session.as_downstream_mut() {
+        return stream.write_response_header(Box::new(head), true);
+    }
     session
         .write_response_header(Box::new(head), bodiless)
         .await?;

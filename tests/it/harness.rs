@@ -223,9 +223,8 @@ pub(crate) async fn sign_in(location: &str, user: &str) -> String {
         .await
         .unwrap();
     let back = answer.headers()["location"].to_str().unwrap();
-    back.strip_prefix("http://app.localhost")
-        .unwrap()
-        .to_owned()
+    let (_, callback) = back.split_once("://app.localhost").unwrap();
+    callback.to_owned()
 }
 
 /// As a browser's tab asks for it.
@@ -332,7 +331,10 @@ pub(crate) async fn realm() -> String {
         id: "stepgate".to_owned(),
         secret: SECRET.to_owned(),
         jwk: None,
-        redirects: vec!["http://app.localhost/".to_owned()],
+        redirects: vec![
+            "http://app.localhost/".to_owned(),
+            "https://app.localhost/".to_owned(),
+        ],
         backchannel: Vec::new(),
     };
     let random = Arc::new(SystemRandom::new());

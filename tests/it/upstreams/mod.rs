@@ -1,6 +1,7 @@
 //! stepgate before real servers: protocols, TLS, health, and what goes through without being changed.
 
 mod failing;
+mod grpc;
 mod health;
 mod parts;
 mod passing;

@@ -132,6 +132,19 @@ pub(crate) async fn nghttpd(
     start(test, command, folder, vec![port]).await
 }
 
+/// Any other program that listens on one port.
+pub(crate) async fn program(
+    test: &str,
+    path: &Path,
+    arguments: &[String],
+    port: u16,
+) -> Option<Part> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(path);
+    command.args(arguments);
+    start(test, command, folder, vec![port]).await
+}
+
 /// Tomcat with these files as its only app.
 pub(crate) async fn tomcat(test: &str, files: &[(&str, &str)]) -> Option<Part> {
     const HOME: &str = "/usr/share/tomcat10";
