@@ -34,6 +34,7 @@ check:
 bench:
 	@scripts/setup build bench
 	cargo bench --locked --bench decide
+	cargo bench --locked --bench store
 	scripts/bench-proxy
 
 screenshots:
