@@ -25,6 +25,7 @@ mod process;
 mod reloading;
 mod serving;
 mod stopping;
+mod store;
 mod systemd;
 mod tls;
 mod upstreams;

@@ -568,3 +568,17 @@ async fn nothing_readable_is_in_the_file() {
         0o600
     );
 }
+
+/// As an earlier stepgate stored it. Who adds a field gives it a default, or raises the schema: an upgrade signs nobody out.
+#[test]
+fn a_session_of_an_earlier_version_is_read() {
+    let stored = r#"{"lineage":"L","origin":"https://erp.example.com","client":"stepgate","identity":{"iss":"https://sso.example.com",
+        "sub":"alice","sid":"s1","groups":["clerks"],"roles":["user"],"claims":{"email":"alice@example.com"}},
+        "evidence":{"levels":[{"level":"mfa","fingerprint":"f","proven_at":1000000,"held_since":null}],"offset":1},
+        "tokens":{"id":"id","refresh":"refresh","access_expires":1000300},
+        "refresh":{"tried":null,"maybe_used":false,"failing_since":null},"kc_idp_hint":null,"created":1000000,
+        "last_seen":1000000,"app_cookies":[],"finished":[{"route":"erp/payments","at":1000000,"short":false}],
+        "successor":null}"#;
+    let read: Session = serde_json::from_str(stored).unwrap();
+    assert_eq!(read.identity.groups, ["clerks"]);
+}
