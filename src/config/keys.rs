@@ -42,7 +42,7 @@ keys! {
     CLIENT_CERTIFICATES = "[client_certificates]", ["ca", "require"], [];
     SESSIONS = "[sessions]",
         ["store", "path", "cache", "idle", "absolute", "refresh_grace"],
-        ["url", "redis", "renew_before", "on_lapse"];
+        ["url", "redis", "on_lapse"];
     KEYCLOAK = "[keycloak]",
         ["issuer", "client_id", "client_secret", "client_key", "client_key_id", "par", "groups_claim", "roles_claim",
          "timeout", "algorithms"],
@@ -69,8 +69,8 @@ keys! {
     SECRET = "a secret", ["file", "env", "credential"], ["vault"];
     APP = "",
         ["url", "urls", "upstream", "require", "identity", "app_cookies", "login", "body_bytes", "bearer", "bearer_age", "introspect",
-         "forward_token", "challenge", "cors", "routes"],
-        ["approvals", "forward_auth", "inject_agent", "renew_before", "on_lapse", "assertion"];
+         "forward_token", "challenge", "cors", "inject_agent", "renew_before", "routes"],
+        ["approvals", "forward_auth", "on_lapse", "assertion"];
     BEARER = "bearer", ["audience", "algorithms", "required_scopes", "dpop"], [];
     CORS = "cors", ["origins"], [];
     LOGIN = "login", ["kc_idp_hint", "params"], [];

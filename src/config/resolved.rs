@@ -311,6 +311,10 @@ pub struct App {
     pub bearer: Option<Bearer>,
     /// Bytes of a request's body, by the route's place in `table`.
     pub body_bytes: Vec<u64>,
+    /// Into every HTML page.
+    pub inject_agent: bool,
+    /// How long before something lapses a page offers to renew it.
+    pub renew_before: Option<Duration>,
 }
 
 /// `scheme://host[:port]` as browsers see it, without a trailing slash.

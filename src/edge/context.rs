@@ -1,8 +1,8 @@
 //! What is known of one request while it goes through the phases.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use http::{HeaderValue, Method};
@@ -10,6 +10,7 @@ use http::{HeaderValue, Method};
 use super::access::{self, Sent};
 use super::client::Client;
 use super::counts;
+use super::inject::Inject;
 use super::snapshot::Snapshot;
 use super::tunnel::Progress;
 use crate::config::HostIndex;
@@ -48,6 +49,10 @@ pub(crate) struct Context {
     pub(in crate::edge) hsts: Option<HeaderValue>,
     /// Of the upstream, the last one that was asked; for the operator alone.
     pub(in crate::edge) address: Option<SocketAddr>,
+    /// A browser wants a page, and the app's pages get the agent.
+    pub(in crate::edge) wants_agent: bool,
+    /// A page on its way; without a lock in use, there for `Sync`.
+    pub(in crate::edge) inject: Option<Mutex<Inject>>,
     /// Why the upstream did not answer.
     pub(in crate::edge) error: Option<&'static str>,
     /// It has become a WebSocket.
@@ -76,6 +81,8 @@ impl Context {
             sent: None,
             hsts: None,
             address: None,
+            wants_agent: false,
+            inject: None,
             error: None,
             is_stream: false,
             is_logged: false,

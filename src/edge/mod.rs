@@ -16,6 +16,7 @@ mod guard;
 mod h2;
 mod identity;
 mod inbound;
+mod inject;
 mod peers;
 mod proxy;
 mod reply;

@@ -1,6 +1,6 @@
 //! Pingora's phases, a few lines each: take the request in, have it judged, send it on or answer it, write its line.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,6 +18,7 @@ use super::failure::{self, Failure};
 use super::guard;
 use super::h2;
 use super::inbound::{self, Inbound};
+use super::inject::{self, Inject};
 use super::reply;
 use super::snapshot::{Current, Snapshot};
 use super::upstream;
@@ -280,7 +281,7 @@ impl ProxyHttp for Proxy {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
@@ -295,7 +296,13 @@ impl ProxyHttp for Proxy {
         if wants_h2 && context.tunnel.is_none() && request.version != Version::HTTP_2 {
             return Err(failure::other_protocol());
         }
-        upstream::prepare(request, context, forward)
+        upstream::prepare(request, context, forward)?;
+        let app = context.snapshot.config().apps.get(forward.place.app);
+        if app.is_some_and(|app| app.inject_agent) && inject::wants_page(session.req_header()) {
+            inject::ask_plain(request)?;
+            context.wants_agent = true;
+        }
+        Ok(())
     }
 
     async fn request_body_filter(
@@ -367,6 +374,9 @@ impl ProxyHttp for Proxy {
             }
             drop_reserved_cookies(response)?;
         }
+        if context.wants_agent {
+            context.inject = Inject::of(response, &context.method)?.map(Mutex::new);
+        }
         if let Some(hsts) = &context.hsts
             && !response
                 .headers
@@ -386,6 +396,20 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         trailers.remove(header::SET_COOKIE);
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        context: &mut Context,
+    ) -> Result<Option<Duration>> {
+        if let Some(inject) = &mut context.inject {
+            let inject = inject.get_mut().unwrap_or_else(PoisonError::into_inner);
+            inject.piece(body, end_of_stream)?;
+        }
+        Ok(None)
     }
 
     fn fail_to_connect(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Method, header};
+use http::{Method, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -36,7 +36,10 @@ pub(in crate::edge) async fn write(
     for (name, value) in &reply.headers {
         head.append_header(name.clone(), value.clone())?;
     }
-    head.insert_header(header::CONTENT_LENGTH, reply.body.len())?;
+    // Of what a 304 stands for, the length is that of another answer (RFC 9110 8.6).
+    if reply.status != StatusCode::NOT_MODIFIED {
+        head.insert_header(header::CONTENT_LENGTH, reply.body.len())?;
+    }
     head.insert_header("x-request-id", context.id.as_str())?;
     if let Some(hsts) = &context.hsts {
         head.insert_header(header::STRICT_TRANSPORT_SECURITY, hsts.clone())?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::audit::Circumstances;
 use super::authenticate::RFC_9470;
@@ -12,7 +13,7 @@ use super::negotiate::{Kind, kind_for};
 use super::pages::{self, Page};
 use super::reply::{Problem, Wanted};
 use super::sessions::{Held, display_name};
-use super::start::{Start, step_up_href};
+use super::start::{Start, popup_href, step_up_href};
 use super::{Gate, Incoming, OWN_PREFIX, Record, Reply, Site};
 use crate::model::level::Level;
 use crate::model::route::Route;
@@ -146,6 +147,7 @@ impl Gate {
             short.site.origin.text,
             step_up_href(&level.name, "/")
         );
+        let popup = popup_href(&level.name);
         let (code, title) = told(short);
         let problem = Problem {
             kind: short.shortfall.map(|_| RFC_9470),
@@ -159,9 +161,16 @@ impl Gate {
             }),
             have: short.shortfall.map(|_| ladder.name_of(short.have.rank)),
             step_up: Some(&step_up),
+            popup: Some(&popup),
             ..Problem::default()
         };
         let mut reply = Reply::json(StatusCode::UNAUTHORIZED, &problem, record);
+        // RFC 8288: what the agent goes by, which need not read the body.
+        let label = utf8_percent_encode(&level.label, NON_ALPHANUMERIC);
+        let link = format!("<{popup}>; rel=\"step-up\"; title*=UTF-8''{label}");
+        if let Ok(link) = HeaderValue::try_from(link) {
+            reply.headers.insert(header::LINK, link);
+        }
         ask(&mut reply, short, level);
         reply
     }
@@ -284,11 +293,13 @@ fn told(short: &Short<'_>) -> (&'static str, &'static str) {
 /// RFC 9110 15.5.2 wants a challenge beside every 401.
 fn ask(reply: &mut Reply, short: &Short<'_>, level: &Level) {
     match short.shortfall {
-        // Nobody is signed in: a program would by a token, where the app takes them.
-        None => match &short.site.app.bearer {
-            Some(rules) => invite(reply, rules),
-            None => reply.ask_for_a_cookie(),
-        },
+        None => {
+            reply.ask_for_a_cookie();
+            // A program would sign in by a token, where the app takes them.
+            if let Some(rules) = &short.site.app.bearer {
+                invite(reply, rules);
+            }
+        }
         Some(_) => reply.ask_for_more(level, short.need),
     }
 }

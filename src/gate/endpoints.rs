@@ -7,8 +7,9 @@ use http::{Method, StatusCode};
 use super::negotiate::{Kind, kind};
 use super::pages::Page;
 use super::sessions::Held;
-use super::start::{Start, step_up_href};
+use super::start::{DONE, Start, step_up_href};
 use super::{Gate, Incoming, OWN_PREFIX, Record, Reply, Site};
+use super::{me, script};
 use crate::model::level::{Level, Rank};
 use crate::model::target::Target;
 use crate::policy::decision::Shortfall;
@@ -27,7 +28,8 @@ impl Gate {
         name: &str,
     ) -> Reply {
         let allowed = match name {
-            "ping" | "login" | "step-up" | "callback" | "me" => READ,
+            "ping" | "login" | "step-up" | "callback" | "me" | "status" | "done" | "done.js"
+            | "agent.js" => READ,
             "logout" => READ_AND_POST,
             "backchannel-logout" => POST,
             _ => return self.unknown_endpoint(incoming),
@@ -41,6 +43,15 @@ impl Gate {
             "step-up" => self.step_up(incoming, site).await,
             "callback" => self.callback(incoming, site).await,
             "me" => self.me(incoming, site).await,
+            "status" => self.status(incoming, site).await,
+            "done" => self.page(
+                StatusCode::OK,
+                &Page::Done {},
+                incoming.request_id,
+                Record::of("own"),
+            ),
+            "done.js" => script::done(incoming),
+            "agent.js" => script::agent(incoming),
             "logout" if *incoming.method == Method::POST => self.logout(incoming, site).await,
             "logout" => self.ask_logout(incoming, site).await,
             _ => self.backchannel_logout(incoming).await,
@@ -193,7 +204,9 @@ pub(in crate::gate) fn param(incoming: &Incoming<'_>, name: &str) -> Option<Stri
 pub(in crate::gate) fn return_param(incoming: &Incoming<'_>, site: Site<'_>) -> String {
     param(incoming, "return")
         .and_then(|text| Target::parse(text.as_bytes(), site.app.accept).ok())
-        .filter(|target| !target.path().starts_with(OWN_PREFIX) || target.path() == "/.stepgate/me")
+        .filter(|target| {
+            !target.path().starts_with(OWN_PREFIX) || matches!(target.path(), me::HERE | DONE)
+        })
         .map_or_else(
             || "/".to_owned(),
             |target| target.path_and_query().to_owned(),

@@ -166,7 +166,7 @@ impl Gate {
     }
 }
 
-fn facts_of(caller: &Known<Held>) -> Known<Caller<'_>> {
+pub(in crate::gate) fn facts_of(caller: &Known<Held>) -> Known<Caller<'_>> {
     match caller {
         Known::Found(held) => Known::Found(Caller {
             evidence: &held.live.session.evidence,

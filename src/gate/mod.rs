@@ -26,8 +26,10 @@ mod pages;
 mod refresh;
 mod refusal;
 mod reply;
+mod script;
 mod sessions;
 mod start;
+mod status;
 mod tally;
 mod under_way;
 
@@ -52,8 +54,10 @@ use crate::telemetry::{Audit, Metrics};
 
 pub use bearer::{DPOP, Told, Verified, told};
 pub use cookies::{pairs, sets_reserved};
+pub use negotiate::is_page;
 pub use operator::{LevelView, SessionView, Whose};
 pub use refusal::{NoAnswer, Refusal};
+pub use script::agent_src;
 
 use bearer::Bearers;
 use limits::Limits;

@@ -89,6 +89,11 @@ pub(in crate::gate) fn kind_for(headers: &HeaderMap, challenge: Challenge) -> Ki
     }
 }
 
+/// Whether a browser wants a document with it, to be seen in a tab or a frame.
+pub fn is_page(headers: &HeaderMap) -> bool {
+    matches!(kind(headers), Kind::Page | Kind::Frame)
+}
+
 /// gRPC, and gRPC-Web, which reads the status from the header as well.
 fn is_grpc(headers: &HeaderMap) -> bool {
     const NAME: &[u8] = b"application/grpc";

@@ -30,6 +30,9 @@ pub(in crate::gate) struct Problem<'a> {
     /// Where a browser gets what is missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::gate) step_up: Option<&'a str>,
+    /// The same in a window of its own, by a path on this origin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::gate) popup: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]

@@ -34,8 +34,22 @@ pub(in crate::gate) struct Held {
 }
 
 impl Gate {
-    /// The session that the request's cookie names, when it is good on this origin now.
+    /// The session that the request's cookie names, when it is good on this origin now. It is used with this.
     pub(in crate::gate) async fn session(
+        &self,
+        incoming: &Incoming<'_>,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Known<Held> {
+        let known = self.known_session(incoming, origin, now).await;
+        if let Known::Found(held) = &known {
+            held.live.touch(now);
+        }
+        known
+    }
+
+    /// The same without being a use of it.
+    pub(in crate::gate) async fn known_session(
         &self,
         incoming: &Incoming<'_>,
         origin: &Origin,
@@ -57,7 +71,6 @@ impl Gate {
         if !self.is_good(&live, origin, now) {
             return Known::Absent;
         }
-        live.touch(now);
         Known::Found(Held { key, live })
     }
 

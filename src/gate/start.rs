@@ -23,6 +23,9 @@ use std::time::Duration;
 /// 256 bits each: `state` and `nonce` are what ties an answer to this browser and this flow.
 const STATE_BYTES: usize = 32;
 
+/// Where a popup ends.
+pub(in crate::gate) const DONE: &str = "/.stepgate/done";
+
 /// Seconds between two looks of a tab that waits for its siblings.
 const WAIT: u64 = 3;
 
@@ -246,6 +249,11 @@ pub(in crate::gate) fn step_up_href(level: &str, return_to: &str) -> String {
         .append_pair("return", flows::return_to(return_to))
         .finish();
     format!("/.stepgate/step-up?{query}")
+}
+
+/// The same in a window of its own, which tells the pages that wait and closes itself.
+pub(in crate::gate) fn popup_href(level: &str) -> String {
+    step_up_href(level, DONE)
 }
 
 pub(in crate::gate) fn login_href(return_to: &str) -> String {

@@ -17,6 +17,7 @@ pub fn sample_app() -> Router {
         .route("/payroll/{id}/release", post(release))
         .route("/admin", get(admin))
         .route("/static/style.css", get(style))
+        .merge(super::spa::routes())
         .fallback(any(echo))
 }
 
@@ -25,6 +26,7 @@ async fn home(headers: HeaderMap) -> Html<String> {
         "Payroll 1998",
         &headers,
         "<ul><li><a href=\"/payroll\">Payroll</a> (needs a one-time code)</li>\
+         <li><a href=\"/spa\">Payroll, in one page</a> (asks for the code without leaving the page)</li>\
          <li><a href=\"/admin\">Administration</a> (for administrators only)</li>\
          <li><a href=\"/anything?really=yes\">What the application sees of a request</a></li>\
          <li><a href=\"/.stepgate/me\">My session</a></li></ul>",

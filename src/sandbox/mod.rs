@@ -11,6 +11,7 @@ mod logout;
 mod pages;
 mod quirks;
 mod realm;
+mod spa;
 mod tokens;
 mod totp;
 

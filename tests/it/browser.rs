@@ -229,6 +229,11 @@ async fn a_security_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn single_pages_go_on() {
+    scripts("browser-agent", "agent.test.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_are_fit_for_everybody() {
     scripts("browser-pages", "pages.test.mjs").await;
 }

@@ -1,6 +1,7 @@
 //! A policy file: the origins of an app, what every path of it requires, and what its routes say otherwise.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bearer::{self, BearerDraft};
 use super::floors::FloorDraft;
@@ -29,9 +30,18 @@ pub(super) struct AppDraft {
     cors_origins: Vec<String>,
     pub(super) bearer: Option<BearerDraft>,
     body_bytes: Option<u64>,
+    inject_agent: bool,
+    renew_before: Option<Duration>,
 }
 
-pub(super) fn resolve(name: &str, node: &Node, names: &Names, report: &Report) -> Option<AppDraft> {
+/// `idle`: after which a session ends unused.
+pub(super) fn resolve(
+    name: &str,
+    node: &Node,
+    names: &Names,
+    idle: Duration,
+    report: &Report,
+) -> Option<AppDraft> {
     let app = Fields::open(node, &keys::APP, report)?;
     check_name(name, &node.place, &[], report);
     Some(AppDraft {
@@ -47,6 +57,8 @@ pub(super) fn resolve(name: &str, node: &Node, names: &Names, report: &Report) -
         cors_origins: cors_origins(app),
         bearer: bearer::resolve(app, names),
         body_bytes: body_bytes(app),
+        inject_agent: app.flag("inject_agent").unwrap_or(false),
+        renew_before: renew_before(app, idle),
     })
 }
 
@@ -90,6 +102,8 @@ impl AppDraft {
             login: self.login,
             cors_origins: self.cors_origins,
             bearer: self.bearer.map(|draft| draft.bearer),
+            inject_agent: self.inject_agent,
+            renew_before: self.renew_before,
         }
     }
 }
@@ -117,6 +131,22 @@ pub(super) fn upstream(given: Text<'_>, names: &Names, report: &Report) -> Optio
         );
     }
     found
+}
+
+fn renew_before(app: Fields<'_>, idle: Duration) -> Option<Duration> {
+    let span = app.span("renew_before")?;
+    if span < idle {
+        return Some(span);
+    }
+    app.report().push(
+        Problem::error(
+            Code::OutOfRange,
+            &app.node("renew_before")?.place,
+            "`renew_before` is not shorter than `idle` of `[sessions]`",
+        )
+        .help("a page would offer to renew all the time"),
+    );
+    None
 }
 
 fn cors_origins(app: Fields<'_>) -> Vec<String> {

@@ -73,7 +73,7 @@ pub(super) fn resolve(
     }
     let drafts: Vec<_> = apps
         .iter()
-        .filter_map(|(name, node)| app::resolve(name, node, &names, report))
+        .filter_map(|(name, node)| app::resolve(name, node, &names, basics.sessions.idle, report))
         .collect();
 
     rules::check_hosts(&drafts, report);

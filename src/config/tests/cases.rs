@@ -121,6 +121,7 @@ const CASES: &[Case] = &[
     ("SG0009-not-a-size", &[(MORE, "[limits]\nheader_bytes = \"64kB\"\n")]),
     ("SG0010-zero", &[(MORE, "[sessions]\nidle = \"0s\"\n")]),
     ("SG0010-too-large", &[(MORE, "[limits]\nheader_bytes = \"1GiB\"\n")]),
+    ("SG0010-renew-before", &[(IDENTITY, "renew_before = \"1h\"")]),
     ("SG0011-level-twice", &[("name  = \"mfa\"", "name  = \"password\""), ("level = \"mfa\", max_age", "level = \"password\", max_age"), ("{ level = \"mfa\" }", "{ level = \"password\" }")]),
     ("SG0011-route-twice", &[("id      = \"payments\"", "id      = \"static\"")]),
     ("SG0011-floor-twice", &[(MORE, "[[floors]]\nid      = \"deletes\"\nmethods = [\"PUT\"]\nrequire = { level = \"mfa\" }\n")]),

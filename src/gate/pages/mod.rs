@@ -29,6 +29,7 @@ templates![
     "being-confirmed.html",
     "confirm-logout.html",
     "continue.html",
+    "done.html",
     "forbidden.html",
     "in-frame.html",
     "login-failed.html",
@@ -51,6 +52,8 @@ pub(in crate::gate) struct Pages {
     csp: HeaderValue,
     /// For a page that is meant to be seen in a frame.
     framed_csp: HeaderValue,
+    /// For the one that has a script, which is one of our own.
+    scripted_csp: HeaderValue,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +120,8 @@ pub(in crate::gate) enum Page<'a> {
         /// Where other tabs of the browser wanted to go.
         others: &'a [String],
     },
+    /// The end of a popup, which says so to the page that opened it, and closes.
+    Done {},
     NotEnough {
         user: &'a str,
         have: &'a str,
@@ -207,6 +212,7 @@ impl Page<'_> {
         match self {
             Self::LoginFailed { .. } => "login-failed.html",
             Self::Continue { .. } => "continue.html",
+            Self::Done {} => "done.html",
             Self::NotEnough { .. } => "not-enough.html",
             Self::Forbidden { .. } => "forbidden.html",
             Self::Unavailable { .. } => "unavailable.html",
@@ -248,6 +254,9 @@ impl Pages {
         Ok(Self {
             templates,
             csp: HeaderValue::try_from(format!("{policy}; frame-ancestors 'none'"))?,
+            scripted_csp: HeaderValue::try_from(format!(
+                "{policy}; script-src 'self'; frame-ancestors 'none'"
+            ))?,
             framed_csp: HeaderValue::try_from(policy)?,
         })
     }
@@ -262,6 +271,7 @@ impl Pages {
         });
         let csp = match page {
             Page::InFrame { .. } => &self.framed_csp,
+            Page::Done {} => &self.scripted_csp,
             _ => &self.csp,
         };
         Rendered {

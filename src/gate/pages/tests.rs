@@ -51,6 +51,7 @@ fn each<'a>(
             seconds: 61,
             retry: link,
         },
+        Page::Done {},
         Page::WaitForOthers { retry: link },
         Page::NotSent {
             method: text,
@@ -192,7 +193,10 @@ fn attributes<'h>(html: &'h str, name: &str) -> Vec<&'h str> {
 #[test]
 fn hostile_text_stays_text() {
     for (page, html) in rendered(HOSTILE, "/x") {
-        assert!(!html.contains("<script"), "{page}\n{html}");
+        let own = "<script src=\"/.stepgate/done.js\"></script>";
+        let scripts = html.matches("<script").count() - html.matches(own).count();
+        assert_eq!(scripts, 0, "{page}\n{html}");
+        assert_eq!(html.contains(own), page.starts_with("Done"), "{page}");
         assert!(
             !html.contains("49"),
             "a text was read as a template: {page}\n{html}"
@@ -292,6 +296,14 @@ fn the_policy_names_the_style_that_the_page_carries() {
         ID,
     );
     assert!(!framed.csp.to_str().unwrap().contains("frame-ancestors"));
+    let scripted = pages.render(&Page::Done {}, ID);
+    assert!(
+        scripted
+            .csp
+            .to_str()
+            .unwrap()
+            .ends_with("script-src 'self'; frame-ancestors 'none'")
+    );
 }
 
 #[test]

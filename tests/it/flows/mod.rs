@@ -3,6 +3,7 @@
 //! Whatever test runs: nothing reaches the upstream without a line in the access log that has the same request id and
 //! says `allow`, and no log holds a cookie, a code, a state or a query ([`world::World`]'s end sees to it).
 
+mod agent;
 mod answers;
 mod asking;
 mod bearer;
