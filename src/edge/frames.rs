@@ -35,6 +35,8 @@ pub(in crate::edge) struct Seen {
     opened: Instant,
     /// Milliseconds from `opened`, or [`NONE`]: since when a header block is on its way.
     header_since: AtomicU64,
+    /// Of that header block, behind its first.
+    pieces: AtomicU32,
     /// By the client, since `window`.
     resets: AtomicU32,
     window: AtomicU64,
@@ -52,6 +54,7 @@ impl Seen {
         Self {
             opened: Instant::now(),
             header_since: AtomicU64::new(NONE),
+            pieces: AtomicU32::new(0),
             resets: AtomicU32::new(0),
             window: AtomicU64::new(0),
             most_resets,
@@ -70,6 +73,11 @@ impl Seen {
         (since != NONE).then(|| Duration::from_millis(self.now().saturating_sub(since)))
     }
 
+    /// A header is on its way in more pieces than one that is any good has.
+    pub(in crate::edge) fn is_in_pieces(&self) -> bool {
+        self.header_for().is_some() && self.pieces.load(Ordering::Relaxed) > 1
+    }
+
     /// How many more since the last call.
     pub(in crate::edge) fn take_refused(&self) -> u32 {
         self.refused.swap(0, Ordering::Relaxed)
@@ -78,7 +86,12 @@ impl Seen {
     fn begin_header(&self) {
         if self.header_since.load(Ordering::Relaxed) == NONE {
             self.header_since.store(self.now(), Ordering::Relaxed);
+            self.pieces.store(0, Ordering::Relaxed);
         }
+    }
+
+    fn header_goes_on(&self) {
+        self.pieces.fetch_add(1, Ordering::Relaxed);
     }
 
     fn end_header(&self) {
@@ -117,6 +130,7 @@ struct Frames {
 #[derive(Debug, PartialEq, Eq)]
 enum Event {
     HeaderBegins,
+    HeaderGoesOn,
     HeaderEnds,
     Reset(u32),
 }
@@ -165,7 +179,11 @@ impl Frames {
             _ => FRAME_HEADER,
         };
         if self.have == FRAME_HEADER && matches!(kind, HEADERS | CONTINUATION) {
-            on(Event::HeaderBegins);
+            on(if kind == HEADERS {
+                Event::HeaderBegins
+            } else {
+                Event::HeaderGoesOn
+            });
             self.ends_header = flags & END_HEADERS != 0;
         }
         if self.have < FRAME_HEADER || self.have < wanted {
@@ -222,6 +240,7 @@ impl AsyncRead for ReadAlong {
         let new = buf.filled().get(before..).unwrap_or_default();
         this.from_client.read(new, |event| match event {
             Event::HeaderBegins => seen.begin_header(),
+            Event::HeaderGoesOn => seen.header_goes_on(),
             Event::HeaderEnds => seen.end_header(),
             Event::Reset(_) => seen.reset(),
         });
@@ -299,7 +318,7 @@ mod tests {
         .concat();
         let expected = [
             Event::HeaderBegins,
-            Event::HeaderBegins,
+            Event::HeaderGoesOn,
             Event::HeaderEnds,
             Event::HeaderBegins,
             Event::HeaderEnds,

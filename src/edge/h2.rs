@@ -200,9 +200,10 @@ pub(in crate::edge) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
                     // A header in too many pieces; or too many requests that were taken back before they began, or that the
                     // client had us take back.
                     if leaving.is_none() && is_calming(&error) {
-                        refusals.inc(match seen.header_for() {
-                            Some(_) => Limit::HeaderBytes,
-                            None => Limit::Resets,
+                        refusals.inc(if seen.is_in_pieces() {
+                            Limit::HeaderBytes
+                        } else {
+                            Limit::Resets
                         });
                     }
                     return;

@@ -1,6 +1,7 @@
 //! Listeners with TLS, asked by real clients: curl, nghttp, openssl, and a client that does what none of them does.
 
 mod clients;
+mod example;
 mod frames;
 mod h2;
 mod listening;
