@@ -4,23 +4,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::Secure;
-use super::pki::Authority;
+use super::{NO_REALM, Secure};
 use crate::harness::{bounded, eventually, status, upstream};
-
-fn secure(app: std::net::SocketAddr) -> Secure {
-    let authority = Authority::new("Example Root");
-    let erp = authority.server(&["erp.example.com"]);
-    Secure::serve(
-        tempfile::tempdir().unwrap(),
-        authority,
-        erp,
-        app,
-        "",
-        "",
-        "",
-    )
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_under_way_over_http2_is_finished_and_nothing_new_begins() {
@@ -32,7 +17,7 @@ async fn what_is_under_way_over_http2_is_finished_and_nothing_new_begins() {
         Some(wire)
     })
     .await;
-    let secure = secure(app);
+    let secure = Secure::before(app, NO_REALM, "", "");
     let stream = secure.connect("erp.example.com", &["h2"]).await.unwrap();
     let (client, connection) = bounded(h2::client::handshake(stream)).await.unwrap();
     let connection = tokio::spawn(connection);
@@ -70,7 +55,7 @@ async fn a_websocket_over_tls_is_told_to_go_away() {
         None
     })
     .await;
-    let secure = secure(app);
+    let secure = Secure::before(app, NO_REALM, "", "");
     let mut client = secure
         .connect("erp.example.com", &["http/1.1"])
         .await
