@@ -135,9 +135,11 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
         let _until_the_end = tokio::spawn(admin.serve(Arc::<Operations>::clone(&operations)));
         let mut serving = tokio::spawn(instance.serve(listeners, stopped));
         systemd::ready(&serving_on);
-        let reloading = tokio::spawn(reload(reloader, hangup, serving_on));
+        // On this thread, which serves no requests: however many there are, a reload does not stand in line with them.
+        let reloading = reload(reloader, hangup, serving_on);
         let alive = tokio::spawn(systemd::watchdog());
         tokio::select! {
+            () = reloading => {}
             _ = &mut serving => return Ended::System,
             _ = interrupt.recv() => {
                 tracing::info!("interrupted");
@@ -145,7 +147,6 @@ pub fn run(path: &Path, styled: bool, out: &mut dyn Write) -> Ended {
             }
             _ = terminate.recv() => tracing::info!("stopping; what is in flight is finished"),
         }
-        reloading.abort();
         operations.begin_to_drain();
         systemd::stopping("finishing what is in flight");
         let _heard = stop.send(true);

@@ -264,7 +264,7 @@ async fn reloads_in_a_row_under_load_fail_no_request_and_lose_no_session() {
     let (app, _) = upstream(|header, mut wire| async move {
         if header.starts_with("GET /x ") {
             // So that most of the clients wait for an answer at any time.
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(3)).await;
         }
         let body = format!(
             "{} {}",
@@ -299,7 +299,7 @@ async fn reloads_in_a_row_under_load_fail_no_request_and_lose_no_session() {
     let start = Instant::now();
     let mut reloads = 0;
     for generation in 1..=RELOADS {
-        if start.elapsed() > Duration::from_secs(60) {
+        if start.elapsed() > Duration::from_secs(90) {
             break;
         }
         std::fs::write(&path, policy(generation)).unwrap();
@@ -323,7 +323,7 @@ async fn reloads_in_a_row_under_load_fail_no_request_and_lose_no_session() {
         answers.extend(client.await.unwrap());
     }
     assert!(
-        reloads >= 20,
+        reloads >= 10,
         "only {reloads} reloads in {:?}",
         start.elapsed()
     );
