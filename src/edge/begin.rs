@@ -1,9 +1,10 @@
 //! The beginning of an HTTP/1 request on its connection: a header that grows beyond its limit is answered before it is
-//! all there. Pingora would hold a mebibyte of it.
+//! all there. Pingora would hold a mebibyte of it. And a target that Pingora would repair is known for what it was.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 
 use pingora::protocols::Stream;
@@ -18,6 +19,51 @@ const ANSWER: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\nCache-Co
 
 /// Of what a client goes on to send: it reads the answer only when it is through.
 const DISCARDED: usize = 1 << 20;
+
+/// The lower bits count the spaces.
+const SPACES: u8 = 0b11;
+const BEGAN: u8 = 1 << 5;
+const ENDED: u8 = 1 << 6;
+const ILLEGAL: u8 = 1 << 7;
+
+/// A request's first line while it comes: whether it holds what no target may (RFC 9112 3.2). Pingora would encode that,
+/// and show a target that nobody sent.
+#[derive(Debug, Default)]
+pub(in crate::edge) struct RequestLine(AtomicU8);
+
+impl RequestLine {
+    pub(in crate::edge) fn begins(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    pub(in crate::edge) fn is_illegal(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & ILLEGAL != 0
+    }
+
+    pub(in crate::edge) fn grows(&self, bytes: &[u8]) {
+        let mut line = self.0.load(Ordering::Relaxed);
+        if line & ENDED != 0 {
+            return;
+        }
+        for byte in bytes {
+            match byte {
+                // RFC 9112 2.2: empty lines before it do not count.
+                b'\r' | b'\n' if line & BEGAN == 0 => continue,
+                b'\n' => {
+                    line |= ENDED;
+                    break;
+                }
+                b'\r' => {}
+                // One before the target, one behind it.
+                b' ' if line & SPACES < 2 => line += 1,
+                b' ' | b'<' | b'>' | b'"' | 0..=0x1f | 0x7f => line |= ILLEGAL,
+                _ => {}
+            }
+            line |= BEGAN;
+        }
+        self.0.store(line, Ordering::Relaxed);
+    }
+}
 
 #[derive(Debug)]
 pub(in crate::edge) struct Beginning {
@@ -70,7 +116,8 @@ impl Beginning {
             let length = some.filled().len();
             buf.advance(length);
         }
-        self.connection.header_grows(buf.filled().len() - before);
+        self.connection
+            .header_grows(buf.filled().get(before..).unwrap_or_default());
         Poll::Ready(Ok(()))
     }
 

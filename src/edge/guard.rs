@@ -20,7 +20,7 @@ use pingora::time::fast_timeout::fast_sleep;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
-use super::begin::Beginning;
+use super::begin::{Beginning, RequestLine};
 use super::client::is_trusted;
 use super::farewell::{ClientStream, Farewell, Reason};
 use super::h2;
@@ -41,6 +41,7 @@ pub(in crate::edge) struct Connection {
     farewell: Farewell,
     /// Bytes of the header that is waited for.
     header: AtomicUsize,
+    line: RequestLine,
     /// Once there was a handshake; never on a plain one.
     secured: OnceLock<Secured>,
 }
@@ -51,6 +52,7 @@ impl Connection {
             wait: Wait::new(),
             farewell: Farewell::default(),
             header: AtomicUsize::new(0),
+            line: RequestLine::default(),
             secured: OnceLock::new(),
         }
     }
@@ -64,8 +66,9 @@ impl Connection {
         self.header.load(Ordering::Relaxed)
     }
 
-    pub(in crate::edge) fn header_grows(&self, bytes: usize) {
-        self.header.fetch_add(bytes, Ordering::Relaxed);
+    pub(in crate::edge) fn header_grows(&self, bytes: &[u8]) {
+        self.header.fetch_add(bytes.len(), Ordering::Relaxed);
+        self.line.grows(bytes);
     }
 
     /// What still comes of it is nothing that is waited for.
@@ -75,8 +78,16 @@ impl Connection {
 
     fn begin(&self) {
         self.header.store(0, Ordering::Relaxed);
+        self.line.begins();
         self.wait.begin();
     }
+}
+
+/// Whether the target that Pingora shows for this task's request is not what the client sent.
+pub(in crate::edge) fn target_is_repaired() -> bool {
+    CONNECTION
+        .try_with(|connection| connection.line.is_illegal())
+        .unwrap_or(false)
 }
 
 /// A look at how the connection that this task serves is secured; nothing on a plain one.

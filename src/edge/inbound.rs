@@ -109,6 +109,9 @@ fn target(
     if !request.raw_path_is_utf8() {
         return Err(Refusal::Ambiguous(Ambiguity::NotUtf8));
     }
+    if raw.is_some() && guard::target_is_repaired() {
+        return Err(Refusal::Ambiguous(Ambiguity::Unencoded));
+    }
     // Pingora drops a fragment before it hands the target over.
     if raw.is_some_and(|raw| {
         raw.split(|byte| *byte == b'\n')
