@@ -281,6 +281,8 @@ async fn there_is_one_token_and_it_is_in_its_header() {
     assert_eq!(
         answer.challenges,
         [
+            // For the agent in a page, which goes by the session's cookie.
+            "Cookie realm=\"stepgate\"".to_owned(),
             "Bearer realm=\"stepgate\"".to_owned(),
             format!("DPoP realm=\"stepgate\", {algs}")
         ]
@@ -471,8 +473,9 @@ async fn where_proofs_are_required_nothing_goes_without() {
     assert_eq!((answer.status, answer.code()), (401, "invalid_token"));
     assert!(answer.challenges[0].starts_with("DPoP "), "{answer:?}");
     let answer = world.ask("/", &[]).await;
-    assert_eq!(answer.challenges.len(), 1);
-    assert!(answer.challenges[0].starts_with("DPoP "), "{answer:?}");
+    assert_eq!(answer.challenges.len(), 2);
+    assert!(answer.challenges[0].starts_with("Cookie "), "{answer:?}");
+    assert!(answer.challenges[1].starts_with("DPoP "), "{answer:?}");
     assert_eq!(world.hit_count(), 0);
 }
 
