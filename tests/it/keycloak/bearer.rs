@@ -176,10 +176,12 @@ impl World {
             .send("GET", &url, headers, String::new())
             .await;
         let status = answer.status().as_u16();
-        let challenge = answer.headers().get("www-authenticate");
-        let challenge = challenge
-            .map_or("", |value| value.to_str().unwrap())
-            .to_owned();
+        let challenges = answer.headers().get_all("www-authenticate");
+        let challenge = challenges
+            .iter()
+            .map(|value| value.to_str().unwrap())
+            .collect::<Vec<_>>()
+            .join(", ");
         let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default();
         let code = body["code"].as_str().unwrap_or_default().to_owned();
         (status, code, challenge)
@@ -220,7 +222,7 @@ async fn a_program_steps_up_by_the_challenge() {
         (
             401,
             "login".to_owned(),
-            "Bearer realm=\"stepgate\"".to_owned()
+            "Cookie realm=\"stepgate\", Bearer realm=\"stepgate\"".to_owned()
         )
     );
     let first = world
