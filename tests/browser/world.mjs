@@ -25,6 +25,10 @@ export async function browsing(test, options = {}) {
   shared ??= await chromium.launch({ executablePath, args: ['--no-sandbox'] });
   const context = await shared.newContext(options);
   context.setDefaultTimeout(BOUND);
+  // Before the agent wraps it: it would hold a challenged request until somebody answers its dialog.
+  await context.addInitScript(() => {
+    window.nativeFetch = window.fetch.bind(window);
+  });
   test.after(() => context.close());
   return context;
 }
@@ -157,11 +161,11 @@ export async function heading(page) {
   return page.locator('h1').first().innerText();
 }
 
-/** What a script of the page would get; redirects are not followed (status 0). */
+/** What a script of the page would get without the agent; redirects are not followed (status 0). */
 export async function ask(page, path, init = {}) {
   return page.evaluate(
     async ([path, init]) => {
-      const answer = await fetch(path, { redirect: 'manual', ...init });
+      const answer = await window.nativeFetch(path, { redirect: 'manual', ...init });
       return { status: answer.status, body: await answer.text() };
     },
     [path, init],
