@@ -89,6 +89,11 @@ impl Gate {
             }
             Known::Absent => {}
         }
+        // It came back before, and no session is at hand: the first of the two is still at it, or ended short. What was
+        // wanted is judged anew.
+        if let Some(flow) = flow {
+            return Reply::redirect(&site.url(&flow.return_to), record);
+        }
         let page = Page::LoginFailed {
             cause: Failure::Late,
             code: "late",

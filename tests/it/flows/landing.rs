@@ -67,6 +67,24 @@ async fn a_callback_counts_once_and_leads_on_afterwards() {
     assert!(page.link("/").is_some());
 }
 
+/// Tabs that Keycloak takes for one another come back as one, and the second is sent before the first has its session.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_beside_its_first_leads_to_the_page() {
+    let mut world = World::new().await;
+    let callback = world.until_callback("/x?y=1", "alice").await;
+    let url = callback.parse().unwrap();
+    let before = world.browser.cookies_for(&url);
+    let page = world.browser.open(&callback).await;
+    world.is_app(&page, "/x?y=1");
+    let mut beside = Browser::new();
+    for pair in before.split("; ") {
+        beside.keep(&url, &format!("{pair}; Path=/; Secure"));
+    }
+    let answer = beside.fetch("GET", &callback).await;
+    assert_eq!(answer.status(), 303);
+    assert_eq!(answer.headers()["location"], world.url("/x?y=1"));
+}
+
 /// A script of the app's cannot read them, another host cannot set them, another site's form does not carry them.
 #[tokio::test(flavor = "multi_thread")]
 async fn cookies_are_for_this_host_and_not_for_scripts() {
