@@ -1,6 +1,7 @@
 //! Pingora's phases: bytes in, a permit or a reply, bytes out. The only floor below `server` that names Pingora.
 
 mod access;
+mod admit;
 mod around;
 mod begin;
 mod client;

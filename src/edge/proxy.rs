@@ -1,11 +1,11 @@
-//! Pingora's phases, a few lines each: take the request in, have it judged, send it on or answer it, write its line.
+//! Pingora's phases, a few lines each: have the request judged, send it on or answer it, write its line.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -17,24 +17,16 @@ use super::counts;
 use super::failure::{self, Failure};
 use super::guard;
 use super::h2;
-use super::inbound::{self, Inbound};
 use super::inject::{self, Inject};
 use super::reply;
-use super::snapshot::{Current, Snapshot};
+use super::snapshot::Current;
 use super::upstream;
 use crate::config::Protocol;
-use crate::gate::{
-    BODY_LIMIT, Forward, Gate, Incoming, OWN_PREFIX, Refusal, Reply, Verdict, sets_reserved,
-};
-use crate::model::client_certificate::ClientCertificate;
+use crate::gate::sets_reserved;
 use crate::model::random::Random;
-use crate::model::target::Target;
 
 /// Nobody who reads takes longer for one write.
 const WRITE_TIME: Duration = Duration::from_secs(60);
-
-/// For the body that is posted to an endpoint of ours.
-const BODY_TIME: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) struct Proxy {
@@ -48,159 +40,6 @@ impl Proxy {
             current,
             ids: RequestIds::new(random),
         }
-    }
-}
-
-/// What a request is, before anybody is asked who sent it.
-enum Examined {
-    /// Whether anybody is here, on whatever host.
-    Ping,
-    /// By plain HTTP, for where HTTPS is.
-    ToHttps(String),
-    Request(Inbound),
-}
-
-impl Snapshot {
-    fn refusal(&self, refusal: Refusal, session: &mut Session, context: &Context) -> Reply {
-        if let Some(limit) = counts::limit(refusal) {
-            self.metrics.limit_refusals.inc(limit);
-        }
-        if ends_connection(refusal) {
-            session.as_downstream_mut().set_keepalive(None);
-        }
-        let known_host = context.place.is_some();
-        let headers = &session.req_header().headers;
-        let upstream = context
-            .forward
-            .as_ref()
-            .filter(|_| matches!(refusal, Refusal::Upstream(_)))
-            .and_then(|forward| self.gate.config().upstreams.get(forward.upstream))
-            .map(|upstream| upstream.name.as_str());
-        let mut reply = self
-            .gate
-            .refuse(refusal, headers, known_host, upstream, &context.id);
-        if let Some(place) = context.place {
-            self.gate.allow_origin(&mut reply, place, headers);
-        }
-        reply
-    }
-
-    /// The request as one reading has it.
-    fn examine(&self, session: &Session, context: &mut Context) -> Result<Examined, Refusal> {
-        let peer = session
-            .client_addr()
-            .and_then(|address| address.as_inet())
-            .map(|address| address.ip().to_canonical())
-            .ok_or(Refusal::Internal)?;
-        context.peer = Some(peer);
-        let raw = session
-            .as_downstream()
-            .as_http1()
-            .map(|session| session.get_headers_raw_bytes());
-        let (request, config) = (session.req_header(), self.gate.config());
-        inbound::framing(request, raw.as_deref(), &config.limits)?;
-        if is_ping(request) {
-            return Ok(Examined::Ping);
-        }
-        if let Some((place, location)) = inbound::to_https(request, raw.as_deref(), peer, config)? {
-            context.place = Some(place);
-            return Ok(Examined::ToHttps(location));
-        }
-        // Known from here on, so that a refusal has a page to lead back to, and its line a host.
-        let place = *context.place.insert(inbound::place(request, peer, config)?);
-        inbound::examine(request, raw.as_deref(), place, peer, config, &self.reserved)
-            .map(Examined::Request)
-    }
-
-    /// A permit, or what is answered instead.
-    async fn judge(
-        &self,
-        session: &mut Session,
-        context: &mut Context,
-    ) -> std::result::Result<Forward, Reply> {
-        let inbound = match self.examine(session, context) {
-            Ok(Examined::Request(inbound)) => inbound,
-            Ok(Examined::Ping) => return Err(Gate::pong()),
-            Ok(Examined::ToHttps(location)) => return Err(Gate::to_https(&location)),
-            Err(refusal) => return Err(self.refusal(refusal, session, context)),
-        };
-        context.hsts = self.hsts(inbound.place);
-        context.certificate = guard::secured(|secured| secured.client().cloned()).flatten();
-        let target = context.target.insert(inbound.target);
-        let client = context.client.insert(inbound.client).address;
-        let is_own_post =
-            session.req_header().method == Method::POST && target.path().starts_with(OWN_PREFIX);
-        let body = if is_own_post {
-            match read_body(session).await {
-                Ok(body) => body,
-                Err(refusal) => return Err(self.refusal(refusal, session, context)),
-            }
-        } else {
-            Bytes::new()
-        };
-        let Some(target) = &context.target else {
-            return Err(self.refusal(Refusal::Internal, session, context));
-        };
-        let certificate = context.certificate.as_deref();
-        let request = session.req_header();
-        let incoming = Incoming {
-            place: inbound.place,
-            method: &request.method,
-            target,
-            headers: &request.headers,
-            client,
-            certificate: certificate.map(|certificate| &certificate.thumbprint),
-            request_id: &context.id,
-            body: &body,
-        };
-        match self.gate.judge(&incoming).await {
-            Verdict::Reply(reply) => Err(reply),
-            Verdict::Forward(forward) => match self.check(&forward, request, target, certificate) {
-                Ok(body_bytes) => {
-                    context.body_left = body_bytes;
-                    Ok(forward)
-                }
-                Err(refusal) => Err(self.refusal(refusal, session, context)),
-            },
-        }
-    }
-
-    /// What only the route and its own upstream can tell; how large the body may be.
-    fn check(
-        &self,
-        forward: &Forward,
-        request: &RequestHeader,
-        target: &Target,
-        certificate: Option<&ClientCertificate>,
-    ) -> Result<u64, Refusal> {
-        let config = self.gate.config();
-        let upstream = config
-            .upstreams
-            .get(forward.upstream)
-            .ok_or(Refusal::Internal)?;
-        // The app as a whole accepts it, but this upstream may not.
-        if !upstream.accept.contains(target.used()) {
-            let sent = request
-                .uri
-                .path_and_query()
-                .map_or("", |sent| sent.as_str());
-            Target::parse(sent.as_bytes(), upstream.accept).map_err(Refusal::Ambiguous)?;
-        }
-        upstream::check_identity(forward, self, certificate).map_err(|ambiguous| {
-            tracing::warn!(header = %ambiguous.header, "a member of a list holds a comma");
-            Refusal::AmbiguousIdentity
-        })?;
-        let app = config.apps.get(forward.place.app);
-        let route = forward.record.route.map(|(_, position)| position);
-        let most = app
-            .zip(route)
-            .and_then(|(app, position)| app.body_bytes.get(position))
-            .map_or(config.limits.body_bytes, |most| *most);
-        // Before it is uploaded: whoever asks first (RFC 9110 10.1.1) never sends it.
-        if announced(request).is_some_and(|length| length > most) {
-            return Err(Refusal::BodyTooLarge);
-        }
-        Ok(most)
     }
 }
 
@@ -492,26 +331,6 @@ impl ProxyHttp for Proxy {
     }
 }
 
-/// Where the next request begins is not known after it.
-fn ends_connection(refusal: Refusal) -> bool {
-    matches!(
-        refusal,
-        Refusal::Framing
-            | Refusal::HeaderTooLarge
-            | Refusal::TooManyFields
-            | Refusal::BodyTooLarge
-            | Refusal::BodyTimeout
-            | Refusal::Internal
-    )
-}
-
-/// What the body's length will be; nothing when that is not told.
-fn announced(request: &RequestHeader) -> Option<u64> {
-    let length = request.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
-    // `framing` has seen that it is a number; one that is too long for us is too large as well.
-    Some(length.parse().unwrap_or(u64::MAX))
-}
-
 /// By the rule by which Pingora passes an upgrade on; every other is an ordinary request.
 fn opens_tunnel(session: &Session) -> bool {
     session.is_upgrade_req()
@@ -525,36 +344,6 @@ fn opens_tunnel(session: &Session) -> bool {
 /// The answer itself is still to come.
 fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
-}
-
-fn is_ping(request: &RequestHeader) -> bool {
-    matches!(request.method, Method::GET | Method::HEAD) && request.uri.path() == "/.stepgate/ping"
-}
-
-async fn read_body(session: &mut Session) -> Result<Bytes, Refusal> {
-    let read = async {
-        let downstream = session.as_downstream_mut();
-        if downstream.req_header().headers.contains_key(header::EXPECT) {
-            downstream
-                .write_continue_response()
-                .await
-                .map_err(|_| Refusal::BodyTimeout)?;
-        }
-        let mut body = BytesMut::new();
-        loop {
-            match downstream.read_request_body().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > BODY_LIMIT => {
-                    return Err(Refusal::BodyTooLarge);
-                }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Ok(body.freeze()),
-                Err(_) => return Err(Refusal::Framing),
-            }
-        }
-    };
-    tokio::time::timeout(BODY_TIME, read)
-        .await
-        .unwrap_or(Err(Refusal::BodyTimeout))
 }
 
 /// An app cannot set, or take away, the session of the proxy before it.
