@@ -205,6 +205,10 @@ impl Gate {
         }
         let ends = &self.parts.metrics.session_ends;
         ends.add(SessionEnd::BackChannel, ended as u64);
+        if ended == 0 {
+            // Keycloak says it of a session that somebody ended here, too; that is in the log already.
+            return backchannel_done();
+        }
         tracing::info!(ended, "keycloak ended sessions");
         let client = incoming.client.to_string();
         let event = AuditEvent {

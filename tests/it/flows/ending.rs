@@ -71,6 +71,10 @@ async fn a_sign_out_asks_first_and_ends_the_session_on_every_origin() {
         "one `sid`, both apps"
     );
     world.audited("logout", "user").await;
+    // The provider says so too, of what has ended already: that is no second sign-out.
+    world.logged("/.stepgate/backchannel-logout").await;
+    let log = world.stepgate.log("audit.log");
+    assert_eq!(log.matches("\"event\":\"logout\"").count(), 1, "{log}");
     // At the provider too, and the app's own cookie is gone.
     assert_eq!(world.lands("/", "alice").await, ["password"]);
     assert_eq!(world.last_hit().header("cookie"), "");
