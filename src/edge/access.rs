@@ -1,6 +1,9 @@
 //! A request's line in the access log.
 
+use std::net::IpAddr;
+
 use super::context::Context;
+use super::snapshot::Snapshot;
 use crate::telemetry::AccessLine;
 
 /// Of the answer; nothing where there was none.
@@ -69,6 +72,21 @@ pub(in crate::edge) fn write(context: &Context, sent: Sent) {
         azp: record.and_then(|record| record.client.as_deref()),
         upstream: upstream.map(|upstream| upstream.name.as_str()),
         error: context.error,
+    };
+    line.write(&snapshot.access);
+}
+
+/// Of what a connection began with and was no request: it has no name, for nothing of it is known.
+pub(in crate::edge) fn unreadable(snapshot: &Snapshot, peer: Option<IpAddr>) {
+    let client = peer.map(|address| address.to_string()).unwrap_or_default();
+    let line = AccessLine {
+        log: "access",
+        time: snapshot.clock.now().as_unix(),
+        decision: "refuse",
+        reason: Some("not-http"),
+        status: 400,
+        client: &client,
+        ..AccessLine::default()
     };
     line.write(&snapshot.access);
 }

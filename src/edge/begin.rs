@@ -1,7 +1,9 @@
 //! The beginning of an HTTP/1 request on its connection: a header that grows beyond its limit is answered before it is
-//! all there. Pingora would hold a mebibyte of it. And a target that Pingora would repair is known for what it was.
+//! all there. Pingora would hold a mebibyte of it. A target that Pingora would repair is known for what it was. And what
+//! Pingora cannot read at all gets an answer of ours, and a line in the log, instead of its own.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,12 +12,18 @@ use std::task::{Context, Poll, ready};
 use pingora::protocols::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::access;
 use super::around::passes_on;
 use super::guard::Connection;
-use crate::telemetry::metrics::{Counters, Limit};
+use super::snapshot::Current;
+use crate::telemetry::metrics::Limit;
 
-const ANSWER: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\
+const TOO_LARGE: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\
                         Connection: close\r\n\r\n";
+
+const UNREADABLE: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\
+                            Connection: close\r\n\r\n";
 
 /// Of what a client goes on to send: it reads the answer only when it is through.
 const DISCARDED: usize = 1 << 20;
@@ -70,14 +78,15 @@ pub(in crate::edge) struct Beginning {
     stream: Stream,
     connection: Arc<Connection>,
     most: usize,
-    refusals: Counters<Limit>,
+    current: Current,
+    peer: Option<IpAddr>,
     refused: Option<Refused>,
 }
 
 /// How far the answer is.
 #[derive(Clone, Copy, Debug)]
 enum Refused {
-    Writing(usize),
+    Writing(&'static [u8]),
     Ending,
     Discarding(usize),
 }
@@ -87,13 +96,15 @@ impl Beginning {
         stream: Stream,
         connection: Arc<Connection>,
         most: usize,
-        refusals: Counters<Limit>,
+        current: Current,
+        peer: Option<IpAddr>,
     ) -> Self {
         Self {
             stream,
             connection,
             most,
-            refusals,
+            current,
+            peer,
             refused: None,
         }
     }
@@ -102,9 +113,10 @@ impl Beginning {
     fn poll_header(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let left = self.most.saturating_sub(self.connection.header_read());
         if left == 0 {
-            self.refusals.inc(Limit::HeaderBytes);
+            self.current
+                .look(|snapshot| snapshot.metrics.limit_refusals.inc(Limit::HeaderBytes));
             self.connection.header_is_refused();
-            self.refused = Some(Refused::Writing(0));
+            self.refused = Some(Refused::Writing(TOO_LARGE));
             return self.poll_refused(cx);
         }
         let before = buf.filled().len();
@@ -121,17 +133,27 @@ impl Beginning {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether what Pingora writes is for nobody. Before a header is there it writes one thing only: that it is none.
+    fn refuses(&mut self) -> bool {
+        if self.refused.is_none() && self.connection.waits() {
+            self.connection.header_is_refused();
+            self.current
+                .look(|snapshot| access::unreadable(snapshot, self.peer));
+            self.refused = Some(Refused::Writing(UNREADABLE));
+        }
+        self.refused.is_some()
+    }
+
     /// Ends as the connection's end does.
     fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(refused) = self.refused {
             let stream = Pin::new(&mut self.stream);
             self.refused = Some(match refused {
-                Refused::Writing(at) => match ANSWER.get(at..) {
-                    Some(rest) if !rest.is_empty() => {
-                        Refused::Writing(at + ready!(stream.poll_write(cx, rest))?)
-                    }
-                    _ => Refused::Ending,
-                },
+                Refused::Writing([]) => Refused::Ending,
+                Refused::Writing(rest) => {
+                    let length = ready!(stream.poll_write(cx, rest))?;
+                    Refused::Writing(rest.get(length..).unwrap_or_default())
+                }
                 // Our half of it: the client need not wait for more.
                 Refused::Ending => {
                     ready!(stream.poll_shutdown(cx))?;
@@ -175,6 +197,9 @@ impl AsyncWrite for Beginning {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.refuses() {
+            return Poll::Ready(Ok(buf.len()));
+        }
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
@@ -183,6 +208,9 @@ impl AsyncWrite for Beginning {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.refuses() {
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+        }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -191,6 +219,9 @@ impl AsyncWrite for Beginning {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.refused.is_some() {
+            return self.poll_refused(cx);
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -395,6 +395,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Guard<A> {
         &self,
         mut stream: Stream,
         connection: &Arc<Connection>,
+        peer: Option<IpAddr>,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
         if let Some(tls) = &self.tls {
@@ -416,7 +417,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Guard<A> {
                 stream,
                 Arc::clone(connection),
                 limits.header_bytes,
-                self.metrics.limit_refusals.clone(),
+                self.current.clone(),
+                peer,
             );
             let stream = ClientStream::new(Box::new(stream), connection.farewell.clone());
             return self.app.process_new(Box::new(stream), shutdown).await;
@@ -448,8 +450,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Guard<A> {
         let peer = digest
             .as_ref()
             .and_then(|digest| digest.peer_addr())
-            .and_then(|address| address.as_inet());
-        let place = self.place(peer.map(|address| address.ip().to_canonical()));
+            .and_then(|address| address.as_inet())
+            .map(|address| address.ip().to_canonical());
+        let place = self.place(peer);
         let _place = match place {
             Ok(place) => place,
             Err(limit) => {
@@ -460,7 +463,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Guard<A> {
         };
         let connection = Arc::new(Connection::new());
         let Connection { wait, farewell, .. } = &*connection;
-        let work = self.serve(stream, &connection, shutdown);
+        let work = self.serve(stream, &connection, peer, shutdown);
         let work = CONNECTION.scope(Arc::clone(&connection), work);
         tokio::pin!(work);
         let most = self

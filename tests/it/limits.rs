@@ -56,6 +56,35 @@ async fn a_header_is_431_as_soon_as_it_is_too_large() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_request_is_400_and_has_a_line() {
+    let stepgate = with("").await;
+    let nothing = "\0\0\0\0\r\n\r\n".to_owned();
+    let field_of_none = format!("{GET}no colon\r\n\r\n");
+    let control = format!("{GET}X-A\u{1}: a\r\n\r\n");
+    let rows = [nothing, field_of_none, control, "GET\r\n\r\n".to_owned()];
+    for request in &rows {
+        let answer = stepgate.ask(request).await;
+        assert_eq!(status(&answer), 400, "{request:?}: {answer}");
+        assert_eq!(field(&answer, "connection"), "close", "{answer}");
+        assert_eq!(field(&answer, "server"), "", "whose it is: {answer}");
+    }
+    // The second one of a connection, too.
+    let mut wire = stepgate.wire().await;
+    wire.send(&format!("{GET}\r\n")).await;
+    assert_eq!(status(&wire.answer().await), 200);
+    wire.send(&rows[1]).await;
+    assert_eq!(status(&wire.rest().await), 400);
+    let lines = stepgate.access(rows.len() + 2).await;
+    let unread = lines.iter().filter(|line| line["reason"] == "not-http");
+    for line in unread.clone() {
+        assert_eq!(line["decision"], "refuse", "{line}");
+        assert_eq!(line["status"], 400, "{line}");
+        assert_eq!(line["client"], "127.0.0.1", "{line}");
+    }
+    assert_eq!(unread.count(), rows.len() + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_next_header_of_a_connection_has_the_same_room() {
     let stepgate = with("header_bytes = \"4KiB\"").await;
     let mut wire = stepgate.wire().await;
