@@ -74,7 +74,7 @@ pub(super) struct Outside<'a> {
     pub(super) base: PathBuf,
     pub(super) environment: &'a [(String, String)],
     pub(super) read: &'a dyn Fn(&Path) -> io::Result<String>,
-    /// The same for certificates and their keys, which are followed by whoever shows them.
+    /// The same for the certificates and keys of listeners, which are followed by whoever shows them.
     pub(super) read_certificate: &'a dyn Fn(&Path) -> io::Result<String>,
     pub(super) secrets: Secrets,
     pub(super) now: Option<Timestamp>,

@@ -111,7 +111,7 @@ fn client(fields: Fields<'_>, outside: &Outside<'_>) -> Option<ClientCertificate
         }
     };
     let chain = certificates(fields, given, outside);
-    let pem = secret::read_key(key, outside, fields.report())?.0;
+    let pem = secret::read(key, outside, fields.report())?;
     // An unreadable one is empty where that is only a warning.
     if pem.reveal().is_empty() {
         return None;
@@ -153,7 +153,7 @@ fn certificates(
     outside: &Outside<'_>,
 ) -> Option<Vec<CertificateDer<'static>>> {
     let path = outside.base.join(given.text);
-    let text = match (outside.read_certificate)(&path) {
+    let text = match (outside.read)(&path) {
         Ok(text) => text,
         Err(error) => {
             let problem = Problem::error(

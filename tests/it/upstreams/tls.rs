@@ -5,7 +5,9 @@ use serde_json::Value;
 use super::parts::{Authority, Leaf, nghttpd, nginx};
 use super::tunnels::hasty;
 use super::{NO_REALM, before, body, folder, get};
-use crate::harness::{BOUND, Stepgate, field, status};
+use crate::harness::{BOUND, Stepgate, eventually_async, field, status};
+use crate::keycloak::free_port;
+use crate::process::Process;
 
 fn server(port: usize, leaf: &Leaf, more: &str) -> String {
     format!(
@@ -83,6 +85,45 @@ async fn only_the_right_authority_and_name_are_believed() {
 
     let unverified = before(&format!("{url}\ntls = {{ insecure_skip_verify = true }}"));
     assert_eq!(status(&unverified.ask(&get("/public/")).await), 200);
+}
+
+/// Its file alone changes: what is believed is what it holds now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_authority_in_the_file_is_the_one_that_is_believed() {
+    let (ours, others) = (Authority::new("ours"), Authority::new("others"));
+    let leaf = ours.sign("app", "DNS:app.internal");
+    let Some(nginx) = nginx("tls another authority", &(server(0, &leaf, "") + "}")).await else {
+        return;
+    };
+    let ca = tempfile::NamedTempFile::new().unwrap();
+    std::fs::copy(&others.certificate, ca.path()).unwrap();
+    let port = free_port();
+    let lines = format!(
+        "url = \"https://127.0.0.1:{}\"\ntls = {{ ca = \"{}\", server_name = \"app.internal\" }}",
+        nginx.ports[0],
+        ca.path().display()
+    );
+    let folder = folder(&lines, NO_REALM, BOUND);
+    let config = folder.path().join("stepgate.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(
+        &config,
+        text.replace("127.0.0.1:0", &format!("127.0.0.1:{port}")),
+    )
+    .unwrap();
+    let process = Process::start(folder, port).await;
+    let answers = async |expected: u16| {
+        eventually_async("the answer by the other authority", async || {
+            let answer = process.get("/public/").await.answer().await;
+            (status(&answer) == expected).then_some(())
+        })
+        .await;
+    };
+    answers(502).await;
+    std::fs::copy(&ours.certificate, ca.path()).unwrap();
+    answers(200).await;
+    std::fs::copy(&others.certificate, ca.path()).unwrap();
+    answers(502).await;
 }
 
 /// A connection that one upstream may use is not for another that would not have believed it.
