@@ -15,7 +15,7 @@ use stepgate::seal::SystemRandom;
 use stepgate::server::{
     Handle, Instance, Listeners, Operations, Reloader, Source, StartError, SystemClock,
 };
-use stepgate::telemetry::metrics::Limit;
+use stepgate::telemetry::metrics::{Format, Limit};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -156,6 +156,11 @@ impl Stepgate {
     /// How many were refused by that limit.
     pub(crate) fn refused(&self, limit: Limit) -> u64 {
         self.handle.metrics().limit_refusals.get(limit)
+    }
+
+    /// As they are scraped.
+    pub(crate) fn metrics(&self) -> String {
+        self.handle.metrics().encode(Format::Prometheus).unwrap()
     }
 
     pub(crate) fn folder(&self) -> &Path {

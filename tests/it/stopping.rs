@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{
-    BOUND, Stepgate, Wire, bounded, eventually, field, status, upstream, written,
+    BOUND, Stepgate, Wire, ask, bounded, eventually, eventually_async, field, status, upstream,
+    written,
 };
 use crate::keycloak::free_port;
 use crate::process::Process;
@@ -213,6 +214,55 @@ async fn a_download_and_a_stream_of_events_are_finished_and_a_websocket_is_told(
     let all = begun + &more;
     assert_eq!(all.matches("data: 12").count(), 20, "{all}");
     assert!(more.ends_with("0\r\n\r\n"), "{more}");
+    assert_eq!(process.ended().await, Some(0));
+}
+
+/// Whoever spreads requests over instances sends none here any more, while what is here is finished.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_not_ready_while_it_stops() {
+    let (finish, finished) = tokio::sync::watch::channel(false);
+    let (app, seen) = upstream(move |_, mut wire| {
+        let mut finished = finished.clone();
+        async move {
+            finished.wait_for(|finished| *finished).await.unwrap();
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+                .await;
+            Some(wire)
+        }
+    })
+    .await;
+    let (port, admin) = (free_port(), free_port());
+    let folder = written(port, app, "http://127.0.0.1:1/realms/none", "15s", BOUND);
+    let config = folder.path().join("stepgate.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(
+        &config,
+        format!("admin_listen = \"127.0.0.1:{admin}\"\n{text}"),
+    )
+    .unwrap();
+    let mut process = Process::start(folder, port).await;
+    let mut busy = process.get("/public/").await;
+    eventually("the request at the upstream", || {
+        (!seen.lock().unwrap().is_empty()).then_some(())
+    })
+    .await;
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], admin));
+    let asked = async |target: &str| {
+        let request =
+            format!("GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        ask(address, &request).await
+    };
+    assert_eq!(status(&asked("/healthz").await), 200);
+    process.signal("TERM");
+    eventually_async("a red light", async || {
+        let answer = asked("/readyz?verbose").await;
+        (status(&answer) == 503 && answer.contains("drain")).then_some(())
+    })
+    .await;
+    assert_eq!(status(&asked("/healthz").await), 200, "it lives");
+    finish.send(true).unwrap();
+    let answer = busy.rest().await;
+    assert!(answer.ends_with("hello"), "{answer}");
     assert_eq!(process.ended().await, Some(0));
 }
 

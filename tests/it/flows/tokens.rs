@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 
 use super::asking::claims;
 use super::world::{Twist, World};
+use crate::harness::eventually;
+use crate::keycloak::free_port;
+use crate::process::Process;
 
 const START: i64 = 1_800_000_000;
 
@@ -155,8 +158,11 @@ async fn keys_may_rotate_at_any_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_pushed_requests_nothing_above_the_base_level_is_proven() {
-    let mut world = World::new().await;
-    world.realm.quirks().hide_push = true;
+    let mut world = World::twisted(Twist {
+        hide_push: true,
+        ..Twist::default()
+    })
+    .await;
     assert_eq!(world.lands("/mfa/x", "alice").await, ["password", "code"]);
     assert_eq!(
         world.levels().await,
@@ -170,13 +176,53 @@ async fn without_pushed_requests_nothing_above_the_base_level_is_proven() {
             "timeout       = \"2s\"",
             "timeout = \"2s\"\npar = \"require\"",
         )],
+        hide_push: true,
         ..Twist::default()
     })
     .await;
-    strict.realm.quirks().hide_push = true;
     let walk = strict.visit("/", "alice").await;
     assert!(!walk.page.status.is_success(), "{}", walk.page.text());
     assert!(walk.typed.is_empty());
+}
+
+/// It would be a riddle why step-ups never count.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_without_pushed_requests_is_loud_at_the_start() {
+    let world = World::twisted(Twist {
+        hide_push: true,
+        ..Twist::default()
+    })
+    .await;
+    let (_, old) = world.origin.rsplit_once(':').unwrap();
+    let port = free_port();
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["policies", "sessions"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    for name in [
+        "secret",
+        "policies/payroll.toml",
+        "policies/other.toml",
+        "stepgate.toml",
+    ] {
+        let text = std::fs::read_to_string(world.stepgate.path(name)).unwrap();
+        let text = text.replace(&format!(":{old}"), &format!(":{port}"));
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let process = Process::start(folder, port).await;
+    eventually("a warning", || {
+        let said = process.said();
+        let line = said
+            .lines()
+            .find(|line| line.contains("offers no pushed requests"))?;
+        assert!(line.contains("WARN"), "{line}");
+        assert!(
+            line.contains("fresh"),
+            "the routes that nobody reaches: {line}"
+        );
+        Some(())
+    })
+    .await;
 }
 
 /// With a key pair of the test's own.

@@ -100,6 +100,8 @@ pub(crate) struct Twist<'a> {
     pub(crate) upstream: Option<&'a str>,
     /// The provider does not listen yet.
     pub(crate) provider_down: bool,
+    /// Discovery does not offer pushed requests; it may be read as soon as stepgate starts.
+    pub(crate) hide_push: bool,
     /// As a JWK, for `private_key_jwt`.
     pub(crate) jwk: Option<&'a Value>,
     pub(crate) key: Option<&'a str>,
@@ -143,6 +145,7 @@ impl World {
         let provider_port = free_port();
         let issuer = format!("http://127.0.0.1:{provider_port}/realms/demo");
         let realm = realm(&issuer, Arc::clone(&clock), twist.jwk);
+        realm.quirks().hide_push = twist.hide_push;
         let mut provider = None;
         if !twist.provider_down {
             provider = Some(provide(provider_port, &realm).await);

@@ -3,8 +3,8 @@
 use rustls::ProtocolVersion;
 use rustls::pki_types::CertificateDer;
 
-use super::{Secure, has, run, text};
-use crate::harness::{field, status};
+use super::{NO_REALM, Secure, has, run, text};
+use crate::harness::{field, status, upstream};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_is_shown_by_the_name_that_is_asked_for() {
@@ -128,6 +128,54 @@ async fn curl_gets_its_answer_by_either_protocol() {
             .curl(&[flag, "-I", "https://erp.example.com/.stepgate/ping"])
             .await;
         assert!(own.starts_with(&format!("{version} 200")), "{own}");
+    }
+}
+
+/// Answers that end with their header, and one after them over the same connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn curl_gets_answers_without_a_body_by_either_protocol() {
+    let (app, _) = upstream(|header, mut wire| async move {
+        let answer = match header.split(' ').nth(1) {
+            Some("/public/204") => "HTTP/1.1 204 No Content\r\n\r\n",
+            Some("/public/304") => {
+                "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nContent-Length: 5\r\n\r\n"
+            }
+            _ if header.starts_with("HEAD") => "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+            _ => "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        };
+        wire.send(answer).await;
+        Some(wire)
+    })
+    .await;
+    let secure = Secure::before(app, NO_REALM, "", "");
+    let whole = "https://erp.example.com/public/200";
+    for (flag, version) in [("--http1.1", "1.1"), ("--http2", "2")] {
+        for (url, expected, more) in [
+            ("https://erp.example.com/public/204", 204, &[][..]),
+            ("https://erp.example.com/public/304", 304, &[]),
+            (whole, 200, &["-I"]),
+        ] {
+            // `--next`: the same connection again, if it is still of use.
+            let mut arguments = vec![flag, "-w", "\n%{num_connects}"];
+            arguments.extend(more);
+            arguments.extend([url, "--next", "-sS", "-i", "--max-time", "20", flag]);
+            let ca = secure
+                .stepgate
+                .folder()
+                .join("ca.pem")
+                .display()
+                .to_string();
+            let tls = format!("::127.0.0.1:{}", secure.tls.port());
+            arguments.extend(["--cacert", &ca, "--connect-to", &tls]);
+            arguments.extend(["-w", "\n%{num_connects}", whole]);
+            let answers = secure.curl(&arguments).await.replace('\r', "");
+            let first = format!("HTTP/{version} {expected}");
+            assert!(answers.starts_with(&first), "{url} {flag}: {answers}");
+            assert!(answers.contains("\n\n\n1"), "no body: {answers}");
+            let second = format!("HTTP/{version} 200");
+            assert!(answers.contains(&format!("\n1{second}")), "{answers}");
+            assert!(answers.ends_with("hello\n0"), "{url} {flag}: {answers}");
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::pki::{Authority, Issued};
 use super::{NO_REALM, Secure};
-use crate::harness::{bounded, eventually_async, status};
+use crate::harness::{bounded, eventually, eventually_async, status};
 use crate::oracle::sample_app;
 
 /// What is shown now.
@@ -34,6 +34,20 @@ async fn a_new_file_is_taken_however_it_comes() {
     let over = next();
     over.write(folder, "erp");
     until_shown(&secure, &over).await;
+
+    // Until when it is good is told, for whoever watches it.
+    let ends = x509_parser::parse_x509_certificate(&over.der).unwrap().1;
+    let ends = ends.validity().not_after.timestamp();
+    let told = format!(
+        "stepgate_tls_certificate_not_after_timestamp_seconds{{name=\"{}\"}} {ends}",
+        folder.join("erp.pem").display()
+    );
+    eventually("the metrics of it", || {
+        let metrics = secure.stepgate.metrics();
+        let done = "stepgate_tls_certificate_reloads_total{result=\"done\"} 1";
+        (metrics.contains(&told) && metrics.contains(done)).then_some(())
+    })
+    .await;
 
     let renamed = next();
     renamed.write(folder, "new");
@@ -117,6 +131,14 @@ async fn what_is_no_good_changes_nothing() {
             assert_eq!(shown(&secure).await, good.der);
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
+        let metrics = secure.stepgate.metrics();
+        let refused = metrics
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("stepgate_tls_certificate_reloads_total{result=\"failed\"} ")
+            })
+            .map(|count| count.parse::<u64>().unwrap());
+        assert!(refused.is_some_and(|count| count > 0), "{metrics}");
         good.write(&folder, "erp");
         eventually_async("the other one", async || {
             let stream = secure.connect("www.apps.example.com", &[]).await.ok()?;
