@@ -72,7 +72,7 @@ fn preflight(demand: &[&Requirement], facts: &Facts<'_>, need: Need) -> Decision
     Decision::Allow(Permit::anonymous())
 }
 
-fn need(demand: &[&Requirement]) -> Need {
+pub(super) fn need(demand: &[&Requirement]) -> Need {
     Need {
         rank: demand
             .iter()

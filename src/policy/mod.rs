@@ -6,8 +6,10 @@ mod decide;
 pub mod decision;
 pub mod evidence;
 pub mod facts;
+mod holding;
 
 pub use decide::decide;
+pub use holding::holds_until;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]

@@ -9,4 +9,4 @@ pub use bearer::{BearerAge, assumed_of_bearer, for_bearer, of_bearer};
 pub use derive::{Asked, Derived, FlowFacts, Previous, derive, derive_without};
 pub use standing::{Assumed, LevelStanding, Standing, assumed, have, standings};
 
-pub(super) use standing::shortfall;
+pub(super) use standing::{enough_until, shortfall};

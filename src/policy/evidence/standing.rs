@@ -10,6 +10,8 @@ use crate::policy::decision::{Have, Need, Shortfall};
 /// How far `auth_time` may be ahead of the provider's clock: it is known to whole seconds only, on both sides.
 pub(super) const AHEAD: Duration = Duration::from_secs(2);
 
+const SECOND: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     Proven {
@@ -101,6 +103,40 @@ pub(in crate::policy) fn shortfall(
         }
     }
     Some(closest)
+}
+
+/// For how long what counts now goes on to be enough for `need`: the first instant at which it is not. `None`: by itself
+/// for ever, or not even now. `now` and the answer: our clock.
+pub(in crate::policy) fn enough_until(
+    ladder: &Ladder,
+    evidence: &Evidence,
+    need: Need,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let at = now.shifted(evidence.offset);
+    let mut last = None;
+    for level in ladder.iter().filter(|level| level.rank >= need.rank) {
+        let Some(known) = find(level, evidence) else {
+            continue;
+        };
+        // Without an age what is held counts beside what is proven, and the one that lasts longer decides.
+        let held = known.held_since.filter(|_| need.max_age.is_none());
+        for since in [known.proven_at, held].into_iter().flatten() {
+            let limits = [level.lasts, need.max_age];
+            let Some(limit) = limits.into_iter().flatten().min() else {
+                if since <= at.plus(AHEAD) {
+                    return None;
+                }
+                continue;
+            };
+            // Ages are whole seconds, and one that is the limit is good.
+            let end = since.plus(limit).plus(SECOND);
+            if since <= at.plus(AHEAD) && at < end {
+                last = last.max(Some(end));
+            }
+        }
+    }
+    last.map(|end| end.shifted(evidence.offset.saturating_neg()))
 }
 
 /// What a simulated caller is assumed to have.
