@@ -12,7 +12,7 @@ use http::Method;
 use stepgate::model::evidence::Identity;
 use stepgate::model::level::{Ask, Enrol, Fingerprint, Ladder, Level, Rank};
 use stepgate::model::requirement::{Conditions, Requirement};
-use stepgate::model::route::{Challenge, Floor, Pattern, Route, RouteTable, Source};
+use stepgate::model::route::{Challenge, Floor, OnLapse, Pattern, Route, RouteTable, Source};
 use stepgate::model::target::{Relaxations, Target};
 use stepgate::model::time::Timestamp;
 use stepgate::policy::decide;
@@ -180,6 +180,7 @@ fn route(path: &str, method: Option<Method>) -> Route {
         upstream: 0,
         exact_case: false,
         challenge: Challenge::Auto,
+        on_lapse: OnLapse::default(),
         source: source(),
     }
 }

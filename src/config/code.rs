@@ -104,6 +104,7 @@ codes! {
     BadHeader = "SG0319", "a header that cannot carry an identity";
     BadTemplate = "SG0320", "not a template";
     BadCookie = "SG0321", "a cookie name that cannot be an app's";
+    GraceOfNothing = "SG0331", "`lapse_grace` without `on_lapse = \"grace\"`";
 
     // Bearers.
     AudienceTwice = "SG0501", "two apps take tokens for the same audience";

@@ -69,14 +69,15 @@ keys! {
     SECRET = "a secret", ["file", "env", "credential"], ["vault"];
     APP = "",
         ["url", "urls", "upstream", "require", "identity", "app_cookies", "login", "body_bytes", "bearer", "bearer_age", "introspect",
-         "forward_token", "challenge", "cors", "inject_agent", "renew_before", "routes"],
-        ["approvals", "forward_auth", "on_lapse", "assertion"];
+         "forward_token", "challenge", "cors", "inject_agent", "renew_before", "on_lapse", "lapse_grace", "routes"],
+        ["approvals", "forward_auth", "assertion"];
     BEARER = "bearer", ["audience", "algorithms", "required_scopes", "dpop"], [];
     CORS = "cors", ["origins"], [];
     LOGIN = "login", ["kc_idp_hint", "params"], [];
     ROUTE = "[[routes]]",
-        ["id", "path", "methods", "public", "upstream", "require", "loosens", "challenge", "body_bytes"],
-        ["approval", "bearer", "bearer_age", "on_lapse", "introspect", "forward_token"];
+        ["id", "path", "methods", "public", "upstream", "require", "loosens", "challenge", "body_bytes",
+         "on_lapse", "lapse_grace"],
+        ["approval", "bearer", "bearer_age", "introspect", "forward_token"];
     REQUIRE = "require",
         ["level", "max_age", "groups_any", "groups_all", "roles_any", "roles_all", "scopes_any", "scopes_all",
          "networks_any", "claims", "inherit"],

@@ -1,5 +1,7 @@
 //! The routes of an app, and the one for every path that no route names.
 
+use std::time::Duration;
+
 use http::Method;
 
 use super::Names;
@@ -12,11 +14,14 @@ use crate::config::fields::{Fields, Text, check_name};
 use crate::config::keys;
 use crate::config::problem::{Place, Problem, Report};
 use crate::model::requirement::Requirement;
-use crate::model::route::{Challenge, Pattern, PatternError, Route, is_served};
+use crate::model::route::{Challenge, OnLapse, Pattern, PatternError, Route, is_served};
 
 /// The id of what an app's own `require` makes.
 const DEFAULT: &str = "default";
 const EVERYTHING: &str = "/**";
+
+/// For whoever is asked to step up while something streams.
+const GRACE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct RouteDraft {
@@ -38,6 +43,7 @@ pub(super) fn resolve(app: Fields<'_>, names: &Names) -> Vec<RouteDraft> {
         .and_then(|given| upstream(given, names, report));
     let own = app_requirement(app, names);
     let challenge = challenge(app).unwrap_or_default();
+    let on_lapse = on_lapse(app).unwrap_or_default();
     let mut routes: Vec<RouteDraft> = Vec::new();
     let mut ids: Vec<Text<'_>> = Vec::new();
     for node in app.tables("routes") {
@@ -61,12 +67,14 @@ pub(super) fn resolve(app: Fields<'_>, names: &Names) -> Vec<RouteDraft> {
         let drafted = route(fields, own.as_ref(), default_upstream, names);
         routes.extend(drafted.map(|mut draft| {
             draft.route.challenge = self::challenge(fields).unwrap_or(challenge);
+            draft.route.on_lapse = self::on_lapse(fields).unwrap_or(on_lapse);
             draft
         }));
     }
     let default = default_route(own, default_upstream, names, report);
     routes.extend(default.map(|mut draft| {
         draft.route.challenge = challenge;
+        draft.route.on_lapse = on_lapse;
         draft
     }));
     routes
@@ -128,6 +136,39 @@ fn challenge(fields: Fields<'_>) -> Option<Challenge> {
     )
 }
 
+/// `None`: the key is absent, or wrong.
+fn on_lapse(fields: Fields<'_>) -> Option<OnLapse> {
+    let chosen = fields.choice(
+        "on_lapse",
+        &[
+            ("close", OnLapse::Close),
+            ("grace", OnLapse::Grace(GRACE)),
+            ("keep", OnLapse::Keep),
+        ],
+    );
+    let chosen = match chosen {
+        Some(OnLapse::Grace(usual)) => {
+            Some(OnLapse::Grace(fields.span("lapse_grace").unwrap_or(usual)))
+        }
+        other => other,
+    };
+    // A wrong word for it has been told already.
+    if let Some(place) = fields.key_place("lapse_grace")
+        && !matches!(chosen, Some(OnLapse::Grace(_)))
+        && (chosen.is_some() || fields.node("on_lapse").is_none())
+    {
+        fields.report().push(
+            Problem::error(
+                Code::GraceOfNothing,
+                place,
+                "`lapse_grace` is how long `on_lapse = \"grace\"` waits",
+            )
+            .help("add `on_lapse = \"grace\"`, or take it out"),
+        );
+    }
+    chosen
+}
+
 fn app_requirement(app: Fields<'_>, names: &Names) -> Option<Partial> {
     let report = app.report();
     let Some(node) = app.node("require") else {
@@ -163,6 +204,7 @@ fn default_route(
             upstream,
             exact_case: exact_case(upstream, names),
             challenge: Challenge::default(),
+            on_lapse: OnLapse::default(),
             source: place.as_route_source(),
         },
         place,
@@ -208,6 +250,7 @@ fn route(
             upstream,
             exact_case: exact_case(upstream, names),
             challenge: Challenge::default(),
+            on_lapse: OnLapse::default(),
             source: place.as_route_source(),
         },
         place,

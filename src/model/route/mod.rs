@@ -7,6 +7,8 @@ mod search;
 mod table;
 mod tree;
 
+use std::time::Duration;
+
 use http::Method;
 
 use super::requirement::Requirement;
@@ -37,6 +39,17 @@ pub enum Challenge {
     Api,
 }
 
+/// What becomes of a route's open streams when a level or an age that it demands lapses. A session's end ends them anyway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLapse {
+    #[default]
+    Close,
+    /// They end so much later, unless the level is there again by then.
+    Grace(Duration),
+    /// What was allowed once goes on.
+    Keep,
+}
+
 #[derive(Clone, Debug)]
 pub struct Route {
     pub id: String,
@@ -49,6 +62,7 @@ pub struct Route {
     /// Its upstream tells upper from lower case (`path_match = "exact"`).
     pub exact_case: bool,
     pub challenge: Challenge,
+    pub on_lapse: OnLapse,
     pub source: Source,
 }
 

@@ -6,7 +6,7 @@ use super::demand::Demand;
 use super::pattern::Pattern;
 use super::search::{Notes, search};
 use super::tree::Node;
-use super::{Challenge, Floor, Route, Source};
+use super::{Challenge, Floor, OnLapse, Route, Source};
 use crate::model::level::Rank;
 use crate::model::requirement::{Conditions, Requirement};
 use crate::model::target::Target;
@@ -154,6 +154,7 @@ fn nowhere() -> Route {
         upstream: usize::MAX,
         exact_case: false,
         challenge: Challenge::Auto,
+        on_lapse: OnLapse::default(),
         source: Source {
             file: String::new(),
             line: 0,

@@ -45,6 +45,7 @@ fn route(text: &str) -> Route {
         upstream: 0,
         exact_case: false,
         challenge: Challenge::Auto,
+        on_lapse: OnLapse::default(),
         source: source(),
     }
 }
