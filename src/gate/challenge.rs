@@ -44,6 +44,13 @@ pub(in crate::gate) struct Short<'a> {
     pub(in crate::gate) now: Timestamp,
 }
 
+impl Short<'_> {
+    pub(in crate::gate) fn as_grpc(&self, record: Record) -> Reply {
+        let (_, title) = told(self);
+        Reply::grpc(StatusCode::UNAUTHORIZED, title, record)
+    }
+}
+
 impl Gate {
     pub(in crate::gate) async fn challenge(
         &self,
@@ -125,8 +132,7 @@ impl Gate {
                 reply
             }
             Kind::Grpc => {
-                let (_, title) = told(&short);
-                let mut reply = Reply::grpc(StatusCode::UNAUTHORIZED, title, record);
+                let mut reply = short.as_grpc(record);
                 ask(&mut reply, &short, level);
                 reply
             }
@@ -134,7 +140,7 @@ impl Gate {
         }
     }
 
-    fn problem(
+    pub(in crate::gate) fn problem(
         &self,
         incoming: &Incoming<'_>,
         short: &Short<'_>,

@@ -30,6 +30,7 @@ mod script;
 mod sessions;
 mod start;
 mod status;
+mod streams;
 mod tally;
 mod under_way;
 
@@ -58,6 +59,7 @@ pub use negotiate::is_page;
 pub use operator::{LevelView, SessionView, Whose};
 pub use refusal::{NoAnswer, Refusal};
 pub use script::agent_src;
+pub use streams::{Closing, Hand, Lack, News, OpenStream, StreamKind, Streams};
 
 use bearer::Bearers;
 use limits::Limits;
@@ -82,6 +84,7 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     pub audit: Audit,
     pub metrics: Arc<Metrics>,
+    pub streams: Arc<Streams>,
 }
 
 pub struct Gate {

@@ -74,6 +74,35 @@ impl Gate {
         Known::Found(Held { key, live })
     }
 
+    /// The session that is or was kept there, wherever rotations have moved it; without being a use of it.
+    pub(in crate::gate) async fn session_at(
+        &self,
+        key: SessionKey,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Known<Held> {
+        let store = &self.parts.store;
+        let mut key = key;
+        for _ in 0..TRIES {
+            let live = match store.near(&key, now) {
+                Some(live) => live,
+                None => match store.get(&key, now).await {
+                    Ok(Some(live)) => live,
+                    Ok(None) => return Known::Absent,
+                    Err(Unavailable) => return Known::Unavailable,
+                },
+            };
+            match &live.session.successor {
+                Some(successor) => key = successor.key,
+                None if self.is_good(&live, origin, now) => {
+                    return Known::Found(Held { key, live });
+                }
+                None => return Known::Absent,
+            }
+        }
+        Known::Unavailable
+    }
+
     /// Of this origin, provider and client, and used lately. The absolute limit is the entry's own expiry.
     fn is_good(&self, live: &Live, origin: &Origin, now: Timestamp) -> bool {
         let session = &live.session;

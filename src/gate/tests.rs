@@ -237,6 +237,7 @@ impl World {
                 random,
                 audit: Audit::new(Lines::in_memory().0),
                 metrics: Arc::new(Metrics::new()),
+                streams: Arc::default(),
             },
             None,
         );

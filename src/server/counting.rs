@@ -1,4 +1,5 @@
-//! Counts what the adapters do, which know nothing of metrics: calls to Keycloak and to the session store.
+//! Counts what the adapters do, which know nothing of metrics: calls to Keycloak and to the session store. Through here
+//! goes every end of a session, too, and so open streams hear of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use http::StatusCode;
 
+use crate::gate::{News, Streams};
 use crate::model::session::{Session, SessionKey};
 use crate::model::time::{Clock, Timestamp};
 use crate::oidc::{Endpoint, Outage, Watch};
@@ -52,6 +54,8 @@ pub(in crate::server) struct Watched {
     pub(in crate::server) metrics: Arc<Metrics>,
     pub(in crate::server) clock: Arc<dyn Clock>,
     pub(in crate::server) health: StoreHealth,
+    /// Told of what was written.
+    pub(in crate::server) streams: Arc<Streams>,
 }
 
 /// Since when a store gives no answers. Cheap to clone; clones are one.
@@ -103,6 +107,7 @@ impl<S: Store> Counted<S> {
             metrics,
             clock,
             health,
+            ..
         } = &self.watched;
         metrics
             .store_operations
@@ -136,9 +141,18 @@ impl<S: Store> Store for Counted<S> {
         expect: Expect,
         now: Timestamp,
     ) -> Result<Put, Unavailable> {
+        let successor = session.successor.as_ref().map(|next| next.key);
         let call = self.store.put(key, session, expires, expect, now);
         let done = |put: &Put| matches!(put, Put::Done(_));
-        self.timed(StoreOp::Put, call, done).await
+        let put = self.timed(StoreOp::Put, call, done).await;
+        let streams = &self.watched.streams;
+        match (&put, successor) {
+            (Ok(Put::Done(_)), Some(next)) => streams.moved(*key, next),
+            // Who created it has nothing open by it yet.
+            _ if expect != Expect::Absent => streams.tell(News::Session(*key)),
+            _ => {}
+        }
+        put
     }
 
     async fn take(
@@ -147,13 +161,18 @@ impl<S: Store> Store for Counted<S> {
         now: Timestamp,
     ) -> Result<Option<Arc<Live>>, Unavailable> {
         let call = self.store.take(key, now);
-        self.timed(StoreOp::Take, call, Option::is_some).await
+        let taken = self.timed(StoreOp::Take, call, Option::is_some).await;
+        self.watched.streams.tell(News::Session(*key));
+        taken
     }
 
     async fn delete(&self, key: &SessionKey) -> Result<bool, Unavailable> {
         let call = self.store.delete(key);
-        self.timed(StoreOp::Delete, call, |was_there| *was_there)
-            .await
+        let deleted = self
+            .timed(StoreOp::Delete, call, |was_there| *was_there)
+            .await;
+        self.watched.streams.tell(News::Session(*key));
+        deleted
     }
 
     async fn by_index(&self, owner: &Owner) -> Result<Vec<SessionKey>, Unavailable> {
@@ -170,7 +189,9 @@ impl<S: Store> Store for Counted<S> {
         now: Timestamp,
     ) -> Result<(), Unavailable> {
         let call = self.store.mark(mark, at, expires, now);
-        self.timed(StoreOp::Mark, call, |()| true).await
+        let marked = self.timed(StoreOp::Mark, call, |()| true).await;
+        self.watched.streams.tell(News::Marked(*mark));
+        marked
     }
 
     async fn marked(&self, mark: &Mark, now: Timestamp) -> Result<Option<Timestamp>, Unavailable> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::{Config, LogTarget};
 use crate::edge::{Peers, Snapshot};
-use crate::gate::{Gate, Parts};
+use crate::gate::{Gate, Parts, Streams};
 use crate::model::random::Random;
 use crate::model::session::Secret;
 use crate::model::time::Clock;
@@ -34,6 +34,7 @@ pub(in crate::server) struct Lasting {
     pub(in crate::server) clock: Arc<dyn Clock>,
     pub(in crate::server) random: Arc<dyn Random>,
     pub(in crate::server) metrics: Arc<Metrics>,
+    streams: Arc<Streams>,
     /// What the process began with: some keys of it hold until its end.
     pub(in crate::server) began: Arc<Config>,
     /// Where none is configured.
@@ -53,10 +54,12 @@ impl Lasting {
         let keys = seal_keys(&config, &own_key, &*random)?;
         let sealer = Arc::new(Sealer::new(&keys, Arc::clone(&random))?);
         let store_health = StoreHealth::default();
+        let streams = Arc::new(Streams::default());
         let watched = Watched {
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
             health: store_health.clone(),
+            streams: Arc::clone(&streams),
         };
         let store = place.open(&config, &sealer, watched)?;
         Ok(Self {
@@ -66,6 +69,7 @@ impl Lasting {
             clock,
             random,
             metrics,
+            streams,
             began: config,
             own_key,
         })
@@ -144,6 +148,7 @@ impl Generation {
             random: Arc::clone(&lasting.random),
             audit: Audit::new(audit.clone()),
             metrics: Arc::clone(&lasting.metrics),
+            streams: Arc::clone(&lasting.streams),
         };
         let gate = Arc::new(Gate::new(parts, before.map(|before| &*before.gate))?);
         let peers = Peers::new(

@@ -30,6 +30,9 @@ use crate::telemetry::{LinesError, Metrics};
 /// Between two looks at what is still in flight.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Between two looks at open streams.
+const STREAMS_EVERY: Duration = Duration::from_millis(100);
+
 /// Between two looks at seal keys that were replaced.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
@@ -164,6 +167,7 @@ impl Instance {
         tasks.spawn(keep_fresh(generations(), stop.clone()));
         tasks.spawn(look_for_push(generations()));
         tasks.spawn(look_after_upstreams(generations()));
+        tasks.spawn(look_after_streams(generations()));
         tasks.spawn(forget_keys(Arc::clone(&self.running)));
         match self.running.certificates() {
             Some(certificates) => {
@@ -218,6 +222,22 @@ async fn look_after_upstreams(mut generations: Generations) {
                 }
             }
         }
+    }
+}
+
+/// What is open and may have to end; by the configuration that is served.
+async fn look_after_streams(mut generations: Generations) {
+    loop {
+        tokio::time::sleep(STREAMS_EVERY).await;
+        // Nobody who changes it is left: the process ends.
+        let Ok(changed) = generations.has_changed() else {
+            return;
+        };
+        let generation = Arc::clone(&generations.borrow_and_update());
+        if changed {
+            generation.gate.streams().tell_all();
+        }
+        generation.gate.look_after_streams().await;
     }
 }
 

@@ -13,11 +13,12 @@ use super::{Forward, Gate, Incoming, Record, Site, Verdict};
 use crate::config::{self, DpopUse};
 use crate::model::requirement::Requirement;
 use crate::model::route::Match;
+use crate::model::session::Secret;
 use crate::model::target::Target;
 use crate::model::time::Timestamp;
 use crate::oidc::{OidcError, Proven, TokenFlaw, check_proof};
 use crate::policy::decision::Decision;
-use crate::policy::facts::{Caller, Known};
+use crate::policy::facts::Known;
 use crate::store::{Mark, Unavailable};
 use crate::telemetry::metrics::BearerResult;
 
@@ -81,10 +82,7 @@ impl Gate {
         mut record: Record,
         now: Timestamp,
     ) -> Verdict {
-        let caller = Known::Found(Caller {
-            evidence: &verified.evidence,
-            identity: &verified.identity,
-        });
+        let caller = Known::Found(verified.caller());
         let decision = match &rules.required {
             None => self.decide(&found.demand, caller, incoming.client, now),
             Some(required) => {
@@ -180,6 +178,21 @@ impl Gate {
         }
     }
 
+    /// Of one that was taken before and is still in use: whether it would be taken now.
+    pub(in crate::gate) async fn token_now(
+        &self,
+        incoming: &Incoming<'_>,
+        rules: &config::Bearer,
+        token: &Secret,
+        now: Timestamp,
+    ) -> Known<Arc<Verified>> {
+        match self.looked_at(incoming, rules, token.reveal(), now).await {
+            Ok(verified) => Known::Found(verified),
+            Err(Refused::Unavailable(_)) => Known::Unavailable,
+            Err(_) => Known::Absent,
+        }
+    }
+
     fn route_of(
         &self,
         incoming: &Incoming<'_>,
@@ -188,6 +201,15 @@ impl Gate {
     ) -> Option<(usize, usize)> {
         let position = site.app.table.position(found.route)?;
         Some((incoming.place.app, position))
+    }
+}
+
+/// The one that the request brings.
+pub(in crate::gate) fn token(headers: &HeaderMap) -> Secret {
+    match presented(headers) {
+        Some(Presented::Token { token, .. }) => Secret::new(token.to_owned()),
+        // No token is, and it will not be taken for one.
+        Some(Presented::Unreadable(_)) | None => Secret::new(String::new()),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::oidc::{
     self, BearerRules, BearerToken, Binding, CLOCK_TOLERANCE, OidcError, Signer, TokenFlaw,
 };
 use crate::policy::evidence::of_bearer;
+use crate::policy::facts::Caller;
 use crate::store::{Mark, Owner, SubjectTag, Unavailable};
 use crate::telemetry::metrics::BearerResult;
 
@@ -153,6 +154,21 @@ impl Gate {
         Ok((verified, BearerResult::Valid))
     }
 
+    /// The same, and whatever may have ended it since is looked at.
+    pub(super) async fn looked_at(
+        &self,
+        incoming: &Incoming<'_>,
+        rules: &config::Bearer,
+        raw: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Verified>, Refused> {
+        if let Some(entry) = self.bearers.good.get(&Key::of(incoming.place.app, raw)) {
+            entry.verified.looked.store(0, Ordering::Relaxed);
+        }
+        let (verified, _) = self.verified(incoming, rules, raw, now).await?;
+        Ok(verified)
+    }
+
     async fn seen_before(
         &self,
         key: &Key,
@@ -282,6 +298,18 @@ impl Gate {
 }
 
 impl Verified {
+    pub(in crate::gate) fn caller(&self) -> Caller<'_> {
+        Caller {
+            evidence: &self.evidence,
+            identity: &self.identity,
+        }
+    }
+
+    /// Our clock: to be verified again from then on.
+    pub(in crate::gate) fn ends(&self) -> Timestamp {
+        self.ends
+    }
+
     /// An estimate from above: what was read of the token, and what headers are made of it.
     fn bytes(&self) -> u32 {
         let identity = serde_json::to_vec(&self.identity).map_or(0, |text| text.len());
