@@ -12,6 +12,7 @@ use super::client::Client;
 use super::counts;
 use super::inject::Inject;
 use super::snapshot::Snapshot;
+use super::streaming::{self, Streaming};
 use super::tunnel::Progress;
 use crate::config::HostIndex;
 use crate::gate::{Forward, Record};
@@ -55,8 +56,8 @@ pub(crate) struct Context {
     pub(in crate::edge) inject: Option<Mutex<Inject>>,
     /// Why the upstream did not answer.
     pub(in crate::edge) error: Option<&'static str>,
-    /// It has become a WebSocket.
-    pub(in crate::edge) is_stream: bool,
+    /// It stays open: a WebSocket, an event stream, a gRPC call.
+    pub(in crate::edge) streaming: Option<Streaming>,
     /// Its line is written.
     is_logged: bool,
 }
@@ -84,15 +85,23 @@ impl Context {
             wants_agent: false,
             inject: None,
             error: None,
-            is_stream: false,
+            streaming: None,
             is_logged: false,
         }
     }
 
     pub(in crate::edge) fn log(&mut self, sent: Sent) {
         self.is_logged = true;
+        if let Some(closing) = self.streaming.as_ref().and_then(Streaming::told) {
+            self.error = Some(streaming::name(closing.lack));
+        }
         counts::ended(self, sent);
         access::write(self, sent);
+    }
+
+    pub(in crate::edge) fn begins(&mut self, streaming: Streaming) {
+        counts::opened(self, streaming.kind);
+        self.streaming = Some(streaming);
     }
 
     /// Of the upstream that it may go to.

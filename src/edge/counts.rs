@@ -5,9 +5,9 @@ use std::time::Instant;
 use super::access::Sent;
 use super::context::Context;
 use super::failure::Failure;
-use crate::gate::{NoAnswer, Refusal};
+use crate::gate::{Lack, NoAnswer, Refusal, StreamKind};
 use crate::model::target::Ambiguity;
-use crate::telemetry::metrics::{Ended, Limit, StreamEnd, UpstreamFailure};
+use crate::telemetry::metrics::{Both, Ended, Limit, StreamEnd, StreamLabel, UpstreamFailure};
 
 pub(in crate::edge) fn ended(context: &Context, sent: Sent) {
     let record = context.record();
@@ -42,23 +42,36 @@ pub(in crate::edge) fn answered(context: &mut Context) {
     }
 }
 
-/// A connection is a WebSocket from now on.
-pub(in crate::edge) fn opened(context: &mut Context) {
-    context.is_stream = true;
-    context.snapshot.metrics.streams.inc();
+/// It stays open from now on.
+pub(in crate::edge) fn opened(context: &Context, kind: StreamKind) {
+    context.snapshot.metrics.streams.inc(label(kind));
+}
+
+fn label(kind: StreamKind) -> StreamLabel {
+    match kind {
+        StreamKind::WebSocket => StreamLabel::WebSocket,
+        StreamKind::Events => StreamLabel::Events,
+        StreamKind::Grpc => StreamLabel::Grpc,
+    }
 }
 
 /// Nothing of it is left.
 pub(in crate::edge) fn gone(context: &Context) {
     let metrics = &context.snapshot.metrics;
     metrics.in_flight.dec();
-    if context.is_stream {
-        metrics.streams.dec();
-        metrics.streams_closed.inc(match context.error {
-            Some("upstream-timeout") => StreamEnd::Idle,
-            Some("broken-off") => StreamEnd::Stop,
-            _ => StreamEnd::Closed,
-        });
+    if let Some(streaming) = &context.streaming {
+        let end = match (streaming.told().map(|closing| closing.lack), context.error) {
+            (Some(Lack::Level), _) => StreamEnd::Level,
+            (Some(Lack::Session), _) => StreamEnd::Session,
+            (Some(Lack::Permission), _) => StreamEnd::Permission,
+            (Some(Lack::Answer), _) => StreamEnd::Unavailable,
+            (None, Some("upstream-timeout")) => StreamEnd::Idle,
+            (None, Some("broken-off")) => StreamEnd::Stop,
+            (None, _) => StreamEnd::Closed,
+        };
+        let kind = label(streaming.kind);
+        metrics.streams.dec(kind);
+        metrics.streams_closed.inc(Both(kind, end));
     }
 }
 

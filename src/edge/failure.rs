@@ -16,6 +16,14 @@ const OTHER_PROTOCOL: &str = "OtherProtocol";
 /// Ours, for a body that goes on beyond its limit.
 const TOO_LARGE: &str = "BodyTooLarge";
 
+/// Ours, for what is open and must not be any more.
+const STREAM_ENDS: &str = "StreamEnds";
+
+/// An open request has been told to end.
+pub(in crate::edge) fn stream_ends() -> Box<Error> {
+    Error::new_down(ErrorType::Custom(STREAM_ENDS))
+}
+
 /// What came of a body is more than it may be.
 pub(in crate::edge) fn too_large() -> Box<Error> {
     Error::new_down(ErrorType::Custom(TOO_LARGE))

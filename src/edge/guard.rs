@@ -162,6 +162,13 @@ pub(in crate::edge) fn tunnel_opens() {
     let _outside = CONNECTION.try_with(|connection| connection.farewell.tunnel_opens());
 }
 
+/// A hand on the connection that this task serves.
+pub(in crate::edge) fn farewell() -> Option<Farewell> {
+    CONNECTION
+        .try_with(|connection| connection.farewell.clone())
+        .ok()
+}
+
 /// The proxy, saying when it begins to wait for a header. Delegates everything else, or graceful stop and limits are lost.
 #[derive(Debug)]
 struct Waiting<A>(Arc<A>);

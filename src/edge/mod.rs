@@ -23,6 +23,7 @@ mod proxy;
 mod reply;
 mod reserved;
 mod snapshot;
+mod streaming;
 mod tls;
 mod tunnel;
 mod upstream;

@@ -20,6 +20,7 @@ use super::h2;
 use super::inject::{self, Inject};
 use super::reply;
 use super::snapshot::Current;
+use super::streaming;
 use super::upstream;
 use crate::config::Protocol;
 use crate::gate::sets_reserved;
@@ -93,6 +94,8 @@ impl ProxyHttp for Proxy {
         let Some(forward) = &context.forward else {
             return Error::e_explain(ErrorType::InternalError, "no permit");
         };
+        // Of an attempt that failed: Pingora reads a request's authority by what session it has.
+        streaming::let_go(session, context);
         context.tunnel = opens_tunnel(session).then(Arc::default);
         context
             .snapshot
@@ -141,6 +144,7 @@ impl ProxyHttp for Proxy {
             inject::ask_plain(request)?;
             context.wants_agent = true;
         }
+        streaming::asked(session, context);
         Ok(())
     }
 
@@ -182,7 +186,6 @@ impl ProxyHttp for Proxy {
             tunnel.note(response.status);
             if response.status == StatusCode::SWITCHING_PROTOCOLS {
                 guard::tunnel_opens();
-                counts::opened(context);
             }
         }
         if session.is_process_shutting_down() {
@@ -223,7 +226,9 @@ impl ProxyHttp for Proxy {
         {
             response.insert_header(header::STRICT_TRANSPORT_SECURITY, hsts.clone())?;
         }
-        response.insert_header("x-request-id", context.id.as_str())
+        response.insert_header("x-request-id", context.id.as_str())?;
+        streaming::answered(session, response, context);
+        Ok(())
     }
 
     /// Those of HTTP/2; Pingora drops the others. A cookie there is for nobody (RFC 9110 6.5.1), and none of ours.
@@ -247,6 +252,9 @@ impl ProxyHttp for Proxy {
         if let Some(inject) = &mut context.inject {
             let inject = inject.get_mut().unwrap_or_else(PoisonError::into_inner);
             inject.piece(body, end_of_stream)?;
+        }
+        if let Some(streaming) = &mut context.streaming {
+            streaming.piece(body);
         }
         Ok(None)
     }
@@ -274,6 +282,16 @@ impl ProxyHttp for Proxy {
         error: &Error,
         context: &mut Context,
     ) -> FailToProxy {
+        streaming::let_go(session, context);
+        if let Some(streaming) = context.streaming.as_ref()
+            && streaming.told().is_some()
+        {
+            streaming::say_goodbye(session, streaming, context).await;
+            return FailToProxy {
+                error_code: 0,
+                can_reuse_downstream: false,
+            };
+        }
         let failure = Failure::of(error);
         context.error = Some(failure.name());
         if let Some(reason) = counts::failure(failure)
@@ -311,6 +329,8 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Context) {
+        // What ended by itself may leave its connection to the next request.
+        streaming::let_go(session, context);
         let downstream = session.as_downstream();
         context.log(Sent {
             status: downstream

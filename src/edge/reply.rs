@@ -29,6 +29,24 @@ pub(in crate::edge) async fn write(
     // What is left of the body is nobody's business any more.
     h2::body_is_over();
     let drained = drain(session).await;
+    send(session, reply, context, drained).await
+}
+
+/// To a client that goes on to send, and is not waited for.
+pub(in crate::edge) async fn write_at_once(
+    session: &mut Session,
+    reply: &Reply,
+    context: &Context,
+) -> Result<()> {
+    send(session, reply, context, false).await
+}
+
+async fn send(
+    session: &mut Session,
+    reply: &Reply,
+    context: &Context,
+    drained: bool,
+) -> Result<()> {
     if !drained || session.is_process_shutting_down() {
         session.as_downstream_mut().set_keepalive(None);
     }

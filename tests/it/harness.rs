@@ -15,6 +15,7 @@ use stepgate::seal::SystemRandom;
 use stepgate::server::{
     Handle, Instance, Listeners, Operations, Reloader, Source, StartError, SystemClock,
 };
+use stepgate::telemetry::Metrics;
 use stepgate::telemetry::metrics::{Format, Limit};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -151,6 +152,15 @@ impl Stepgate {
     /// Sends a request and reads until the connection ends; the request says `Connection: close`.
     pub(crate) async fn ask(&self, request: &str) -> String {
         ask(self.address, request).await
+    }
+
+    pub(crate) fn counted(&self) -> &Metrics {
+        self.handle.metrics()
+    }
+
+    /// What operators' commands come to.
+    pub(crate) fn operations(&self) -> Operations {
+        Operations::new(self.handle.clone(), Arc::clone(&self.reloader))
     }
 
     /// How many were refused by that limit.

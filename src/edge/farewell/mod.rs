@@ -20,18 +20,51 @@ pub(in crate::edge) use stream::ClientStream;
 pub(in crate::edge) enum Reason {
     /// The process is about to end.
     GoingAway,
+    /// The user goes on after a step-up.
+    StepUp,
+    SessionEnded,
+    NotAllowed,
+    /// Whether it may go on could not be found out.
+    TryAgain,
 }
 
 impl Reason {
+    /// The first that was told counts, and of several at once the first here.
+    const ALL: [Self; 5] = [
+        Self::SessionEnded,
+        Self::NotAllowed,
+        Self::StepUp,
+        Self::TryAgain,
+        Self::GoingAway,
+    ];
+
+    /// RFC 6455, section 7.4.1, and one of the private codes: 401 of those that begin with 4.
     const fn code(self) -> u16 {
         match self {
             Self::GoingAway => 1001,
+            Self::SessionEnded | Self::NotAllowed => 1008,
+            Self::TryAgain => 1013,
+            Self::StepUp => 4401,
         }
     }
 
     const fn text(self) -> &'static str {
         match self {
             Self::GoingAway => "going away",
+            Self::StepUp => "step-up required",
+            Self::SessionEnded => "session ended",
+            Self::NotAllowed => "not allowed",
+            Self::TryAgain => "try again",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        match self {
+            Self::GoingAway => 2,
+            Self::StepUp => 4,
+            Self::SessionEnded => 8,
+            Self::NotAllowed => 16,
+            Self::TryAgain => 32,
         }
     }
 
@@ -78,7 +111,6 @@ struct Told {
 }
 
 const OPEN: u8 = 1;
-const GOING_AWAY: u8 = 2;
 
 impl Farewell {
     /// The answer that switches protocols is about to be written.
@@ -88,10 +120,7 @@ impl Farewell {
 
     /// Ends the tunnel, if there is or will be one. An ordinary connection does not notice.
     pub(in crate::edge) fn say(&self, reason: Reason) {
-        let bit = match reason {
-            Reason::GoingAway => GOING_AWAY,
-        };
-        self.0.state.fetch_or(bit, Ordering::Release);
+        self.0.state.fetch_or(reason.bit(), Ordering::Release);
         self.wake();
     }
 
@@ -111,6 +140,8 @@ impl Farewell {
 
     fn reason(&self) -> Option<Reason> {
         let state = self.0.state.load(Ordering::Acquire);
-        (state & GOING_AWAY != 0).then_some(Reason::GoingAway)
+        Reason::ALL
+            .into_iter()
+            .find(|reason| state & reason.bit() != 0)
     }
 }

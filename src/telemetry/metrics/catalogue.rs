@@ -67,10 +67,10 @@ catalogue! {
         "Connections of clients";
     LIMIT_REFUSALS = Kind::Counter, "stepgate_limit_refusals_total", ["limit"],
         "What was refused because a limit was reached";
-    STREAMS = Kind::Gauge, "stepgate_streams_active", [],
-        "WebSockets that are open";
-    STREAMS_CLOSED = Kind::Counter, "stepgate_streams_closed_total", ["reason"],
-        "WebSockets that ended";
+    STREAMS = Kind::Gauge, "stepgate_streams_active", ["kind"],
+        "WebSockets, event streams and gRPC calls that are open";
+    STREAMS_CLOSED = Kind::Counter, "stepgate_streams_closed_total", ["kind", "reason"],
+        "WebSockets, event streams and gRPC calls that ended";
 
     // Signing in.
     CHALLENGES = Kind::Counter, "stepgate_challenges_total", ["level", "kind"],

@@ -177,12 +177,22 @@ labels! {
         Down = "down",
     }
 
+    StreamLabel {
+        WebSocket = "websocket", Events = "event-stream", Grpc = "grpc",
+    }
+
     StreamEnd {
         /// By the client or by the app.
         Closed = "closed",
         Idle = "idle",
-        /// The level lapsed, or the session ended.
+        /// It lapsed, or the route demands another one now.
+        Level = "level",
+        /// It ended, or the token is not good any more.
         Session = "session",
+        /// What no sign-in gives is missing now.
+        Permission = "permission",
+        /// The store or Keycloak could not be asked.
+        Unavailable = "unavailable",
         Stop = "stop",
     }
 }

@@ -26,7 +26,7 @@ pub use histogram::{Buckets, Histogram};
 pub use labels::{
     BearerResult, CallbackResult, ChallengeKind, DecisionLabel, Label, Limit, MethodLabel,
     OidcEndpoint, OidcOutcome, RefreshResult, ReloadResult, SessionEnd, StatusClass, StepUpOutcome,
-    StoreOp, StoreResult, StreamEnd, UpstreamFailure,
+    StoreOp, StoreResult, StreamEnd, StreamLabel, UpstreamFailure,
 };
 pub use requests::{Ended, Http, RouteSeries, Routes};
 pub use series::{Both, Counters, Fixed, Gauges, Histograms, MOST_NAMES, Named};
@@ -41,8 +41,8 @@ pub struct Metrics {
     pub overhead: Histogram,
     pub connections: Gauge,
     pub limit_refusals: Counters<Limit>,
-    pub streams: Gauge,
-    pub streams_closed: Counters<StreamEnd>,
+    pub streams: Gauges<StreamLabel>,
+    pub streams_closed: Counters<Both<StreamLabel, StreamEnd>>,
     challenges: Named<Counter>,
     pub callbacks: Counters<CallbackResult>,
     pub logins: Counter,
@@ -115,7 +115,7 @@ impl Metrics {
             overhead: all.histogram(&defined::OVERHEAD),
             connections: all.gauge(&defined::CONNECTIONS),
             limit_refusals: all.counters(&defined::LIMIT_REFUSALS),
-            streams: all.gauge(&defined::STREAMS),
+            streams: all.gauges(&defined::STREAMS),
             streams_closed: all.counters(&defined::STREAMS_CLOSED),
             challenges: all.named(&defined::CHALLENGES),
             callbacks: all.counters(&defined::CALLBACKS),
@@ -247,6 +247,10 @@ impl Adding {
 
     fn gauge(&mut self, definition: &Definition) -> Gauge {
         self.add(definition, Gauge::default())
+    }
+
+    fn gauges<L: series::Labels>(&mut self, definition: &Definition) -> Gauges<L> {
+        self.add(definition, Fixed::new(definition, Gauge::default))
     }
 
     fn counters<L: series::Labels>(&mut self, definition: &Definition) -> Counters<L> {

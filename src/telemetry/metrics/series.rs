@@ -112,6 +112,18 @@ impl<L: Labels> Fixed<L, Counter> {
 }
 
 impl<L: Labels> Fixed<L, Gauge> {
+    pub fn inc(&self, labels: L) {
+        if let Some(gauge) = self.at(labels) {
+            gauge.inc();
+        }
+    }
+
+    pub fn dec(&self, labels: L) {
+        if let Some(gauge) = self.at(labels) {
+            gauge.dec();
+        }
+    }
+
     pub fn set(&self, labels: L, value: i64) {
         if let Some(gauge) = self.at(labels) {
             gauge.set(value);

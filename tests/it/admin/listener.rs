@@ -261,13 +261,16 @@ async fn websockets_are_counted_while_they_are_open() {
         .send(&format!("GET /public/ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"))
         .await;
     assert_eq!(status(&tunnel.header().await), 101);
-    assert_eq!(metric(&world, "stepgate_streams_active").await, 1.0);
+    assert_eq!(
+        metric(&world, "stepgate_streams_active{kind=\"websocket\"}").await,
+        1.0
+    );
     drop(tunnel);
     eventually_async("it is over", async || {
-        (metric(&world, "stepgate_streams_active").await == 0.0).then_some(())
+        (metric(&world, "stepgate_streams_active{kind=\"websocket\"}").await == 0.0).then_some(())
     })
     .await;
-    let closed = "stepgate_streams_closed_total{reason=\"closed\"}";
+    let closed = "stepgate_streams_closed_total{kind=\"websocket\",reason=\"closed\"}";
     assert_eq!(metric(&world, closed).await, 1.0);
     assert_eq!(
         metric(&world, "stepgate_http_requests_in_flight").await,

@@ -53,7 +53,7 @@ impl World {
         claims
     }
 
-    fn token(&self, over: &Value) -> String {
+    pub(super) fn token(&self, over: &Value) -> String {
         self.realm.sign("JWT", &self.claims(over)).unwrap()
     }
 

@@ -14,6 +14,7 @@ mod ending;
 mod landing;
 mod presets;
 mod refreshing;
+mod streams;
 mod tokens;
 mod world;
 

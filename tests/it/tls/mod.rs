@@ -5,7 +5,7 @@ mod example;
 mod frames;
 mod h2;
 mod listening;
-mod pki;
+pub(crate) mod pki;
 mod replacing;
 mod stopping;
 
