@@ -23,7 +23,10 @@ use crate::model::target::Relaxations;
 use crate::model::time::Timestamp;
 use crate::policy::evidence::{Assumed, assumed};
 use crate::seal::{SystemRandom, fresh_key, session_key};
-use crate::store::{Capacity, Expect, Mark, MemoryStore, Owner, Put, Unavailable};
+use crate::store::{
+    Capacity, Expect, Mark, MemoryStore, Owner, Parked, ParkedAs, ParkedKey, Parking, Put, Room,
+    Stock, Unavailable,
+};
 use crate::telemetry::Lines;
 
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -155,6 +158,43 @@ impl Store for Failing {
         now: Timestamp,
     ) -> Result<bool, Unavailable> {
         self.up()?.once(mark, expires, now).await
+    }
+}
+
+#[async_trait]
+impl Parking for Failing {
+    async fn park(
+        &self,
+        key: &ParkedKey,
+        parked: Parked,
+        room: Room,
+        now: Timestamp,
+    ) -> Result<ParkedAs, Unavailable> {
+        self.up()?.park(key, parked, room, now).await
+    }
+
+    async fn parked(
+        &self,
+        key: &ParkedKey,
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>, Unavailable> {
+        self.up()?.parked(key, now).await
+    }
+
+    async fn unpark(
+        &self,
+        key: &ParkedKey,
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>, Unavailable> {
+        self.up()?.unpark(key, now).await
+    }
+
+    async fn drop_parked(&self, owner: &Owner) -> Result<usize, Unavailable> {
+        self.up()?.drop_parked(owner).await
+    }
+
+    fn stock(&self) -> Stock {
+        self.store.stock()
     }
 }
 

@@ -12,7 +12,10 @@ use crate::gate::{News, Streams};
 use crate::model::session::{Session, SessionKey};
 use crate::model::time::{Clock, Timestamp};
 use crate::oidc::{Endpoint, Outage, Watch};
-use crate::store::{Expect, Live, Mark, Owner, Put, Store, Unavailable};
+use crate::store::{
+    Expect, Live, Mark, Owner, Parked, ParkedAs, ParkedKey, Parking, Put, Room, Stock, Store,
+    Unavailable,
+};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{Both, OidcEndpoint, OidcOutcome, StoreOp, StoreResult};
 
@@ -228,5 +231,48 @@ impl<S: Store> Store for Counted<S> {
 
     async fn close(&self) {
         self.store.close().await;
+    }
+}
+
+#[async_trait]
+impl<S: Store> Parking for Counted<S> {
+    async fn park(
+        &self,
+        key: &ParkedKey,
+        parked: Parked,
+        room: Room,
+        now: Timestamp,
+    ) -> Result<ParkedAs, Unavailable> {
+        let call = self.store.park(key, parked, room, now);
+        let kept = |parked: &ParkedAs| *parked == ParkedAs::Kept;
+        self.timed(StoreOp::Park, call, kept).await
+    }
+
+    async fn parked(
+        &self,
+        key: &ParkedKey,
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>, Unavailable> {
+        let call = self.store.parked(key, now);
+        self.timed(StoreOp::Parked, call, Option::is_some).await
+    }
+
+    async fn unpark(
+        &self,
+        key: &ParkedKey,
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>, Unavailable> {
+        let call = self.store.unpark(key, now);
+        self.timed(StoreOp::Unpark, call, Option::is_some).await
+    }
+
+    async fn drop_parked(&self, owner: &Owner) -> Result<usize, Unavailable> {
+        let call = self.store.drop_parked(owner);
+        self.timed(StoreOp::DropParked, call, |dropped| *dropped > 0)
+            .await
+    }
+
+    fn stock(&self) -> Stock {
+        self.store.stock()
     }
 }

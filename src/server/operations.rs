@@ -78,6 +78,10 @@ impl Operations {
         metrics
             .sessions
             .set(i64::try_from(sessions).unwrap_or(i64::MAX));
+        let stock = self.handle.lasting().store.stock();
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        metrics.parked.set(gauge(stock.requests));
+        metrics.parked_bytes.set(gauge(stock.bytes));
         metrics.upstreams_are(upstreams.iter().map(|state| {
             let address = state
                 .address

@@ -7,7 +7,9 @@ use std::time::Duration;
 use crate::model::evidence::{Evidence, Identity};
 use crate::model::session::{Lineage, Refresh, Secret, Session, SessionKey, Tokens};
 use crate::model::time::Timestamp;
-use crate::store::{Expect, Live, Mark, Owner, Put, Store};
+use crate::store::{
+    Expect, Live, Mark, Owner, Parked, ParkedAs, ParkedKey, Put, Room, Stock, Store,
+};
 
 pub(super) const NOW: Timestamp = Timestamp::from_unix(1_000_000);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
@@ -25,6 +27,9 @@ macro_rules! holds_for {
             marks_keep_the_later_time_and_end,
             a_mark_is_set_once,
             pages_show_all_in_order,
+            what_is_parked_is_put_once_and_taken_once,
+            parked_requests_end_with_their_owners_and_their_time,
+            there_is_room_for_so_much_and_nobody_is_pushed_out,
         );
     };
     ($fresh:expr; $($name:ident),* $(,)?) => {
@@ -244,4 +249,112 @@ pub(super) async fn pages_show_all_in_order(store: &dyn Store) {
             .unwrap()
             .is_empty()
     );
+}
+
+const ROOMY: Room = Room {
+    all: 1 << 20,
+    share: 1 << 20,
+    requests: 100,
+};
+
+fn parked(sealed: &[u8], owners: &[Owner]) -> Parked {
+    Parked {
+        sealed: sealed.to_vec(),
+        owners: owners.to_vec(),
+        expires: NOW.plus(HOUR),
+    }
+}
+
+async fn park(store: &dyn Store, number: u8, parked: Parked, room: Room) -> ParkedAs {
+    let key = ParkedKey([number; 32]);
+    store.park(&key, parked, room, NOW).await.unwrap()
+}
+
+async fn look(store: &dyn Store, number: u8, at: Timestamp) -> Option<Vec<u8>> {
+    store.parked(&ParkedKey([number; 32]), at).await.unwrap()
+}
+
+pub(super) async fn what_is_parked_is_put_once_and_taken_once(store: &dyn Store) {
+    let form = parked(b"form", &[sub("alice"), sid("s1")]);
+    assert_eq!(park(store, 1, form, ROOMY).await, ParkedAs::Kept);
+    let other = parked(b"other", &[sub("mallory")]);
+    assert_eq!(park(store, 1, other, ROOMY).await, ParkedAs::Taken);
+    assert_eq!(look(store, 1, NOW).await.as_deref(), Some(&b"form"[..]));
+    assert_eq!(look(store, 2, NOW).await, None);
+    let key = ParkedKey([1; 32]);
+    let takes = (0..8).map(|_| store.unpark(&key, NOW));
+    let got = futures_util::future::join_all(takes).await;
+    let got: Vec<_> = got.into_iter().filter_map(Result::unwrap).collect();
+    assert_eq!(got, [b"form".to_vec()]);
+    assert_eq!(look(store, 1, NOW).await, None);
+    assert_eq!(store.stock(), Stock::default());
+    // What could not be sent after all is put back.
+    let again = parked(b"form", &[sub("alice")]);
+    assert_eq!(park(store, 1, again, ROOMY).await, ParkedAs::Kept);
+}
+
+pub(super) async fn parked_requests_end_with_their_owners_and_their_time(store: &dyn Store) {
+    let lineage = Owner::lineage(&Lineage("L".to_owned()));
+    park(store, 1, parked(b"1", &[sub("alice"), sid("s1")]), ROOMY).await;
+    park(store, 2, parked(b"2", &[sub("alice"), lineage]), ROOMY).await;
+    park(store, 3, parked(b"3", &[sub("bob"), sid("s3")]), ROOMY).await;
+    assert_eq!(store.drop_parked(&sid("s2")).await, Ok(0));
+    assert_eq!(store.drop_parked(&lineage).await, Ok(1));
+    assert!(look(store, 1, NOW).await.is_some());
+    assert_eq!(look(store, 2, NOW).await, None);
+    assert_eq!(store.drop_parked(&sub("alice")).await, Ok(1));
+    assert_eq!(look(store, 1, NOW).await, None);
+    assert_eq!(store.stock().requests, 1);
+
+    let later = NOW.plus(HOUR);
+    let just = later.minus(Duration::from_secs(1));
+    assert!(look(store, 3, just).await.is_some());
+    assert_eq!(look(store, 3, later).await, None);
+    let key = ParkedKey([3; 32]);
+    assert_eq!(store.unpark(&key, later).await, Ok(None));
+    assert_eq!(store.drop_parked(&sub("bob")).await, Ok(0));
+    // What a session is found by is another thing.
+    assert!(owned(store, sub("bob")).await.is_empty());
+}
+
+pub(super) async fn there_is_room_for_so_much_and_nobody_is_pushed_out(store: &dyn Store) {
+    let room = Room {
+        all: 10_000,
+        share: 4_000,
+        requests: 3,
+    };
+    let of = |user: &str, bytes: usize| parked(&vec![0; bytes], &[sub(user)]);
+    assert_eq!(
+        park(store, 1, of("alice", 3_500), room).await,
+        ParkedAs::Kept
+    );
+    let more = park(store, 2, of("alice", 1_000), room).await;
+    assert_eq!(more, ParkedAs::Crowded, "bytes of one user");
+    assert_eq!(park(store, 3, of("bob", 3_500), room).await, ParkedAs::Kept);
+    assert_eq!(
+        park(store, 4, of("carol", 3_000), room).await,
+        ParkedAs::Full
+    );
+    for number in 5..8 {
+        let small = park(store, number, of("dave", 10), room).await;
+        assert_eq!(small, ParkedAs::Kept);
+    }
+    let fourth = park(store, 8, of("dave", 10), room).await;
+    assert_eq!(fourth, ParkedAs::Crowded, "requests of one user");
+    for number in [1, 3, 5, 6, 7] {
+        assert!(look(store, number, NOW).await.is_some(), "{number}");
+    }
+    let stock = store.stock();
+    assert_eq!(stock.requests, 5);
+    assert!((7_030..=10_000).contains(&stock.bytes), "{stock:?}");
+    // What is over takes no room.
+    let later = NOW.plus(HOUR);
+    let mut form = of("carol", 3_000);
+    form.expires = later.plus(HOUR);
+    let key = ParkedKey([4; 32]);
+    assert_eq!(
+        store.park(&key, form, room, later).await,
+        Ok(ParkedAs::Kept)
+    );
+    assert_eq!(store.stock().requests, 1);
 }

@@ -13,7 +13,11 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::hasher::DigestHasher;
-use super::{Expect, Live, Mark, Owner, Put, Store, Unavailable, Version};
+use super::parked::Shelf;
+use super::{
+    Expect, Live, Mark, Owner, Parked, ParkedAs, ParkedKey, Parking, Put, Room, Stock, Store,
+    Unavailable, Version,
+};
 use crate::model::session::{Session, SessionKey};
 use crate::model::time::Timestamp;
 
@@ -38,6 +42,7 @@ pub struct MemoryStore {
     sessions: Cache<SessionKey, Entry, BuildHasherDefault<DigestHasher>>,
     marks: Cache<Mark, Marked>,
     index: Index,
+    shelf: Shelf,
 }
 
 /// The lifetime is for throwing away in time; whether an entry counts is told by its expiry in our clock.
@@ -90,6 +95,7 @@ impl MemoryStore {
             sessions,
             marks,
             index,
+            shelf: Shelf::default(),
         }
     }
 
@@ -260,6 +266,43 @@ impl Store for MemoryStore {
         // What was done a moment ago counts.
         self.sessions.run_pending_tasks();
         self.sessions.entry_count()
+    }
+}
+
+#[async_trait]
+impl Parking for MemoryStore {
+    async fn park(
+        &self,
+        key: &ParkedKey,
+        parked: Parked,
+        room: Room,
+        now: Timestamp,
+    ) -> Result<ParkedAs, Unavailable> {
+        Ok(self.shelf.park(key, parked, room, now))
+    }
+
+    async fn parked(
+        &self,
+        key: &ParkedKey,
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>, Unavailable> {
+        Ok(self.shelf.look(key, now))
+    }
+
+    async fn unpark(
+        &self,
+        key: &ParkedKey,
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>, Unavailable> {
+        Ok(self.shelf.take(key, now))
+    }
+
+    async fn drop_parked(&self, owner: &Owner) -> Result<usize, Unavailable> {
+        Ok(self.shelf.drop_of(owner))
+    }
+
+    fn stock(&self) -> Stock {
+        self.shelf.stock()
     }
 }
 

@@ -1,5 +1,5 @@
-//! Sessions, found by the hash of their id, and marks of what has ended. Each answer is found, absent or
-//! [`Unavailable`], never mixed up. Knows nothing of cookies, flows or Keycloak.
+//! Sessions, found by the hash of their id, marks of what has ended, and requests that wait for their user. Each answer is
+//! found, absent or [`Unavailable`], never mixed up. Knows nothing of cookies, flows or Keycloak.
 //!
 //! [`MemoryStore`] forgets at the end of the process, [`FileStore`] keeps what it answered through a crash.
 
@@ -10,6 +10,7 @@ mod hasher;
 mod live;
 mod memory;
 mod owner;
+mod parked;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use file::{FileStore, Folder, OpenError, Settings};
 pub use live::{Live, SubjectTag};
 pub use memory::{Capacity, MemoryStore};
 pub use owner::{Mark, Owner};
+pub use parked::{Parked, ParkedAs, ParkedKey, Parking, Room, Stock};
 
 /// The store did not answer. Says nothing about what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,7 +77,7 @@ pub enum Unopened {
 
 /// `now` and all expiries: our clock. An entry past its expiry is absent.
 #[async_trait]
-pub trait Store: Send + Sync + fmt::Debug {
+pub trait Store: Parking + Send + Sync + fmt::Debug {
     /// What is at hand and known to be current, without waiting. `None` says nothing: ask [`Store::get`].
     fn near(&self, key: &SessionKey, now: Timestamp) -> Option<Arc<Live>>;
 

@@ -21,6 +21,11 @@ impl Owner {
         Self(digest(&["sub", issuer, client, sub]))
     }
 
+    /// One session alone, over all its ids. No session is found under it; what was parked in it is.
+    pub fn lineage(lineage: &Lineage) -> Self {
+        Self(digest(&["lineage", &lineage.0]))
+    }
+
     /// Under which a session is found.
     pub(super) fn of(session: &Session) -> impl Iterator<Item = Self> {
         let identity = &session.identity;
@@ -49,6 +54,11 @@ impl Mark {
     /// The flow of that `state` came back: Keycloak ends the user's session when its code is sent twice.
     pub fn used_flow(state: &str) -> Self {
         Self(digest(&["used flow", state]))
+    }
+
+    /// The parked request of that id was sent on.
+    pub fn sent(id: &str) -> Self {
+        Self(digest(&["sent", id]))
     }
 
     /// The proof of that key was taken (RFC 9449 section 11.1). `key` is its thumbprint.

@@ -11,6 +11,7 @@ use redb::{
 };
 
 use super::folder::{Folder, OpenError};
+use super::parked::PARKED;
 use super::tables::{Fault, META, SCHEMA, SCHEMA_KEY, Tables, fault};
 
 /// For pages of the file; the sessions in use are at hand beside it.
@@ -28,6 +29,8 @@ pub(super) struct Disk {
 
 enum Schema {
     Empty,
+    /// Without tables that came later: a file of an older version, which can still read it.
+    Lacking,
     Known,
     Other(u64),
     NotOurs,
@@ -44,7 +47,7 @@ impl Disk {
         let path = disk.folder.sessions();
         match disk.schema().map_err(|error| of_fault(&path, *error))? {
             Schema::Known => {}
-            Schema::Empty => disk
+            Schema::Empty | Schema::Lacking => disk
                 .write(|tables| tables.set_meta(SCHEMA_KEY, SCHEMA))
                 .map_err(|error| of_fault(&path, *error))?,
             Schema::Other(found) => {
@@ -74,6 +77,7 @@ impl Disk {
             let found = meta.get(SCHEMA_KEY).map_err(fault)?.map(|row| row.value());
             Ok(match found {
                 None => Schema::NotOurs,
+                Some(SCHEMA) if !names.iter().any(|name| name == PARKED.name()) => Schema::Lacking,
                 Some(SCHEMA) => Schema::Known,
                 Some(other) => Schema::Other(other),
             })
@@ -106,7 +110,7 @@ impl Disk {
             transaction.set_quick_repair(true);
             let mut tables = Tables::open(&transaction)?;
             let outcome = change(&mut tables)?;
-            let changed = tables.changed;
+            let changed = tables.changed || tables.parked.changed;
             drop(tables);
             finish(transaction, changed)?;
             Ok(outcome)

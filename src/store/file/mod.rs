@@ -9,6 +9,7 @@ mod disk;
 mod folder;
 mod near;
 mod owed;
+mod parked;
 mod record;
 mod tables;
 mod writer;
@@ -24,7 +25,7 @@ use async_trait::async_trait;
 use redb::ReadTransaction;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::{Expect, Live, Mark, Owner, Put, Sealing, Store, Unavailable, Unopened};
+use super::{Expect, Live, Mark, Owner, Put, Sealing, Stock, Store, Unavailable, Unopened};
 use crate::model::session::{Session, SessionKey};
 use crate::model::time::{Clock, Timestamp};
 use disk::Disk;
@@ -71,6 +72,9 @@ struct Shared {
     idle: AtomicU64,
     /// Sessions in the file as of the last transaction.
     stored: AtomicU64,
+    /// The same of parked requests.
+    parked: AtomicU64,
+    parked_bytes: AtomicU64,
     /// When a value that cannot be opened was told of, so that a flood of requests is no flood of lines.
     alarmed: AtomicI64,
 }
@@ -91,6 +95,8 @@ impl FileStore {
             clock,
             idle: AtomicU64::new(settings.idle.as_secs()),
             stored: AtomicU64::new(0),
+            parked: AtomicU64::new(0),
+            parked_bytes: AtomicU64::new(0),
             alarmed: AtomicI64::new(0),
         });
         let (jobs, waiting) = sync_channel(WAITING);
@@ -145,6 +151,18 @@ impl FileStore {
 }
 
 impl Shared {
+    fn stock(&self) -> Stock {
+        Stock {
+            requests: self.parked.load(Ordering::Relaxed),
+            bytes: self.parked_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    fn stock_is(&self, stock: Stock) {
+        self.parked.store(stock.requests, Ordering::Relaxed);
+        self.parked_bytes.store(stock.bytes, Ordering::Relaxed);
+    }
+
     /// Behind how many seconds the file may be with the last use of a session: a twentieth of the idle limit.
     fn grain(&self) -> u64 {
         self.idle.load(Ordering::Relaxed) / 20

@@ -4,6 +4,7 @@ use redb::{
     ReadableTable as _, ReadableTableMetadata as _, Table, TableDefinition, WriteTransaction,
 };
 
+use super::parked::ParkedTables;
 use super::record::Record;
 use crate::model::session::SessionKey;
 use crate::model::time::Timestamp;
@@ -48,6 +49,7 @@ pub(super) struct Tables<'t> {
     marks: Table<'t, &'static [u8; 16], (i64, i64)>,
     marks_due: Table<'t, &'static [u8; 24], ()>,
     meta: Table<'t, &'static str, u64>,
+    pub(super) parked: ParkedTables<'t>,
     /// Without a change there is nothing to commit.
     pub(super) changed: bool,
 }
@@ -62,6 +64,7 @@ impl<'t> Tables<'t> {
             marks: transaction.open_table(MARKS).map_err(fault)?,
             marks_due: transaction.open_table(MARKS_DUE).map_err(fault)?,
             meta: transaction.open_table(META).map_err(fault)?,
+            parked: ParkedTables::open(transaction)?,
             changed: false,
         })
     }
@@ -282,7 +285,7 @@ fn mark_row(at: Timestamp, mark: &Mark) -> MarkDue {
     joined(&ordered(at), &mark.0)
 }
 
-fn joined<const N: usize>(left: &[u8], right: &[u8]) -> [u8; N] {
+pub(super) fn joined<const N: usize>(left: &[u8], right: &[u8]) -> [u8; N] {
     let mut row = [0; N];
     for (to, from) in row.iter_mut().zip(left.iter().chain(right)) {
         *to = *from;
@@ -291,7 +294,7 @@ fn joined<const N: usize>(left: &[u8], right: &[u8]) -> [u8; N] {
 }
 
 /// In bytes that sort as the times do.
-fn ordered(at: Timestamp) -> [u8; 8] {
+pub(super) fn ordered(at: Timestamp) -> [u8; 8] {
     at.as_unix().max(0).unsigned_abs().to_be_bytes()
 }
 

@@ -17,7 +17,10 @@ use super::record::{Record, Written};
 use super::tables::{Fault, Tables};
 use crate::model::session::{Session, SessionKey};
 use crate::model::time::Timestamp;
-use crate::store::{Expect, Live, Mark, Owner, Put, Unavailable, Unopened, Version};
+use crate::store::{
+    Expect, Live, Mark, Owner, Parked, ParkedAs, ParkedKey, Put, Room, Unavailable, Unopened,
+    Version,
+};
 
 /// Writes of one transaction.
 const BATCH: usize = 256;
@@ -50,6 +53,22 @@ pub(super) enum Job {
         now: Timestamp,
         answer: Answer<bool>,
     },
+    Park {
+        key: ParkedKey,
+        parked: Parked,
+        room: Room,
+        now: Timestamp,
+        answer: Answer<ParkedAs>,
+    },
+    Unpark {
+        key: ParkedKey,
+        now: Timestamp,
+        answer: Answer<Option<Vec<u8>>>,
+    },
+    DropParked {
+        owner: Owner,
+        answer: Answer<usize>,
+    },
     Close(Answer<()>),
 }
 
@@ -81,6 +100,9 @@ enum Outcome {
     },
     Done,
     First(bool),
+    Parked(ParkedAs),
+    Unparked(Option<Vec<u8>>),
+    Dropped(usize),
     /// What is there cannot be read: its key is not configured.
     Unreadable,
 }
@@ -194,10 +216,11 @@ impl Writer<'_> {
         let result = self.shared.disk.write(|tables| {
             owed.pay(tables)?;
             let outcome = change(tables)?;
-            Ok((outcome, tables.count()?))
+            Ok((outcome, tables.count()?, tables.parked.stock()?))
         });
         match result {
-            Ok((outcome, sessions)) => {
+            Ok((outcome, sessions, stock)) => {
+                self.shared.stock_is(stock);
                 self.shared.stored.store(sessions, Ordering::Relaxed);
                 self.shared.owed.is_paid(&owed);
                 if let Some(trouble) = self.trouble.take() {
@@ -270,6 +293,18 @@ fn apply(shared: &Shared, tables: &mut Tables<'_>, job: &Job) -> Result<Outcome,
             }
             Ok(Outcome::First(first))
         }
+        Job::Park {
+            key,
+            parked,
+            room,
+            now,
+            ..
+        } => tables
+            .parked
+            .park(key, parked, *room, *now)
+            .map(Outcome::Parked),
+        Job::Unpark { key, now, .. } => tables.parked.unpark(key, *now).map(Outcome::Unparked),
+        Job::DropParked { owner, .. } => tables.parked.drop_of(owner).map(Outcome::Dropped),
         Job::Close(_) => Ok(Outcome::Done),
     }
 }
@@ -380,6 +415,15 @@ fn carry_over(shared: &Shared, job: Job, outcome: Outcome) {
         (Job::Once { answer, .. }, Outcome::First(first)) => {
             let _gone = answer.send(Ok(first));
         }
+        (Job::Park { answer, .. }, Outcome::Parked(parked)) => {
+            let _gone = answer.send(Ok(parked));
+        }
+        (Job::Unpark { answer, .. }, Outcome::Unparked(found)) => {
+            let _gone = answer.send(Ok(found));
+        }
+        (Job::DropParked { answer, .. }, Outcome::Dropped(dropped)) => {
+            let _gone = answer.send(Ok(dropped));
+        }
         _ => {}
     }
 }
@@ -407,6 +451,16 @@ fn refuse(shared: &Shared, job: Job) {
             let _gone = answer.send(Err(Unavailable));
         }
         Job::Once { answer, .. } => {
+            let _gone = answer.send(Err(Unavailable));
+        }
+        Job::Park { answer, .. } => {
+            let _gone = answer.send(Err(Unavailable));
+        }
+        Job::Unpark { answer, .. } => {
+            let _gone = answer.send(Err(Unavailable));
+        }
+        // The marks of what ended are owed, and whoever asks for what was parked asks for them.
+        Job::DropParked { answer, .. } => {
             let _gone = answer.send(Err(Unavailable));
         }
         Job::Close(answer) => {

@@ -91,6 +91,12 @@ catalogue! {
         "Sessions that ended before their time";
     BEARERS = Kind::Counter, "stepgate_bearer_tokens_total", ["result"],
         "Bearer tokens that were judged";
+    PARKED = Kind::Gauge, "stepgate_parked_requests_active", [],
+        "Requests that are kept until their users have signed in or stepped up";
+    PARKED_BYTES = Kind::Gauge, "stepgate_parked_bytes", [],
+        "What they take, of the budget in [park]";
+    PARKED_REQUESTS = Kind::Counter, "stepgate_parked_requests_total", ["result"],
+        "What became of requests that were, or should have been, kept";
 
     // What stepgate depends on.
     OIDC_REQUESTS = Kind::Histogram(REQUESTS), "stepgate_oidc_request_seconds", ["endpoint", "outcome"],

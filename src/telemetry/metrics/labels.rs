@@ -149,7 +149,22 @@ labels! {
 
     StoreOp {
         Get = "get", Put = "put", Take = "take", Delete = "delete", Find = "find", Mark = "mark", Marked = "marked",
-        Once = "once",
+        Once = "once", Park = "park", Parked = "parked", Unpark = "unpark", DropParked = "drop-parked",
+    }
+
+    /// What became of a request that needed more than its session had, and had a body or might change something.
+    ParkedResult {
+        Kept = "kept",
+        /// On to the app, with its user's word.
+        Sent = "sent",
+        /// By its user, or because another user came back.
+        Dropped = "dropped",
+        /// Larger than what is kept.
+        TooLarge = "too-large",
+        /// No room for it, or its user has parked too much already.
+        Full = "full",
+        /// From another site, or from nobody who is known.
+        NotKept = "not-kept",
     }
 
     StoreResult {

@@ -25,8 +25,8 @@ pub use catalogue::{CATALOGUE, Definition, Kind};
 pub use histogram::{Buckets, Histogram};
 pub use labels::{
     BearerResult, CallbackResult, ChallengeKind, DecisionLabel, Label, Limit, MethodLabel,
-    OidcEndpoint, OidcOutcome, RefreshResult, ReloadResult, SessionEnd, StatusClass, StepUpOutcome,
-    StoreOp, StoreResult, StreamEnd, StreamLabel, UpstreamFailure,
+    OidcEndpoint, OidcOutcome, ParkedResult, RefreshResult, ReloadResult, SessionEnd, StatusClass,
+    StepUpOutcome, StoreOp, StoreResult, StreamEnd, StreamLabel, UpstreamFailure,
 };
 pub use requests::{Ended, Http, RouteSeries, Routes};
 pub use series::{Both, Counters, Fixed, Gauges, Histograms, MOST_NAMES, Named};
@@ -53,6 +53,10 @@ pub struct Metrics {
     pub sessions: Gauge,
     pub session_ends: Counters<SessionEnd>,
     pub bearers: Counters<BearerResult>,
+    /// Set when they are scraped.
+    pub parked: Gauge,
+    pub parked_bytes: Gauge,
+    pub parked_requests: Counters<ParkedResult>,
     pub oidc_requests: Histograms<Both<OidcEndpoint, OidcOutcome>>,
     pub oidc_up: Gauge,
     jwks_success: Gauge,
@@ -126,6 +130,9 @@ impl Metrics {
             sessions: all.gauge(&defined::SESSIONS),
             session_ends: all.counters(&defined::SESSION_ENDS),
             bearers: all.counters(&defined::BEARERS),
+            parked: all.gauge(&defined::PARKED),
+            parked_bytes: all.gauge(&defined::PARKED_BYTES),
+            parked_requests: all.counters(&defined::PARKED_REQUESTS),
             oidc_requests: all.histograms(&defined::OIDC_REQUESTS),
             oidc_up: all.gauge(&defined::OIDC_UP),
             jwks_success: all.gauge(&defined::JWKS_SUCCESS),
