@@ -35,7 +35,7 @@ macro_rules! keys {
 keys! {
     INSTALLATION = "",
         ["version", "listen", "listen_tls", "plain", "certificates", "client_certificates", "hsts", "policies",
-         "trusted_proxies", "sessions", "keycloak", "levels", "floors", "upstreams", "seal", "networks", "limits", "log",
+         "trusted_proxies", "sessions", "keycloak", "levels", "floors", "upstreams", "seal", "networks", "limits", "park", "log",
          "admin_listen", "admin_hosts", "admin_socket", "ready_needs_keycloak"],
         ["approver_app", "redis", "approvals", "peers", "channels", "forward_auth"];
     CERTIFICATE = "[[certificates]]", ["cert", "key"], [];
@@ -63,19 +63,20 @@ keys! {
         ["header_time", "header_bytes", "header_count", "body_bytes", "body_time", "connections", "connections_per_address", "h2_streams",
          "h2_resets", "logins_in_flight",
          "logins_per_minute", "sessions_per_subject", "grace"],
-        ["parked_bodies"];
+        [];
+    PARK = "[park]", ["body_bytes", "lasts", "budget"], [];
     LOG = "[log]", ["access", "audit"], [];
     LOG_FILE = "[log]", ["file"], [];
     SECRET = "a secret", ["file", "env", "credential"], ["vault"];
     APP = "",
-        ["url", "urls", "upstream", "require", "identity", "app_cookies", "login", "body_bytes", "bearer", "bearer_age", "introspect",
+        ["url", "urls", "upstream", "require", "identity", "app_cookies", "login", "body_bytes", "park_bytes", "bearer", "bearer_age", "introspect",
          "forward_token", "challenge", "cors", "inject_agent", "renew_before", "on_lapse", "lapse_grace", "routes"],
         ["approvals", "forward_auth", "assertion"];
     BEARER = "bearer", ["audience", "algorithms", "required_scopes", "dpop"], [];
     CORS = "cors", ["origins"], [];
     LOGIN = "login", ["kc_idp_hint", "params"], [];
     ROUTE = "[[routes]]",
-        ["id", "path", "methods", "public", "upstream", "require", "loosens", "challenge", "body_bytes",
+        ["id", "path", "methods", "public", "upstream", "require", "loosens", "challenge", "body_bytes", "park_bytes",
          "on_lapse", "lapse_grace"],
         ["approval", "bearer", "bearer_age", "introspect", "forward_token"];
     REQUIRE = "require",

@@ -41,6 +41,7 @@ pub struct Config {
     /// `host[:port]` in lower case, without the scheme's default port → index into `apps` and its `origins`.
     pub hosts: HashMap<String, HostIndex>,
     pub limits: Limits,
+    pub park: Park,
     pub log: Log,
     pub admin: Admin,
     /// Every claim name that proofs, conditions and identity templates read, for what a session keeps.
@@ -311,6 +312,8 @@ pub struct App {
     pub bearer: Option<Bearer>,
     /// Bytes of a request's body, by the route's place in `table`.
     pub body_bytes: Vec<u64>,
+    /// The same of one that is kept until its user has signed in; 0: none is.
+    pub park_bytes: Vec<u64>,
     /// Into every HTML page.
     pub inject_agent: bool,
     /// How long before something lapses a page offers to renew it.
@@ -456,6 +459,16 @@ pub struct Limits {
     pub sessions_per_subject: usize,
     /// After SIGTERM.
     pub grace: Duration,
+}
+
+/// What is kept of requests whose users have to sign in first.
+#[derive(Clone, Copy, Debug)]
+pub struct Park {
+    /// Of one request's body, where neither the route nor the app says otherwise.
+    pub body_bytes: u64,
+    pub lasts: Duration,
+    /// Bytes of all together.
+    pub budget: u64,
 }
 
 /// Where operators come in.

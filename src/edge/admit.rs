@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, header};
+use http::{HeaderMap, Method, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
@@ -11,9 +11,13 @@ use super::context::Context;
 use super::counts;
 use super::guard;
 use super::inbound::{self, Inbound};
+use super::parking::{self, Unread};
 use super::snapshot::Snapshot;
 use super::upstream;
-use crate::gate::{BODY_LIMIT, Forward, Gate, Incoming, OWN_PREFIX, Refusal, Reply, Verdict};
+use crate::config::HostIndex;
+use crate::gate::{
+    BODY_LIMIT, Forward, Gate, Incoming, OWN_PREFIX, Parking, Refusal, Reply, Verdict,
+};
 use crate::model::client_certificate::ClientCertificate;
 use crate::model::target::Target;
 
@@ -101,41 +105,68 @@ impl Snapshot {
         context.hsts = self.hsts(inbound.place);
         context.certificate = guard::secured(|secured| secured.client().cloned()).flatten();
         let target = context.target.insert(inbound.target);
-        let client = context.client.insert(inbound.client).address;
-        let is_own_post =
-            session.req_header().method == Method::POST && target.path().starts_with(OWN_PREFIX);
-        let body = if is_own_post {
-            match read_body(session).await {
+        context.client = Some(inbound.client);
+        let body = if Gate::reads_body(&session.req_header().method, target) {
+            // What is not an endpoint of ours goes on, if it does, with another body than this.
+            let goes_on = !target.path().starts_with(OWN_PREFIX);
+            match read_body(session, goes_on).await {
                 Ok(body) => body,
                 Err(refusal) => return Err(self.refusal(refusal, session, context)),
             }
         } else {
             Bytes::new()
         };
-        let Some(target) = &context.target else {
+        let Some(incoming) = incoming(session, context, inbound.place, &body) else {
             return Err(self.refusal(Refusal::Internal, session, context));
         };
-        let certificate = context.certificate.as_deref();
-        let request = session.req_header();
-        let incoming = Incoming {
-            place: inbound.place,
-            method: &request.method,
-            target,
-            headers: &request.headers,
-            client,
-            certificate: certificate.map(|certificate| &certificate.thumbprint),
-            request_id: &context.id,
-            body: &body,
+        let forward = match self.gate.judge(&incoming).await {
+            Verdict::Reply(reply) => return Err(reply),
+            Verdict::Park(parking) => return Err(self.park(session, context, *parking).await),
+            Verdict::Forward(forward) => forward,
         };
-        match self.gate.judge(&incoming).await {
-            Verdict::Reply(reply) => Err(reply),
-            Verdict::Forward(forward) => match self.check(&forward, request, target, certificate) {
-                Ok(body_bytes) => {
-                    context.body_left = body_bytes;
-                    Ok(forward)
+        if let Some(sending) = &forward.sending {
+            context.target = Some(sending.target.clone());
+            context.method = sending.request.method.clone();
+        }
+        let certificate = context.certificate.as_deref();
+        let target = context.target.as_ref();
+        let checked = target.ok_or(Refusal::Internal).and_then(|target| {
+            let request = session.req_header();
+            self.check(&forward, request, target, certificate)
+        });
+        match checked {
+            Ok(body_bytes) => {
+                context.body_left = body_bytes;
+                Ok(forward)
+            }
+            Err(refusal) => {
+                if let Some(sending) = &forward.sending {
+                    let id = &context.id;
+                    self.gate.put_back(&forward, sending, refusal, id).await;
                 }
-                Err(refusal) => Err(self.refusal(refusal, session, context)),
-            },
+                Err(self.refusal(refusal, session, context))
+            }
+        }
+    }
+
+    /// Reads the body of what is to be parked.
+    async fn park(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+        mut parking: Parking,
+    ) -> Reply {
+        let read = parking::read(session, &self.gate, &mut parking).await;
+        let incoming = context
+            .place
+            .and_then(|place| incoming(session, context, place, &[]));
+        match (read, incoming) {
+            (Ok(()), Some(incoming)) => self.gate.park(&incoming, parking).await,
+            (Err(Unread::NotKept(why)), Some(incoming)) => {
+                self.gate.not_parked(&incoming, parking, why).await
+            }
+            (Err(Unread::Refused(refusal)), _) => self.refusal(refusal, session, context),
+            (_, None) => self.refusal(Refusal::Internal, session, context),
         }
     }
 
@@ -154,10 +185,13 @@ impl Snapshot {
             .ok_or(Refusal::Internal)?;
         // The app as a whole accepts it, but this upstream may not.
         if !upstream.accept.contains(target.used()) {
-            let sent = request
-                .uri
-                .path_and_query()
-                .map_or("", |sent| sent.as_str());
+            let sent = match &forward.sending {
+                Some(sending) => sending.request.target.as_str(),
+                None => request
+                    .uri
+                    .path_and_query()
+                    .map_or("", |sent| sent.as_str()),
+            };
             Target::parse(sent.as_bytes(), upstream.accept).map_err(Refusal::Ambiguous)?;
         }
         upstream::check_identity(forward, self, certificate).map_err(|ambiguous| {
@@ -171,7 +205,11 @@ impl Snapshot {
             .and_then(|(app, position)| app.body_bytes.get(position))
             .map_or(config.limits.body_bytes, |most| *most);
         // Before it is uploaded: whoever asks first (RFC 9110 10.1.1) never sends it.
-        if announced(request).is_some_and(|length| length > most) {
+        let length = match &forward.sending {
+            Some(sending) => Some(sending.request.body.len() as u64),
+            None => announced(&request.headers),
+        };
+        if length.is_some_and(|length| length > most) {
             return Err(Refusal::BodyTooLarge);
         }
         Ok(most)
@@ -191,9 +229,29 @@ fn ends_connection(refusal: Refusal) -> bool {
     )
 }
 
+fn incoming<'r>(
+    session: &'r Session,
+    context: &'r Context,
+    place: HostIndex,
+    body: &'r [u8],
+) -> Option<Incoming<'r>> {
+    let request = session.req_header();
+    let certificate = context.certificate.as_deref();
+    Some(Incoming {
+        place,
+        method: &request.method,
+        target: context.target.as_ref()?,
+        headers: &request.headers,
+        client: context.client.as_ref()?.address,
+        certificate: certificate.map(|certificate| &certificate.thumbprint),
+        request_id: &context.id,
+        body,
+    })
+}
+
 /// What the body's length will be; nothing when that is not told.
-fn announced(request: &RequestHeader) -> Option<u64> {
-    let length = request.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    let length = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
     // `framing` has seen that it is a number; one that is too long for us is too large as well.
     Some(length.parse().unwrap_or(u64::MAX))
 }
@@ -202,9 +260,14 @@ fn is_ping(request: &RequestHeader) -> bool {
     matches!(request.method, Method::GET | Method::HEAD) && request.uri.path() == "/.stepgate/ping"
 }
 
-async fn read_body(session: &mut Session) -> Result<Bytes, Refusal> {
+/// `goes_on`: the request may still go to an upstream. Pingora then looks for a body in what it has kept of it.
+async fn read_body(session: &mut Session, goes_on: bool) -> Result<Bytes, Refusal> {
+    let most = if goes_on { parking::CLICK } else { BODY_LIMIT };
     let read = async {
         let downstream = session.as_downstream_mut();
+        if goes_on {
+            downstream.enable_retry_buffering();
+        }
         if downstream.req_header().headers.contains_key(header::EXPECT) {
             downstream
                 .write_continue_response()
@@ -214,7 +277,7 @@ async fn read_body(session: &mut Session) -> Result<Bytes, Refusal> {
         let mut body = BytesMut::new();
         loop {
             match downstream.read_request_body().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > BODY_LIMIT => {
+                Ok(Some(chunk)) if body.len() + chunk.len() > most => {
                     return Err(Refusal::BodyTooLarge);
                 }
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),

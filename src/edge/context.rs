@@ -40,6 +40,8 @@ pub(crate) struct Context {
     pub(in crate::edge) forward: Option<Forward>,
     /// Of what does not.
     pub(in crate::edge) record: Option<Record>,
+    /// What was parked is on its way: from here on nobody knows what the app has seen of it.
+    pub(in crate::edge) is_sent_on: bool,
     /// How many more bytes of its body may come.
     pub(in crate::edge) body_left: u64,
     /// Of a request to upgrade.
@@ -77,6 +79,7 @@ impl Context {
             certificate: None,
             forward: None,
             record: None,
+            is_sent_on: false,
             body_left: 0,
             tunnel: None,
             sent: None,

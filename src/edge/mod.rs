@@ -18,6 +18,7 @@ mod h2;
 mod identity;
 mod inbound;
 mod inject;
+mod parking;
 mod peers;
 mod proxy;
 mod reply;

@@ -163,6 +163,11 @@ impl Peers {
         self.next(upstream, tunnel)
     }
 
+    /// By which a request gets a connection of its own.
+    pub(in crate::edge) fn group_of_one(&self) -> u64 {
+        self.groups.of_tunnel()
+    }
+
     /// A connection did not come about. Whether there is another address that may do.
     pub(in crate::edge) fn failed(
         &self,

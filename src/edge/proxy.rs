@@ -18,12 +18,13 @@ use super::failure::{self, Failure};
 use super::guard;
 use super::h2;
 use super::inject::{self, Inject};
+use super::parking;
 use super::reply;
 use super::snapshot::Current;
 use super::streaming;
 use super::upstream;
 use crate::config::Protocol;
-use crate::gate::sets_reserved;
+use crate::gate::{Refusal, sets_reserved};
 use crate::model::random::Random;
 
 /// Nobody who reads takes longer for one write.
@@ -101,7 +102,15 @@ impl ProxyHttp for Proxy {
             .snapshot
             .peers
             .pick(&forward.permit, forward.upstream, context.tunnel.clone())
-            .inspect(|peer| context.address = peer._address.as_inet().copied())
+            .map(|mut peer| {
+                context.address = peer._address.as_inet().copied();
+                // The app may close one that was used before at the very moment that this goes out, and what was sent
+                // is not sent again.
+                if forward.sending.is_some() {
+                    peer.group_key = context.snapshot.peers.group_of_one();
+                }
+                peer
+            })
             .map_err(failure::unasked)
     }
 
@@ -138,6 +147,10 @@ impl ProxyHttp for Proxy {
         if wants_h2 && context.tunnel.is_none() && request.version != Version::HTTP_2 {
             return Err(failure::other_protocol());
         }
+        if let Some(sending) = &forward.sending {
+            parking::restore(request, sending)?;
+            context.is_sent_on = true;
+        }
         upstream::prepare(request, context, forward)?;
         let app = context.snapshot.config().apps.get(forward.place.app);
         if app.is_some_and(|app| app.inject_agent) && inject::wants_page(session.req_header()) {
@@ -159,6 +172,10 @@ impl ProxyHttp for Proxy {
             h2::body_is_over();
         } else {
             h2::body_moves();
+        }
+        if let Some(sending) = context.forward.as_ref().and_then(|it| it.sending.as_ref()) {
+            parking::swap(body, sending);
+            return Ok(());
         }
         // What goes through a tunnel is no body.
         if let Some(piece) = body
@@ -294,6 +311,15 @@ impl ProxyHttp for Proxy {
         }
         let failure = Failure::of(error);
         context.error = Some(failure.name());
+        let mut kept = None;
+        if let Some(forward) = &context.forward
+            && let Some(sending) = &forward.sending
+            && !context.is_sent_on
+        {
+            let refusal = failure.refusal().unwrap_or(Refusal::Internal);
+            let gate = &context.snapshot.gate;
+            kept = gate.put_back(forward, sending, refusal, &context.id).await;
+        }
         if let Some(reason) = counts::failure(failure)
             && let Some(series) = context.upstream_series()
         {
@@ -315,7 +341,8 @@ impl ProxyHttp for Proxy {
             .is_none_or(|written| is_interim(written.status));
         let mut status = 0;
         if let Some(refusal) = failure.refusal().filter(|_| unanswered) {
-            let reply = context.snapshot.refusal(refusal, session, context);
+            let refused = context.snapshot.refusal(refusal, session, context);
+            let reply = kept.unwrap_or(refused);
             status = reply.status.as_u16();
             session.as_downstream_mut().set_keepalive(None);
             if let Err(error) = reply::write(session, &reply, context).await {

@@ -17,9 +17,10 @@ const DRAINED: usize = 64 << 10;
 
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 
-/// The same behind the answer, where a stream ends and not a connection.
-const LINGER_TIME: Duration = Duration::from_secs(1);
-const LINGERED: usize = 4 << 20;
+/// The same behind the answer. A stream that is taken back at once takes the answer with it in clients that still send
+/// (curl 7.88 is one), and so does the reset of a connection on which something unread is left (RFC 9112 9.6).
+const LINGER_TIME: Duration = Duration::from_secs(2);
+const LINGERED: usize = 16 << 20;
 
 pub(in crate::edge) async fn write(
     session: &mut Session,
@@ -75,8 +76,9 @@ async fn send(
             .write_response_body(Some(reply.body.clone()), true)
             .await?;
     }
-    if !drained && session.as_downstream().is_http2() {
-        // A stream that is taken back at once takes the answer with it in clients that still send (curl 7.88 is one).
+    // Over HTTP/2 few clients wait for a word, whatever they say.
+    let may_send = session.as_downstream().is_http2() || !waits_for_a_word(session);
+    if !drained && may_send {
         let _rest = discard(session, LINGER_TIME, LINGERED).await;
     }
     Ok(())
@@ -87,11 +89,15 @@ async fn drain(session: &mut Session) -> bool {
     if session.as_downstream_mut().is_body_empty() || session.as_downstream_mut().is_body_done() {
         return true;
     }
-    // It waits for our word before it sends the body, and gets an answer instead (RFC 9110 10.1.1).
-    if session.req_header().headers.contains_key(header::EXPECT) {
+    if waits_for_a_word(session) {
         return false;
     }
     discard(session, DRAIN_TIME, DRAINED).await
+}
+
+/// Before it sends the body, for which it gets an answer instead (RFC 9110 10.1.1).
+fn waits_for_a_word(session: &Session) -> bool {
+    session.req_header().headers.contains_key(header::EXPECT)
 }
 
 /// Whether that was all of it.

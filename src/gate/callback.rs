@@ -192,7 +192,7 @@ impl Gate {
             };
             // What the tab went for, a sibling has brought meanwhile.
             if let Some(held) = &held
-                && let Some(destination) = self.destination(incoming, site, flow, now)
+                && let Some(destination) = self.destination(incoming, site, flow, now).await
                 && self.lack(&destination, &held.live.session).is_none()
             {
                 return Reply::redirect(&site.url(&flow.return_to), record);
@@ -287,7 +287,7 @@ impl Gate {
             facts,
             refused_levels,
         };
-        let destination = self.destination(incoming, site, flow, now);
+        let destination = self.destination(incoming, site, flow, now).await;
         let finish = |session: &Session| {
             let destination = destination.as_ref()?;
             Some(Finished {
@@ -324,6 +324,7 @@ impl Gate {
                 let page = Page::SomebodyElse {
                     user: display_name(&held.live.session.identity),
                     href: "/",
+                    dropped: self.drop_of_flow(&flow.return_to).await,
                 };
                 self.page(StatusCode::CONFLICT, &page, incoming.request_id, record)
             }
@@ -344,6 +345,10 @@ impl Gate {
                     )
                     .await;
                 let mut reply = with_cookie(reply, cookies::session(site.origin, &id));
+                // Without it, what is parked from here on is not known for this user's once the session has lapsed.
+                if let Ok(browser) = self.browser_of(incoming, site.origin, &held, now).await {
+                    reply.set_cookie(self.browser_cookie(site.origin, &browser));
+                }
                 if is_new {
                     self.parts.metrics.logins.inc();
                     self.end_surplus(incoming, &held, now).await;
@@ -396,9 +401,11 @@ impl Gate {
             },
         );
         if switched {
+            let dropped = self.drop_of_flow(&flow.return_to).await;
             let page = Page::UserSwitched {
                 user: display_name(&session.identity),
-                href: &flow.return_to,
+                href: if dropped { "/" } else { &flow.return_to },
+                dropped,
             };
             return self.page(StatusCode::OK, &page, incoming.request_id, record);
         }
@@ -420,6 +427,8 @@ impl Gate {
             shortfall: Some(lack.shortfall),
             held: Some(held),
             now: destination.now,
+            leads_back: Some(&flow.return_to),
+            not_kept: None,
         };
         let why = why(back, derived, level, lack.shortfall);
         self.not_enough(incoming, &short, level, why, &flow.return_to, record)

@@ -11,6 +11,7 @@ use super::bearer::invite;
 use super::me;
 use super::negotiate::{Kind, kind_for};
 use super::pages::{self, Page};
+use super::park::NotKept;
 use super::reply::{Problem, Wanted};
 use super::sessions::{Held, display_name};
 use super::start::{Start, popup_href, step_up_href};
@@ -42,6 +43,10 @@ pub(in crate::gate) struct Short<'a> {
     pub(in crate::gate) shortfall: Option<Shortfall>,
     pub(in crate::gate) held: Option<&'a Held>,
     pub(in crate::gate) now: Timestamp,
+    /// Where the browser comes back to, if not to the request itself.
+    pub(in crate::gate) leads_back: Option<&'a str>,
+    /// Of what a page sent.
+    pub(in crate::gate) not_kept: Option<NotKept>,
 }
 
 impl Short<'_> {
@@ -62,19 +67,29 @@ impl Gate {
             // A checked configuration demands no such level.
             return self.unavailable(incoming, None, record, "level-cannot-be-asked");
         };
-        let path = incoming.target.path_and_query();
+        let path = short
+            .leads_back
+            .unwrap_or_else(|| incoming.target.path_and_query());
         let kind = kind_for(incoming.headers, short.route.challenge);
         self.parts.metrics.challenged(level, kind.into());
         match kind {
-            Kind::Page if !matches!(*incoming.method, Method::GET | Method::HEAD) => {
+            Kind::Page
+                if short.leads_back.is_none()
+                    && !matches!(*incoming.method, Method::GET | Method::HEAD) =>
+            {
+                let why = short.not_kept.unwrap_or(NotKept::Off);
+                self.count_not_kept(why);
                 // What was asked for may be no page at all with GET; "my session" says that it was confirmed.
                 let page = Page::NotSent {
                     method: incoming.method.as_str(),
                     need: &level.label,
                     confirm: &step_up_href(&level.name, me::HERE),
                     back: "/",
+                    why: why.name(),
+                    most: why.most(),
                 };
                 self.asking_page(&page, incoming, &short, level, record)
+                    .reason(why.name())
             }
             Kind::Page if self.is_loop(&short) => {
                 let reason = match short.shortfall {

@@ -67,6 +67,7 @@ impl Gate {
                     session: None,
                     bearer: None,
                     record,
+                    sending: None,
                     key: None,
                 })
             }

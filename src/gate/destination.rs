@@ -33,18 +33,24 @@ pub(in crate::gate) struct Lack {
 }
 
 impl Gate {
-    pub(in crate::gate) fn destination<'c>(
+    pub(in crate::gate) async fn destination<'c>(
         &'c self,
         incoming: &Incoming<'_>,
         site: Site<'c>,
         flow: &Flow,
         now: Timestamp,
     ) -> Option<Destination<'c>> {
-        let target = Target::parse(flow.return_to.as_bytes(), site.app.accept).ok()?;
+        let (method, target) = match self.kept_at(site, &flow.return_to, now).await {
+            Some(kept) => kept,
+            None => {
+                let target = Target::parse(flow.return_to.as_bytes(), site.app.accept).ok()?;
+                (Method::GET, target)
+            }
+        };
         let ladder = &self.parts.config.ladder;
         let asked = ladder.by_name(&flow.level).map(|level| level.rank);
         Some(Destination {
-            found: site.app.table.find(&Method::GET, &target),
+            found: site.app.table.find(&method, &target),
             client: incoming.client,
             now,
             confirm: asked.filter(|_| flow.confirm),

@@ -9,7 +9,7 @@ use super::pages::Page;
 use super::sessions::Held;
 use super::start::{DONE, Start, step_up_href};
 use super::{Gate, Incoming, OWN_PREFIX, Record, Reply, Site};
-use super::{me, script};
+use super::{me, park, script};
 use crate::model::level::{Level, Rank};
 use crate::model::target::Target;
 use crate::policy::decision::Shortfall;
@@ -29,7 +29,7 @@ impl Gate {
     ) -> Reply {
         let allowed = match name {
             "ping" | "login" | "step-up" | "callback" | "me" | "status" | "done" | "done.js"
-            | "agent.js" => READ,
+            | "agent.js" | "resume" => READ,
             "logout" => READ_AND_POST,
             "backchannel-logout" => POST,
             _ => return self.unknown_endpoint(incoming),
@@ -44,6 +44,7 @@ impl Gate {
             "callback" => self.callback(incoming, site).await,
             "me" => self.me(incoming, site).await,
             "status" => self.status(incoming, site).await,
+            "resume" => self.resume(incoming, site).await,
             "done" => self.page(
                 StatusCode::OK,
                 &Page::Done {},
@@ -205,7 +206,8 @@ pub(in crate::gate) fn return_param(incoming: &Incoming<'_>, site: Site<'_>) -> 
     param(incoming, "return")
         .and_then(|text| Target::parse(text.as_bytes(), site.app.accept).ok())
         .filter(|target| {
-            !target.path().starts_with(OWN_PREFIX) || matches!(target.path(), me::HERE | DONE)
+            !target.path().starts_with(OWN_PREFIX)
+                || matches!(target.path(), me::HERE | DONE | park::HERE)
         })
         .map_or_else(
             || "/".to_owned(),

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::challenge::Short;
-use super::cors;
 use super::negotiate::kind_for;
 use super::sessions::Held;
 use super::{Forward, Gate, Incoming, OWN_PREFIX, Record, Refusal, Site, Verdict};
+use super::{cors, park};
 use crate::model::requirement::Requirement;
 use crate::model::time::Timestamp;
 use crate::policy;
@@ -29,14 +29,23 @@ impl Gate {
         if let Some(name) = incoming.target.path().strip_prefix(OWN_PREFIX) {
             return Verdict::Reply(self.own(incoming, site, name).await);
         }
-        let mut verdict = self.judge_route(incoming, site).await;
+        let mut verdict = match park::marked(incoming.method, incoming.target) {
+            Some(id) => self.click(incoming, site, id).await,
+            None => self.judge_route(incoming, site, None).await,
+        };
         if let Verdict::Reply(reply) = &mut verdict {
             self.allow_origin(reply, incoming.place, incoming.headers);
         }
         verdict
     }
 
-    async fn judge_route(self: &Arc<Self>, incoming: &Incoming<'_>, site: Site<'_>) -> Verdict {
+    /// `leads_back`: to this path instead of to the request itself, for which there is a session or none, and no bearer.
+    pub(in crate::gate) async fn judge_route(
+        self: &Arc<Self>,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        leads_back: Option<&str>,
+    ) -> Verdict {
         let now = self.parts.clock.now();
         if let Some(wanted) = cors::preflight(incoming, site.app) {
             return self.preflight(incoming, site, &wanted, now);
@@ -44,7 +53,10 @@ impl Gate {
         let found = site.app.table.find(incoming.method, incoming.target);
         // A public route needs no session, but for the app's own cookies.
         let is_public = found.demand.iter().all(|part| part.is_public());
-        if !is_public && let Some(verdict) = self.judge_bearer(incoming, site, &found, now).await {
+        if !is_public
+            && leads_back.is_none()
+            && let Some(verdict) = self.judge_bearer(incoming, site, &found, now).await
+        {
             return verdict;
         }
         let caller = if is_public && site.app.app_cookies.is_empty() {
@@ -77,6 +89,8 @@ impl Gate {
             shortfall,
             held: held.as_ref(),
             now,
+            leads_back,
+            not_kept: None,
         };
         let reply = match decision {
             Decision::Allow(permit) => {
@@ -90,21 +104,23 @@ impl Gate {
                     session: held.map(|held| held.live),
                     bearer: None,
                     record,
+                    sending: None,
                     key,
                 });
             }
             Decision::Login(need) => {
                 record.need = Some(need);
                 let have = policy::decision::Have::NOTHING;
-                self.challenge(incoming, short(need, have, None), record)
-                    .await
+                return self
+                    .fall_short(incoming, short(need, have, None), record)
+                    .await;
             }
             Decision::StepUp(step_up) => {
                 record.need = Some(step_up.need);
                 record.have = Some(step_up.have);
                 record.reason = Some(reason(step_up.shortfall));
                 let short = short(step_up.need, step_up.have, Some(step_up.shortfall));
-                self.challenge(incoming, short, record).await
+                return self.fall_short(incoming, short, record).await;
             }
             Decision::Deny(denial) => {
                 record.need = Some(denial.need);

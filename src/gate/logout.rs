@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::audit::Circumstances;
 use super::pages::Page;
 use super::sessions::{Held, display_name};
-use super::{Gate, Incoming, Record, Reply, Site, cookies, flows};
+use super::{Gate, Incoming, Record, Reply, Site, cookies, flows, park};
 use crate::model::time::Timestamp;
 use crate::oidc::OidcError;
 use crate::policy::facts::Known;
@@ -137,6 +137,7 @@ impl Gate {
     /// Takes everything of ours out of the browser, and the app's own session with it.
     fn forget(&self, incoming: &Incoming<'_>, site: Site<'_>, reply: &mut Reply) {
         reply.set_cookie(cookies::cleared(&site.origin.cookie));
+        reply.set_cookie(park::browser_cleared(site.origin));
         for cookie in flows::all_cleared(incoming.headers, site.origin) {
             reply.set_cookie(Some(cookie));
         }
@@ -226,7 +227,7 @@ impl Gate {
 
 /// Browsers send `Origin` with every POST, and no page can forge it; but it is `null` where the page's referrer policy
 /// is `no-referrer`, and then Fetch Metadata says what it does not.
-fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
+pub(in crate::gate) fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
     match headers.get(header::ORIGIN) {
         Some(given) if given != "null" => given == origin,
         _ => headers

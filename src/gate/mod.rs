@@ -2,7 +2,7 @@
 //!
 //! Knows no Pingora: the edge hands in a canonical request and gets a [`Forward`] with its permit, or a [`Reply`].
 //! A request goes `judge` → `sessions` (and `refresh`) → `policy::decide` → `challenge` → `start`; what comes back from
-//! Keycloak goes `callback` → `land`.
+//! Keycloak goes `callback` → `land`. A form that falls short is kept by `park`, and goes on from there.
 
 mod audit;
 mod authenticate;
@@ -23,6 +23,7 @@ mod me;
 mod negotiate;
 mod operator;
 mod pages;
+mod park;
 mod refresh;
 mod refusal;
 mod reply;
@@ -57,6 +58,7 @@ pub use bearer::{DPOP, Told, Verified, told};
 pub use cookies::{pairs, sets_reserved};
 pub use negotiate::is_page;
 pub use operator::{LevelView, SessionView, Whose};
+pub use park::{NotKept, Parking, Sending};
 pub use refusal::{NoAnswer, Refusal};
 pub use script::agent_src;
 pub use streams::{Closing, Hand, Lack, News, OpenStream, StreamKind, Streams};
@@ -93,6 +95,7 @@ pub struct Gate {
     limits: Limits,
     refreshes: Arc<InFlight>,
     under_way: UnderWay,
+    in_hand: park::InHand,
     bearers: Bearers,
     /// Claims that a session keeps: those that the configuration reads, and what a user is called.
     kept: Vec<String>,
@@ -120,7 +123,7 @@ pub struct Incoming<'r> {
     /// SHA-256 of the certificate that the client showed, as `x5t#S256` of RFC 8705 has it.
     pub certificate: Option<&'r String>,
     pub request_id: &'r str,
-    /// Of a POST under [`OWN_PREFIX`], whole; else empty.
+    /// Of a POST to an endpoint of ours ([`Gate::reads_body`]), whole; else empty.
     pub body: &'r [u8],
 }
 
@@ -128,6 +131,8 @@ pub struct Incoming<'r> {
 pub enum Verdict {
     Forward(Forward),
     Reply(Reply),
+    /// Its body is to be read and given to [`Gate::take_in`], and then it to [`Gate::park`].
+    Park(Box<Parking>),
 }
 
 /// May go to the upstream.
@@ -142,6 +147,8 @@ pub struct Forward {
     /// Instead of a session.
     pub bearer: Option<Arc<Verified>>,
     pub record: Record,
+    /// What goes upstream instead of the request that came.
+    pub sending: Option<Box<Sending>>,
     key: Option<crate::model::session::SessionKey>,
 }
 
@@ -208,11 +215,18 @@ impl Gate {
             ),
             refreshes: before.map_or_else(Arc::default, |before| Arc::clone(&before.refreshes)),
             under_way: before.map_or_else(UnderWay::default, |before| before.under_way.clone()),
+            in_hand: before.map_or_else(park::InHand::default, |before| before.in_hand.clone()),
             bearers: Bearers::new(&parts.config)?,
             kept,
             broken: Mutex::default(),
             parts,
         })
+    }
+
+    /// A request whose body is for us.
+    pub fn reads_body(method: &Method, target: &Target) -> bool {
+        *method == Method::POST
+            && (target.path().starts_with(OWN_PREFIX) || park::marked(method, target).is_some())
     }
 
     pub fn config(&self) -> &Arc<Config> {

@@ -160,6 +160,9 @@ impl Gate {
         };
         let mark = Mark::logged_out(owner);
         let mut done = store.mark(&mark, now, now.plus(life), now).await;
+        if let Err(error) = store.drop_parked(&owner).await {
+            done = Err(error);
+        }
         let mut ended = 0;
         for key in store.by_index(&owner).await? {
             // One that fails keeps no other from its end.
@@ -222,7 +225,11 @@ impl Gate {
     ) -> Result<(), Unavailable> {
         let store = &self.parts.store;
         let mark = Mark::ended(&held.live.session.lineage);
-        let marked = store.mark(&mark, now, now.plus(MARK_LIFE), now).await;
+        let mut marked = store.mark(&mark, now, now.plus(MARK_LIFE), now).await;
+        let lineage = Owner::lineage(&held.live.session.lineage);
+        if let Err(error) = store.drop_parked(&lineage).await {
+            marked = Err(error);
+        }
         let mut next = Some(held.key);
         // A rotation may be under way: its successor goes too.
         for _ in 0..TRIES {

@@ -5,6 +5,7 @@ pub mod client_certificate;
 pub mod evidence;
 pub mod flow;
 pub mod level;
+pub mod parked;
 pub mod random;
 pub mod requirement;
 pub mod route;

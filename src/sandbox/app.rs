@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Html;
@@ -15,6 +16,7 @@ pub fn sample_app() -> Router {
         .route("/", get(home))
         .route("/payroll", get(payroll))
         .route("/payroll/{id}/release", post(release))
+        .route("/expenses", get(expenses).post(receipt))
         .route("/admin", get(admin))
         .route("/static/style.css", get(style))
         .merge(super::spa::routes())
@@ -27,6 +29,7 @@ async fn home(headers: HeaderMap) -> Html<String> {
         &headers,
         "<ul><li><a href=\"/payroll\">Payroll</a> (needs a one-time code)</li>\
          <li><a href=\"/spa\">Payroll, in one page</a> (asks for the code without leaving the page)</li>\
+         <li><a href=\"/expenses\">Expenses</a> (sending the form needs a one-time code)</li>\
          <li><a href=\"/admin\">Administration</a> (for administrators only)</li>\
          <li><a href=\"/anything?really=yes\">What the application sees of a request</a></li>\
          <li><a href=\"/.stepgate/me\">My session</a></li></ul>",
@@ -53,6 +56,76 @@ async fn release(Path(id): Path<String>, headers: HeaderMap, body: String) -> Ht
             escape(&body)
         ),
     )
+}
+
+async fn expenses(headers: HeaderMap) -> Html<String> {
+    page(
+        "Expenses",
+        &headers,
+        "<form method=\"post\" enctype=\"multipart/form-data\"><p><label>What for<br><textarea name=\"note\" rows=\"4\" cols=\"40\"></textarea></label></p>\
+         <p><label>Receipt<br><input type=\"file\" name=\"receipt\"></label></p><p><button>Hand in</button></p></form>",
+    )
+}
+
+async fn receipt(headers: HeaderMap, body: Bytes) -> Html<String> {
+    let kind = headers
+        .get("content-type")
+        .and_then(|kind| kind.to_str().ok());
+    let mut text = String::new();
+    for (name, content) in parts(kind.unwrap_or_default(), &body) {
+        let digest = ring::digest::digest(&ring::digest::SHA256, content);
+        let digest: String = digest
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let _written = writeln!(
+            text,
+            "<li>{}: {} bytes, SHA-256 <code>{digest}</code></li>",
+            escape(&name),
+            content.len()
+        );
+    }
+    page(
+        "Handed in",
+        &headers,
+        &format!("<p>The accounts department has:</p><ul>{text}</ul>"),
+    )
+}
+
+/// The name of each part of a form (RFC 7578), a file's own where it has one, and its content.
+fn parts<'b>(kind: &str, body: &'b [u8]) -> Vec<(String, &'b [u8])> {
+    let boundary = kind.split("boundary=").nth(1).unwrap_or_default();
+    let delimiter = format!("\r\n--{boundary}");
+    let mut found = Vec::new();
+    // The first delimiter has no line break before it.
+    let mut rest = body
+        .get(delimiter.len().saturating_sub(2)..)
+        .unwrap_or_default();
+    while let Some(end) = position(rest, delimiter.as_bytes()) {
+        let (part, behind) = rest.split_at(end);
+        rest = behind.get(delimiter.len()..).unwrap_or_default();
+        let Some(gap) = position(part, b"\r\n\r\n") else {
+            continue;
+        };
+        let (head, content) = part.split_at(gap);
+        let head = String::from_utf8_lossy(head).into_owned();
+        let named = |mark: &str| {
+            let value = head.split(mark).nth(1)?;
+            Some(value.split('"').next()?.to_owned())
+        };
+        let name = named("filename=\"").or_else(|| named("name=\""));
+        found.push((
+            name.unwrap_or_default(),
+            content.get(4..).unwrap_or_default(),
+        ));
+    }
+    found
+}
+
+fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len())
+        .position(|window| window == wanted)
 }
 
 async fn admin(headers: HeaderMap) -> Html<String> {

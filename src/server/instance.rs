@@ -25,6 +25,7 @@ use crate::model::random::Random;
 use crate::model::time::Clock;
 use crate::oidc::OidcError;
 use crate::seal::KeyError;
+use crate::store::Stock;
 use crate::telemetry::{LinesError, Metrics};
 
 /// Between two looks at what is still in flight.
@@ -116,6 +117,11 @@ impl Handle {
     }
 
     /// What the process counts.
+    /// Of the requests that are parked.
+    pub fn stock(&self) -> Stock {
+        self.lasting().store.stock()
+    }
+
     pub fn metrics(&self) -> &Metrics {
         self.0.metrics()
     }

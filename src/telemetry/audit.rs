@@ -13,8 +13,12 @@ pub enum AuditKind {
     Login,
     LoginFailed,
     Logout,
+    /// A request is kept until its user is back.
+    Parked,
     /// A request that the policy denied.
     Refusal,
+    /// What was parked goes on to the app, by its user's word.
+    Resumed,
     /// The provider refused a refresh, or a limit ended the session.
     SessionEnded,
     StepUp,

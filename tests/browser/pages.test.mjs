@@ -66,7 +66,9 @@ test('of somebody who is signed in', async (t) => {
 
   // A form that needs more.
   await page.goto(`${app}/`);
-  await page.setContent(`<form method=post action="${app}/payroll/7/release"><button>Go</button></form>`);
+  // Too large to be kept.
+  const large = `<input type=hidden name=x value="${'x'.repeat(70_000)}">`;
+  await page.setContent(`<form method=post action="${app}/payroll/7/release">${large}<button>Go</button></form>`);
   await page.getByRole('button', { name: 'Go' }).click();
   await page.waitForURL(`${app}/payroll/7/release`);
   await isFine(page, 'This was not sent yet');

@@ -69,31 +69,6 @@ test('the level decays, the session does not, and the code is asked for again', 
   assert.match(await text(page), /Ada Lovelace/);
 });
 
-test('a form is not sent when more is needed, and is sent after it was confirmed', async (t) => {
-  const user = await newUser();
-  const context = await browsing(t);
-  const page = await context.newPage();
-  await page.goto(`${app}/payroll`);
-  await authenticate(page, user);
-  // The route wants a proof of the last seconds.
-  const probe = () => ask(page, '/payroll/0/release', { method: 'POST' });
-  assert.equal((await until('the proof', ({ status }) => status !== 200, probe)).status, 401);
-  const sent = page.waitForResponse((answer) => answer.url().endsWith('/release'));
-  await page.getByRole('button', { name: 'Release' }).click();
-  assert.equal((await sent).status(), 401);
-  await page.waitForLoadState();
-  assert.equal(await heading(page), 'This was not sent yet');
-  const [confirming] = await Promise.all([
-    context.waitForEvent('page'),
-    page.getByRole('link', { name: 'Confirm in a new tab' }).click(),
-  ]);
-  assert.deepEqual(await authenticate(confirming, user), ['password', 'otp']);
-  await page.goBack();
-  await page.getByRole('button', { name: 'Release' }).click();
-  await page.waitForURL(`${app}/payroll/7/release`);
-  assert.match(await text(page), /was released: amount=4200/);
-});
-
 test('an administrator signs the user out, and that is that', async (t) => {
   const user = await newUser();
   const page = await (await browsing(t)).newPage();

@@ -23,7 +23,8 @@ let shared;
 /** A browser of its own for each test, as far as cookies go; closed at the end of it. */
 export async function browsing(test, options = {}) {
   shared ??= await chromium.launch({ executablePath, args: ['--no-sandbox'] });
-  const context = await shared.newContext(options);
+  // Where the app has HTTPS, its certificate is the test's own.
+  const context = await shared.newContext({ ignoreHTTPSErrors: true, ...options });
   context.setDefaultTimeout(BOUND);
   // Before the agent wraps it: it would hold a challenged request until somebody answers its dialog.
   await context.addInitScript(() => {

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::harness::eventually_async;
 use crate::keycloak::{Keycloak, free_port, keycloak, not_run};
 use crate::oracle::{Oracle, sample_app};
+use crate::tls::pki::Authority;
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser");
 
@@ -33,15 +34,25 @@ impl Drop for Program {
 }
 
 impl Program {
-    async fn start(port: u16, issuer: &str, app: &str, more: &str) -> Self {
+    /// `secure`: by HTTPS, and so by HTTP/2.
+    async fn start(port: u16, issuer: &str, app: &str, more: &str, secure: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let origin = format!("http://payroll.localhost:{port}");
+        let origin = origin(port, secure);
+        let listen = match secure {
+            true => "listen_tls = [\"127.0.0.1:8080\"]",
+            false => "listen   = [\"127.0.0.1:8080\"]",
+        };
+        let certificates = match secure {
+            true => "[[certificates]]\ncert = \"app.pem\"\nkey = { file = \"app.key\" }\n",
+            false => "",
+        };
         let shipped = |name: &str| std::fs::read_to_string(Path::new(ROOT).join(name)).unwrap();
         let replaced = |text: String, (from, to): (&str, &str)| {
             assert!(text.contains(from), "{from:?} is not in the shipped file");
             text.replace(from, to)
         };
         let config = [
+            ("listen   = [\"127.0.0.1:8080\"]", listen.to_owned()),
             ("127.0.0.1:8080", format!("127.0.0.1:{port}")),
             ("http://localhost:9080/realms/demo", issuer.to_owned()),
             ("http://127.0.0.1:9081", app.to_owned()),
@@ -51,7 +62,7 @@ impl Program {
         .map(|(from, to)| (*from, to.as_str()))
         .fold(shipped("config/stepgate.toml"), replaced);
         let dead = format!(
-            "[upstreams.dead]\nurl = \"http://127.0.0.1:{}\"\n{more}\n",
+            "[upstreams.dead]\nurl = \"http://127.0.0.1:{}\"\n{certificates}{more}\n",
             free_port()
         );
         let policy = [
@@ -83,6 +94,10 @@ impl Program {
             std::fs::write(path, text).unwrap();
         }
         std::fs::create_dir(folder.path().join("config/sessions")).unwrap();
+        if secure {
+            let certificate = Authority::new("test").server(&["payroll.localhost"]);
+            certificate.write(&folder.path().join("config"), "app");
+        }
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_stepgate"))
             .arg("serve")
@@ -92,9 +107,13 @@ impl Program {
             .stderr(log)
             .spawn()
             .unwrap();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .danger_accept_invalid_certs(true)
+            .resolve("payroll.localhost", ([127, 0, 0, 1], port).into());
+        let client = client.build().unwrap();
         eventually_async("stepgate", async || {
-            let ping = format!("http://127.0.0.1:{port}/.stepgate/ping");
+            let ping = format!("{origin}/.stepgate/ping");
             let answer = client.get(ping).send().await.ok()?;
             answer.status().is_success().then_some(())
         })
@@ -105,6 +124,11 @@ impl Program {
             folder,
         }
     }
+}
+
+fn origin(port: u16, secure: bool) -> String {
+    let scheme = if secure { "https" } else { "http" };
+    format!("{scheme}://payroll.localhost:{port}")
 }
 
 /// The world in which the scripts walk, and how they are told of it.
@@ -118,17 +142,17 @@ struct World {
 }
 
 impl World {
-    async fn new(keycloak: &'static Keycloak, realm: &str) -> Self {
+    async fn new(keycloak: &'static Keycloak, realm: &str, secure: bool) -> Self {
         let app = sample_app().await;
         let upstream = format!("http://{app}");
         let port = free_port();
-        let origin = format!("http://payroll.localhost:{port}");
+        let origin = origin(port, secure);
         keycloak.admin().await.import(realm, &origin).await;
         let issuer = keycloak.issuer(realm);
         let nowhere = format!("http://localhost:{}/realms/demo", free_port());
         let strict = "[limits]\nlogins_per_minute = 1\n";
-        let stepgate = Program::start(port, &issuer, &upstream, "").await;
-        let lost = Program::start(free_port(), &nowhere, &upstream, strict).await;
+        let stepgate = Program::start(port, &issuer, &upstream, "", secure).await;
+        let lost = Program::start(free_port(), &nowhere, &upstream, strict, false).await;
         let logs = [&stepgate, &lost].map(|program| program.folder.path().join("log"));
         Self {
             _oracle: Oracle {
@@ -205,10 +229,14 @@ async fn browser(test: &str) -> Option<&'static Keycloak> {
 }
 
 async fn scripts(test: &str, file: &str) {
+    scripts_by(test, file, false).await;
+}
+
+async fn scripts_by(test: &str, file: &str, secure: bool) {
     let Some(keycloak) = browser(test).await else {
         return;
     };
-    let world = World::new(keycloak, test).await;
+    let world = World::new(keycloak, test, secure).await;
     world.node(&["--test", file]).await;
     world.no_secret_is_logged();
 }
@@ -234,6 +262,16 @@ async fn single_pages_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn forms_survive_a_step_up() {
+    scripts("browser-forms", "forms.test.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_survive_a_step_up_over_http_2() {
+    scripts_by("browser-forms-h2", "forms.test.mjs", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_are_fit_for_everybody() {
     scripts("browser-pages", "pages.test.mjs").await;
 }
@@ -243,6 +281,6 @@ async fn pages_are_fit_for_everybody() {
 #[ignore = "writes into docs/pictures"]
 async fn pictures() {
     let keycloak = browser("pictures").await.expect("Chromium and Keycloak");
-    let world = World::new(keycloak, "pictures").await;
+    let world = World::new(keycloak, "pictures", false).await;
     world.node(&["pictures.mjs"]).await;
 }

@@ -15,6 +15,7 @@ use stepgate::seal::SystemRandom;
 use stepgate::server::{
     Handle, Instance, Listeners, Operations, Reloader, Source, StartError, SystemClock,
 };
+use stepgate::store::Stock;
 use stepgate::telemetry::Metrics;
 use stepgate::telemetry::metrics::{Format, Limit};
 use tempfile::TempDir;
@@ -140,6 +141,20 @@ impl Stepgate {
         Self::before(upstream, "http://127.0.0.1:1/realms/none", "15s").await
     }
 
+    /// Ends it, and leaves its folder to another one.
+    pub(crate) async fn ended(self) -> TempDir {
+        self.stop();
+        let Self {
+            folder,
+            serving,
+            operating,
+            ..
+        } = self;
+        let _ended = operating.await;
+        serving.await.unwrap();
+        folder
+    }
+
     pub(crate) fn stop(&self) {
         self.stop.send(true).unwrap();
         self.operating.abort();
@@ -161,6 +176,11 @@ impl Stepgate {
     /// What operators' commands come to.
     pub(crate) fn operations(&self) -> Operations {
         Operations::new(self.handle.clone(), Arc::clone(&self.reloader))
+    }
+
+    /// What is parked.
+    pub(crate) fn stock(&self) -> Stock {
+        self.handle.stock()
     }
 
     /// How many were refused by that limit.

@@ -8,7 +8,7 @@ use super::floors::FloorDraft;
 use super::installation::body_bytes;
 use super::routes::{self, RouteDraft};
 use super::upstreams::addresses;
-use super::{Names, cookies, identity, levels, require, urls};
+use super::{Names, cookies, identity, levels, park, require, urls};
 use crate::config::code::Code;
 use crate::config::document::Node;
 use crate::config::fields::{Fields, Text, check_name};
@@ -30,6 +30,7 @@ pub(super) struct AppDraft {
     cors_origins: Vec<String>,
     pub(super) bearer: Option<BearerDraft>,
     body_bytes: Option<u64>,
+    park_bytes: Option<u64>,
     inject_agent: bool,
     renew_before: Option<Duration>,
 }
@@ -57,6 +58,7 @@ pub(super) fn resolve(
         cors_origins: cors_origins(app),
         bearer: bearer::resolve(app, names),
         body_bytes: body_bytes(app),
+        park_bytes: park::bytes(app, "park_bytes", names.park_most),
         inject_agent: app.flag("inject_agent").unwrap_or(false),
         renew_before: renew_before(app, idle),
     })
@@ -75,7 +77,14 @@ impl AppDraft {
             .collect()
     }
 
-    pub(super) fn finish(self, floors: &[FloorDraft], names: &Names, body_bytes: u64) -> App {
+    /// `body_bytes` and `park_bytes`: where neither the route nor the app says otherwise.
+    pub(super) fn finish(
+        self,
+        floors: &[FloorDraft],
+        names: &Names,
+        body_bytes: u64,
+        park_bytes: u64,
+    ) -> App {
         let floors = floors
             .iter()
             .filter(|draft| draft.covers(&self))
@@ -88,8 +97,11 @@ impl AppDraft {
             .fold(Relaxations::NONE, |all, upstream| all | upstream.accept);
         let default = self.body_bytes.unwrap_or(body_bytes);
         let of_route = |draft: &RouteDraft| draft.body_bytes.unwrap_or(default);
+        let kept = self.park_bytes.unwrap_or(park_bytes);
+        let kept_of = |draft: &RouteDraft| draft.park_bytes.unwrap_or(kept);
         App {
             body_bytes: self.routes.iter().map(of_route).collect(),
+            park_bytes: self.routes.iter().map(kept_of).collect(),
             name: self.name,
             origins: self.origins.into_iter().map(|(origin, _)| origin).collect(),
             table: Arc::new(RouteTable::new(

@@ -9,6 +9,7 @@ mod identity;
 mod installation;
 mod keycloak;
 mod levels;
+mod park;
 mod require;
 mod routes;
 mod rules;
@@ -39,6 +40,8 @@ pub(super) struct Names {
     pub(super) upstreams: Vec<Upstream>,
     /// Of `[keycloak]`.
     pub(super) algorithms: Vec<String>,
+    /// The largest body that may be kept.
+    pub(super) park_most: u64,
 }
 
 pub(super) fn resolve(
@@ -54,6 +57,7 @@ pub(super) fn resolve(
     let admin = admin::resolve(root, &proxy, outside);
     let keycloak = keycloak::resolve(root, outside);
     let ladder = levels::resolve(root);
+    let park = park::resolve(root);
     let names = Names {
         networks: installation::networks(root),
         upstreams: upstreams::resolve(root, outside),
@@ -62,6 +66,7 @@ pub(super) fn resolve(
             .as_ref()
             .map(|resolved| resolved.keycloak.algorithms.clone())
             .unwrap_or_default(),
+        park_most: park::most(&park),
     };
     let floors = floors::resolve(root, &names);
 
@@ -106,7 +111,7 @@ pub(super) fn resolve(
 
     let apps: Vec<_> = drafts
         .into_iter()
-        .map(|draft| draft.finish(&floors, &names, basics.limits.body_bytes))
+        .map(|draft| draft.finish(&floors, &names, basics.limits.body_bytes, park.body_bytes))
         .collect();
     let mut hosts = HashMap::new();
     for (app, resolved) in apps.iter().enumerate() {
@@ -130,6 +135,7 @@ pub(super) fn resolve(
         apps,
         hosts,
         limits: basics.limits,
+        park,
         log: basics.log,
         admin,
         kept_claims,

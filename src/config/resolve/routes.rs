@@ -7,6 +7,7 @@ use http::Method;
 use super::Names;
 use super::app::upstream;
 use super::installation::body_bytes;
+use super::park;
 use super::require::{self, Partial};
 use crate::config::code::Code;
 use crate::config::document::Node;
@@ -31,6 +32,7 @@ pub(super) struct RouteDraft {
     pub(super) loosens: bool,
     /// None: the app's.
     pub(super) body_bytes: Option<u64>,
+    pub(super) park_bytes: Option<u64>,
     /// The app's own, for every path.
     pub(super) is_default: bool,
 }
@@ -210,6 +212,7 @@ fn default_route(
         place,
         loosens: false,
         body_bytes: None,
+        park_bytes: None,
         is_default: true,
     })
 }
@@ -232,6 +235,7 @@ fn route(
     let public = fields.flag("public").unwrap_or(false);
     let loosens = fields.flag("loosens").unwrap_or(false);
     let body_bytes = body_bytes(fields);
+    let park_bytes = park::bytes(fields, "park_bytes", names.park_most);
     let require = fields.node("require");
     let requirement = if public {
         check_public(fields, methods.as_deref());
@@ -256,6 +260,7 @@ fn route(
         place,
         loosens,
         body_bytes,
+        park_bytes,
         is_default: false,
     })
 }

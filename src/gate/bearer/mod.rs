@@ -105,6 +105,7 @@ impl Gate {
                     session: None,
                     bearer: Some(Arc::clone(verified)),
                     record,
+                    sending: None,
                     key: None,
                 })
             }

@@ -33,13 +33,17 @@ templates![
     "forbidden.html",
     "in-frame.html",
     "login-failed.html",
+    "kept-for-another.html",
     "me.html",
     "no-answer.html",
     "not-enough.html",
     "not-sent.html",
+    "nothing-kept.html",
     "refused.html",
+    "send-kept.html",
     "signed-out.html",
     "somebody-else.html",
+    "still-kept.html",
     "too-many-logins.html",
     "unavailable.html",
     "user-switched.html",
@@ -52,6 +56,8 @@ pub(in crate::gate) struct Pages {
     csp: HeaderValue,
     /// For a page that is meant to be seen in a frame.
     framed_csp: HeaderValue,
+    /// For the one whose form goes to the app, which may lead on to wherever it likes.
+    sending_csp: HeaderValue,
     /// For the one that has a script, which is one of our own.
     scripted_csp: HeaderValue,
 }
@@ -157,6 +163,37 @@ pub(in crate::gate) enum Page<'a> {
         need: &'a str,
         confirm: &'a str,
         back: &'a str,
+        /// Why it was not kept.
+        why: &'a str,
+        /// Of what is too large.
+        most: u64,
+    },
+    /// What was kept, and goes on by a click.
+    SendKept {
+        user: &'a str,
+        method: &'a str,
+        host: &'a str,
+        path: &'a str,
+        kind: &'a str,
+        bytes: usize,
+        action: &'a str,
+    },
+    NothingKept {
+        sent: bool,
+        #[serde(serialize_with = "seconds")]
+        lasts: Duration,
+    },
+    KeptForAnother {
+        user: &'a str,
+    },
+    /// Of an upstream, called by its name, that could not be reached.
+    StillKept {
+        status: u16,
+        code: &'a str,
+        upstream: &'a str,
+        #[serde(serialize_with = "seconds")]
+        left: Duration,
+        again: &'a str,
     },
     /// Shown inside of a frame; leads out of it.
     InFrame {
@@ -166,10 +203,13 @@ pub(in crate::gate) enum Page<'a> {
     SomebodyElse {
         user: &'a str,
         href: &'a str,
+        /// What the flow was to send on is gone.
+        dropped: bool,
     },
     UserSwitched {
         user: &'a str,
         href: &'a str,
+        dropped: bool,
     },
     SignedOut {
         login: &'a str,
@@ -220,6 +260,10 @@ impl Page<'_> {
             Self::WaitForOthers { .. } => "wait-for-others.html",
             Self::BeingConfirmed { .. } => "being-confirmed.html",
             Self::NotSent { .. } => "not-sent.html",
+            Self::SendKept { .. } => "send-kept.html",
+            Self::NothingKept { .. } => "nothing-kept.html",
+            Self::KeptForAnother { .. } => "kept-for-another.html",
+            Self::StillKept { .. } => "still-kept.html",
             Self::InFrame { .. } => "in-frame.html",
             Self::SomebodyElse { .. } => "somebody-else.html",
             Self::UserSwitched { .. } => "user-switched.html",
@@ -240,6 +284,7 @@ impl Pages {
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
         templates.add_filter("span", words::span);
         templates.add_filter("href", words::href);
+        templates.add_filter("size", words::size);
         templates.add_global("style", Value::from_safe_string(STYLE.to_owned()));
         for (name, text) in TEMPLATES {
             templates.add_template(name, text)?;
@@ -247,12 +292,14 @@ impl Pages {
         let style = ring::digest::digest(&ring::digest::SHA256, STYLE.as_bytes());
         // The icon is in the page itself (`data:`): a browser that finds none there asks the app for /favicon.ico.
         let policy = format!(
-            "default-src 'none'; img-src data:; style-src 'sha256-{}'; form-action 'self' {}; base-uri 'none'",
+            "default-src 'none'; img-src data:; style-src 'sha256-{}'; form-action 'self'",
             STANDARD.encode(style),
-            form_targets.join(" "),
         );
+        let sending = format!("{policy} https: http:; base-uri 'none'; frame-ancestors 'none'");
+        let policy = format!("{policy} {}; base-uri 'none'", form_targets.join(" "));
         Ok(Self {
             templates,
+            sending_csp: HeaderValue::try_from(sending)?,
             csp: HeaderValue::try_from(format!("{policy}; frame-ancestors 'none'"))?,
             scripted_csp: HeaderValue::try_from(format!(
                 "{policy}; script-src 'self'; frame-ancestors 'none'"
@@ -271,6 +318,7 @@ impl Pages {
         });
         let csp = match page {
             Page::InFrame { .. } => &self.framed_csp,
+            Page::SendKept { .. } => &self.sending_csp,
             Page::Done {} => &self.scripted_csp,
             _ => &self.csp,
         };

@@ -53,11 +53,21 @@ fn each<'a>(
         },
         Page::Done {},
         Page::WaitForOthers { retry: link },
-        Page::NotSent {
-            method: text,
-            need: text,
-            confirm: link,
-            back: link,
+        Page::NothingKept {
+            sent: true,
+            lasts: minute,
+        },
+        Page::NothingKept {
+            sent: false,
+            lasts: minute,
+        },
+        Page::KeptForAnother { user: text },
+        Page::StillKept {
+            status: 502,
+            code: text,
+            upstream: text,
+            left: minute,
+            again: link,
         },
         Page::BeingConfirmed {
             need: text,
@@ -65,14 +75,6 @@ fn each<'a>(
         },
         Page::InFrame {
             need: text,
-            href: link,
-        },
-        Page::SomebodyElse {
-            user: text,
-            href: link,
-        },
-        Page::UserSwitched {
-            user: text,
             href: link,
         },
         Page::SignedOut {
@@ -98,6 +100,53 @@ fn each<'a>(
             back: link,
         },
     ];
+    for why in [
+        "parking-off",
+        "nobody-known",
+        "cross-site",
+        "too-large-to-park",
+        "no-room-to-park",
+        "logout-came-between",
+        "store-unavailable",
+    ] {
+        pages.push(Page::NotSent {
+            method: text,
+            need: text,
+            confirm: link,
+            back: link,
+            why,
+            most: 64 << 10,
+        });
+    }
+    for (kind, bytes) in [
+        ("multipart/form-data", 70_000),
+        ("application/json", 1),
+        (text, 2),
+        ("", 3),
+        ("", 0),
+    ] {
+        pages.push(Page::SendKept {
+            user: text,
+            method: text,
+            host: text,
+            path: text,
+            kind,
+            bytes,
+            action: link,
+        });
+    }
+    for dropped in [false, true] {
+        pages.push(Page::SomebodyElse {
+            user: text,
+            href: link,
+            dropped,
+        });
+        pages.push(Page::UserSwitched {
+            user: text,
+            href: link,
+            dropped,
+        });
+    }
     for retry in [None, Some(link)] {
         pages.push(Page::Unavailable { retry });
         pages.extend(CAUSES.map(|cause| Page::LoginFailed {
@@ -287,6 +336,23 @@ fn the_policy_names_the_style_that_the_page_carries() {
              base-uri 'none'; frame-ancestors 'none'",
             STANDARD.encode(digest)
         )
+    );
+    let sending = pages.render(
+        &Page::SendKept {
+            user: "x",
+            method: "POST",
+            host: "erp.example.com",
+            path: "/",
+            kind: "",
+            bytes: 0,
+            action: "/",
+        },
+        ID,
+    );
+    let sending = sending.csp.to_str().unwrap();
+    assert!(
+        sending.contains("form-action 'self' https: http:; base-uri"),
+        "an app may answer with a redirect to wherever it likes"
     );
     let framed = pages.render(
         &Page::InFrame {

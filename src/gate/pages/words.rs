@@ -33,6 +33,24 @@ pub(super) fn span(seconds: u64) -> String {
     parts.join(" ")
 }
 
+/// `64 KiB`, in units that people read.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    for (length, name) in UNITS {
+        let tenths = bytes.saturating_mul(10) / length;
+        if tenths >= 10 {
+            return match tenths % 10 {
+                0 => format!("{} {name}", tenths / 10),
+                tenth => format!("{}.{tenth} {name}", tenths / 10),
+            };
+        }
+    }
+    match bytes {
+        1 => "1 byte".to_owned(),
+        _ => format!("{bytes} bytes"),
+    }
+}
+
 /// A path on this origin, escaped for an attribute, else the start page: `//host`, `/\host` and other schemes lead away.
 pub(super) fn href(link: &str) -> Value {
     let mut bytes = link.bytes();

@@ -298,6 +298,8 @@ impl Gate {
             shortfall: short.map(|(_, shortfall)| shortfall),
             held: None,
             now,
+            leads_back: None,
+            not_kept: None,
         };
         let reply = match self.parts.config.ladder.askable(need.rank) {
             Some(_) if open.kind == StreamKind::Grpc => short.as_grpc(record()),

@@ -12,6 +12,7 @@ mod broken;
 mod clients;
 mod ending;
 mod landing;
+mod parking;
 mod presets;
 mod refreshing;
 mod streams;

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use axum::body::Bytes;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, Method, Uri};
 use serde_json::{Map, Value};
 use stepgate::model::time::{Clock, Timestamp};
@@ -78,8 +80,10 @@ impl Clock for TestClock {
 /// What the app understood of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Hit {
+    pub(crate) method: Method,
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Hit {
@@ -187,6 +191,16 @@ impl World {
             // Until the socket is closed.
             let _aborted = serving.await;
         }
+    }
+
+    /// The process ends and another one begins, with the same folder and on the same port.
+    pub(crate) async fn restart(&mut self) {
+        // In its place meanwhile.
+        let other = Stepgate::without_realm(([127, 0, 0, 1], 1).into()).await;
+        let before = std::mem::replace(&mut self.stepgate, other);
+        let folder = before.ended().await;
+        let clock = Arc::clone(&self.clock);
+        self.stepgate = Stepgate::serve_by(folder, clock).unwrap();
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -374,14 +388,16 @@ fn code(page: &Page) -> String {
 
 /// Tells what it saw, and sets its own session's cookie on request.
 async fn app(hits: Arc<Mutex<Vec<Hit>>>) -> String {
-    let answer = move |method: Method, uri: Uri, headers: HeaderMap| {
+    let answer = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
         let hits = Arc::clone(&hits);
         async move {
             let text = format!("app {method} {uri}");
             let sets = uri.path().ends_with("/set-cookie");
             hits.lock().unwrap().push(Hit {
+                method,
                 target: uri.to_string(),
                 headers,
+                body,
             });
             let mut answer = HeaderMap::new();
             if sets {
@@ -391,7 +407,9 @@ async fn app(hits: Arc<Mutex<Vec<Hit>>>) -> String {
             (answer, text)
         }
     };
-    let router = Router::new().fallback(answer);
+    let router = Router::new()
+        .fallback(answer)
+        .layer(DefaultBodyLimit::disable());
     format!("http://{}", oracle::serve(router).await)
 }
 

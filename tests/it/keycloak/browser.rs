@@ -74,20 +74,28 @@ impl Browser {
 
     /// As by the address bar or a link.
     pub(crate) async fn open(&mut self, url: &str) -> Page {
-        self.navigate(Method::GET, url.parse().unwrap(), None).await
+        let url = url.parse().unwrap();
+        self.navigate(Method::GET, url, &[], None).await
     }
 
     pub(crate) async fn post(&mut self, url: Url, form: Vec<(String, String)>) -> Page {
-        self.navigate(Method::POST, url, Some(form)).await
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish()
+            .into_bytes();
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        self.navigate(Method::POST, url, &headers, Some(body)).await
     }
 
-    async fn navigate(
+    /// `headers` and `body` are of the first request; `Origin` is its own host's where they say nothing else.
+    pub(crate) async fn navigate(
         &mut self,
         method: Method,
         url: Url,
-        form: Option<Vec<(String, String)>>,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
     ) -> Page {
-        let (mut method, mut url, mut form) = (method, url, form);
+        let (mut method, mut url, mut headers, mut body) = (method, url, headers, body);
         for _ in 0..REDIRECTS {
             self.seen.push((url.clone(), None));
             let stops = |url: &Url| {
@@ -107,15 +115,19 @@ impl Browser {
                 .header(ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
                 .header("sec-fetch-mode", "navigate")
                 .header("sec-fetch-dest", "document");
-            if method != Method::GET {
+            let says_origin = headers.iter().any(|(name, _)| *name == "origin");
+            if method != Method::GET && !says_origin {
                 request = request.header(ORIGIN, url.origin().ascii_serialization());
             }
             let cookies = self.cookies_for(&url);
             if !cookies.is_empty() {
                 request = request.header(COOKIE, cookies);
             }
-            if let Some(form) = &form {
-                request = request.form(form);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            if let Some(body) = &body {
+                request = request.body(body.clone());
             }
             let answer = request.send().await.unwrap();
             for cookie in answer.headers().get_all(SET_COOKIE) {
@@ -126,7 +138,7 @@ impl Browser {
             match location.filter(|_| status.is_redirection()) {
                 Some(location) => {
                     url = url.join(location.to_str().unwrap()).unwrap();
-                    (method, form) = (Method::GET, None);
+                    (method, headers, body) = (Method::GET, &[], None);
                 }
                 None => {
                     let body = answer.text().await.unwrap();
@@ -338,6 +350,11 @@ impl Page {
             action: self.url.join(&action.replace("&amp;", "&")).unwrap(),
             hidden: hidden.collect(),
         })
+    }
+
+    /// Where the page's first form goes.
+    pub(crate) fn action(&self) -> Option<Url> {
+        Some(self.form("")?.action)
     }
 
     /// The first link with such a path.

@@ -3,7 +3,7 @@
 mod failing;
 mod grpc;
 mod health;
-mod parts;
+pub(crate) mod parts;
 mod passing;
 mod streams;
 mod tls;
