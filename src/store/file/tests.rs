@@ -14,8 +14,8 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::Version;
 use crate::store::contract::{self, HOUR, NOW, created, get, key, session, sid, sub};
+use crate::store::{Parked, ParkedAs, ParkedKey, Parking as _, Room, Version};
 
 contract::holds_for!(fresh);
 
@@ -187,6 +187,73 @@ async fn what_was_answered_survives_a_crash() {
     assert!(after.by_index(&sub("bob")).await.unwrap().is_empty());
     assert_eq!(after.marked(&mark, NOW).await.unwrap(), Some(NOW));
     assert!(!after.once(&flow, NOW.plus(HOUR), NOW).await.unwrap());
+}
+
+fn form(user: &str) -> Parked {
+    Parked {
+        sealed: b"form".to_vec(),
+        owners: vec![sub(user), sid("s1")],
+        expires: NOW.plus(HOUR),
+    }
+}
+
+const ROOM: Room = Room {
+    all: 1 << 20,
+    share: 1 << 20,
+    requests: 16,
+};
+
+#[tokio::test]
+async fn what_was_parked_survives_a_crash_and_what_was_taken_does_not_come_back() {
+    let (store, _folder) = fresh().await;
+    let keys = [1, 2, 3].map(|number| ParkedKey([number; 32]));
+    for (key, user) in keys.iter().zip(["alice", "alice", "bob"]) {
+        let kept = store.park(key, form(user), ROOM, NOW).await;
+        assert_eq!(kept, Ok(ParkedAs::Kept));
+    }
+    let taken = store.unpark(&keys[0], NOW).await;
+    assert_eq!(taken, Ok(Some(b"form".to_vec())));
+    assert_eq!(store.drop_parked(&sub("bob")).await, Ok(1));
+
+    let image = crashed(&store);
+    let after = open(image.path());
+    let found: Vec<_> =
+        futures_util::future::join_all(keys.iter().map(|key| after.parked(key, NOW))).await;
+    assert_eq!(found, [Ok(None), Ok(Some(b"form".to_vec())), Ok(None)]);
+    let taken = after.unpark(&keys[1], NOW).await;
+    assert_eq!(taken, Ok(Some(b"form".to_vec())));
+    assert_eq!(after.stock(), Stock::default());
+}
+
+/// A file of the version before there was anything to park.
+#[tokio::test]
+async fn an_older_file_gets_the_tables_that_it_lacks() {
+    let folder = folder();
+    let store = open(folder.path());
+    created(&store, 1, session("alice", "s1")).await;
+    drop(store);
+    let file = Folder::take(folder.path()).unwrap().sessions();
+    let database = redb::Database::open(&file).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let names: Vec<_> = transaction.list_tables().unwrap().collect();
+    let mut deleted = 0;
+    for table in names {
+        if redb::TableHandle::name(&table).starts_with("parked") {
+            deleted += 1;
+            transaction.delete_table(table).unwrap();
+        }
+    }
+    assert_eq!(deleted, 4);
+    transaction.commit().unwrap();
+    drop(database);
+
+    let store = open(folder.path());
+    assert!(get(&store, 1).await.is_some());
+    let key = ParkedKey([1; 32]);
+    assert_eq!(store.parked(&key, NOW).await, Ok(None));
+    let kept = store.park(&key, form("alice"), ROOM, NOW).await;
+    assert_eq!(kept, Ok(ParkedAs::Kept));
+    assert!(store.parked(&key, NOW).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -7,10 +7,11 @@ use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::routing::any;
 use futures_util::future::join_all;
+use stepgate::telemetry::metrics::ParkedResult;
 use tokio::net::TcpListener;
 
 use super::world::{Twist, World, heading};
-use crate::harness::status;
+use crate::harness::{field, status};
 use crate::keycloak::{Browser, Page, free_port};
 use crate::upstreams::parts::nginx;
 
@@ -202,6 +203,47 @@ async fn sixty_four_clicks_send_it_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn forms_of_two_tabs_share_one_step_up() {
+    let mut world = World::signed_in("alice", "/").await;
+    let hits = world.hit_count();
+    let first = world.sends("POST", "/mfa/1", &[FORM], b"n=1").await;
+    let chunked = [
+        "Accept: text/html",
+        "Sec-Fetch-Mode: navigate",
+        "Sec-Fetch-Dest: document",
+        "Transfer-Encoding: chunked",
+        &format!("Origin: {}", world.origin),
+    ];
+    let second = world
+        .raw_with("POST /mfa/2", &chunked, "2\r\nn=\r\n1\r\n2\r\n0\r\n\r\n")
+        .await;
+    assert_eq!(status(&second), 303, "{second}");
+    let waits = path_of(field(&second, "location"));
+    assert!(waits.starts_with("/.stepgate/resume?id="), "{second}");
+    let page = world.open(&waits).await;
+    assert_eq!(
+        heading(&page),
+        "Confirm in your other tab",
+        "{}",
+        page.text()
+    );
+    let walk = world.go_on(first, "alice").await;
+    shows_what_is_kept(&walk.page);
+    let other = world.open(&waits).await;
+    shows_what_is_kept(&other);
+    for (page, body) in [(walk.page, "n=1"), (other, "n=2")] {
+        world.clicks(&page, "send").await;
+        assert_eq!(world.last_hit().body, body);
+        assert_eq!(world.last_hit().header("content-length"), "3");
+    }
+    assert_eq!(world.hit_count(), hits + 2);
+    let counted = &world.stepgate.counted().parked_requests;
+    let counted = |result| counted.get(result);
+    assert_eq!(counted(ParkedResult::Kept), 2);
+    assert_eq!(counted(ParkedResult::Sent), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_form_outlives_the_session_that_it_was_filled_in() {
     let mut world = World::signed_in("alice", "/").await;
     let hits = world.hit_count();
@@ -261,9 +303,17 @@ async fn it_is_never_another_browsers() {
     let seen = std::mem::take(&mut world.browser.seen);
     world.browser = first;
     world.browser.seen.extend(seen);
+    // Nor another host's, where the same user is signed in.
+    let other = world.other.clone();
+    world.browser.open(&format!("{other}/")).await;
+    let path = path_of(page.url.as_str());
+    let there = world.browser.open(&format!("{other}{path}")).await;
+    is(&there, 410, "Nothing is kept here");
+    let hits = hits + 1;
     assert_eq!(world.hit_count(), hits);
     let answer = world.clicks(&page, "send").await;
     assert_eq!(answer.body, "app POST /mfa/form", "it was not lost by that");
+    assert_eq!(world.hit_count(), hits + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -300,6 +350,16 @@ async fn nothing_is_kept_for_nobody_or_from_another_site() {
         assert_eq!(status(&request), expected, "{site}: {request}");
     }
     assert_eq!((world.hit_count(), world.parked()), (hits, 1));
+    // Strangers take no room, whatever they send or make up.
+    let port = world.origin.rsplit(':').next().unwrap();
+    let cookie = format!("Cookie: __Host-stepgate-{port}-browser=AAAA");
+    let origin = format!("Origin: {}", world.origin);
+    for _ in 0..40 {
+        let headers = ["Accept: text/html", "Content-Length: 8", &cookie, &origin];
+        let answer = world.raw_with("POST /mfa/form", &headers, "amount=1").await;
+        assert_eq!(status(&answer), 401, "{answer}");
+    }
+    assert_eq!(world.parked(), 1);
     // Programs and scripts are told as before.
     let (status, problem) = world.fetch("POST", "/mfa/form").await;
     assert_eq!((status, problem["code"].as_str()), (401, Some("step-up")));
