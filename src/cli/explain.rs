@@ -184,7 +184,10 @@ fn explanation(config: &Config, asked: &Explain) -> Result<Explanation, Wrong> {
         _ => {
             let challenge = found.found.route.challenge;
             tell(&mut explanation, config, app, &decision);
-            explanation.answer = Answer::of(&decision, &method, challenge);
+            let kept = app.table.position(found.found.route);
+            let kept = kept.and_then(|position| app.park_bytes.get(position).copied());
+            explanation.answer =
+                Answer::of(&decision, &method, challenge, kept.unwrap_or_default());
         }
     }
     Ok(explanation)

@@ -73,14 +73,27 @@ pub(super) struct Answer {
     page: Option<u16>,
     /// To a program.
     program: Option<u16>,
+    /// So many bytes of what a page of the app sent are kept, and sent on by a click.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<u64>,
 }
 
 impl Answer {
-    pub(super) fn of(decision: &Decision, method: &Method, challenge: Challenge) -> Self {
+    /// `kept`: of what a page of the app sends.
+    pub(super) fn of(
+        decision: &Decision,
+        method: &Method,
+        challenge: Challenge,
+        kept: u64,
+    ) -> Self {
         let both = |status: StatusCode| (Some(status.as_u16()), Some(status.as_u16()));
-        // What a browser sends with a body is told about on a page: a redirect would lose it.
+        let is_page = challenge != Challenge::Api;
+        // What somebody sends who is not signed in is nobody's, and is told about on a page: a redirect would lose it.
+        let is_kept =
+            is_page && kept > 0 && !method.is_safe() && matches!(decision, Decision::StepUp(_));
         let page = match *method {
-            Method::GET | Method::HEAD if challenge != Challenge::Api => StatusCode::SEE_OTHER,
+            Method::GET | Method::HEAD if is_page => StatusCode::SEE_OTHER,
+            _ if is_kept => StatusCode::SEE_OTHER,
             _ => StatusCode::UNAUTHORIZED,
         };
         let asks = (Some(page.as_u16()), Some(StatusCode::UNAUTHORIZED.as_u16()));
@@ -100,12 +113,13 @@ impl Answer {
             reason,
             page,
             program,
+            kept: is_kept.then_some(kept),
         }
     }
 
     /// To a program with an access token; a browser sends none by itself.
     pub(super) fn of_bearer(decision: &Decision, told: Option<&Told<'_>>) -> Self {
-        let answer = Self::of(decision, &Method::GET, Challenge::Auto);
+        let answer = Self::of(decision, &Method::GET, Challenge::Auto, 0);
         let Some(told) = told else {
             return answer;
         };
@@ -126,6 +140,7 @@ impl Answer {
             reason: Some(why),
             page: status,
             program: status,
+            kept: None,
         }
     }
 
@@ -133,11 +148,25 @@ impl Answer {
         match (self.page, self.program) {
             (None, None) => "the app's own".to_owned(),
             (Some(page), Some(program)) if page != program => {
-                format!("{page} to the realm for a browser, {program} for a program")
+                let kept = self.kept.map_or(String::new(), |bytes| {
+                    format!(" (what it sent is kept, up to {})", size(bytes))
+                });
+                format!("{page} to the realm for a browser{kept}, {program} for a program")
             }
             (Some(status), _) | (None, Some(status)) => status.to_string(),
         }
     }
+}
+
+/// As the configuration spells it, where it can.
+fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    UNITS
+        .iter()
+        .find(|(length, _)| bytes.is_multiple_of(*length))
+        .map_or(format!("{bytes}B"), |(length, name)| {
+            format!("{}{name}", bytes / length)
+        })
 }
 
 impl Place {

@@ -112,19 +112,19 @@ fn what_decides_is_what_is_told() {
             "POST APP/payroll/7/release --level mfa --age 61s",
             "release",
             "step-up",
-            Some(401),
+            Some(303),
         ),
         (
             "POST APP/payroll/7/release --level mfa --held",
             "release",
             "step-up",
-            Some(401),
+            Some(303),
         ),
         (
             "PATCH APP/payroll/7/release --level mfa --held",
             "release",
             "step-up",
-            Some(401),
+            Some(303),
         ),
         (
             "GET APP/payroll/7/release --level mfa --held",
@@ -151,7 +151,7 @@ fn what_decides_is_what_is_told() {
             "DELETE APP/x --level password",
             "default",
             "step-up",
-            Some(401),
+            Some(303),
         ),
         ("DELETE APP/x --level mfa", "default", "allow", None),
     ];

@@ -11,7 +11,7 @@ use stepgate::telemetry::metrics::ParkedResult;
 use tokio::net::TcpListener;
 
 use super::world::{Twist, World, heading};
-use crate::harness::{field, status};
+use crate::harness::{field, status, upstream};
 use crate::keycloak::{Browser, Page, free_port};
 use crate::upstreams::parts::nginx;
 
@@ -661,4 +661,33 @@ async fn it_goes_to_an_app_that_speaks_http_2() {
         assert_eq!(*arrived, body);
         world.clock.advance(31 * 60);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_app_took_and_did_not_answer_is_not_sent_again() {
+    // Answers a GET, and hangs up on what is posted, once it is there whole.
+    let (app, seen) = upstream(|header, mut wire| async move {
+        if header.starts_with("GET") {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\napp")
+                .await;
+            return Some(wire);
+        }
+        wire.exactly("amount=1".len()).await;
+        None
+    })
+    .await;
+    let twist = Twist {
+        upstream: Some(&format!("http://{app}")),
+        ..Twist::default()
+    };
+    let mut world = World::twisted(twist).await;
+    world.visit("/", "alice").await;
+    let page = world.kept("alice", "/mfa/form", b"amount=1").await;
+    let answer = world.clicks(&page, "send").await;
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    assert_ne!(heading(&answer), "It is still kept");
+    let again = world.clicks(&page, "send").await;
+    is(&again, 409, "This was sent already");
+    let posts = |line: &&String| line.starts_with("POST /mfa/form HTTP/1.1");
+    assert_eq!(seen.lock().unwrap().iter().filter(posts).count(), 1);
 }
