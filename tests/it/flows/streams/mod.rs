@@ -1,5 +1,6 @@
 //! What is open when a level lapses or a session ends: each kind of stream is told, and in time.
 
+mod ends;
 mod site;
 
 use std::time::{Duration, Instant};
@@ -407,7 +408,7 @@ async fn a_stream_that_ends_by_itself_ends_as_ever() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_token_opened_ends_with_it() {
-    let mut site = Site::with_keys("bearer = { audience = \"erp\" }", "").await;
+    let mut site = Site::with_keys("bearer = { audience = \"erp\" }").await;
     let clock = site.world.clock.clone();
     site.token = Some(site.world.token(&json!({})));
     let (mut open, mut app) = site.websocket("/mfa/ws", false).await;

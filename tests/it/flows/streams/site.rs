@@ -67,13 +67,13 @@ pub(super) struct Answer {
 }
 
 impl Site {
-    /// `policy`: further routes.
-    pub(super) async fn with(policy: &str) -> Self {
-        Self::with_keys("", policy).await
+    /// `keys`: further ones of the policy itself.
+    pub(super) async fn with_keys(keys: &str) -> Self {
+        Self::with(keys, "", "").await
     }
 
-    /// `keys`: further ones of the policy itself.
-    pub(super) async fn with_keys(keys: &str, policy: &str) -> Self {
+    /// `policy`: further routes. `more`: tables of the installation.
+    pub(super) async fn with(keys: &str, policy: &str, more: &str) -> Self {
         let (sender, wires) = unbounded_channel();
         let (app, _) = upstream(move |header, mut wire| {
             let sender = sender.clone();
@@ -114,7 +114,7 @@ impl Site {
             folder.path().display()
         );
         let upstreams = format!(
-            "[upstreams.grpc]\nurl = \"http://{grpc}\"\nprotocol = \"h2c\"\n[upstreams.app]"
+            "[upstreams.grpc]\nurl = \"http://{grpc}\"\nprotocol = \"h2c\"\n{more}\n[upstreams.app]"
         );
         let routes = format!(
             "[[routes]]\nid = \"grpc\"\npath = \"/mfa/grpc/**\"\nupstream = \"grpc\"\nrequire = {{ level = \"mfa\" }}\n\
@@ -145,7 +145,11 @@ impl Site {
     }
 
     pub(super) async fn signed_in(policy: &str) -> Self {
-        let mut site = Self::with(policy).await;
+        Self::signed_in_under(policy, "").await
+    }
+
+    pub(super) async fn signed_in_under(policy: &str, more: &str) -> Self {
+        let mut site = Self::with("", policy, more).await;
         site.world.lands("/mfa/ordinary", "alice").await;
         site
     }
