@@ -18,6 +18,7 @@ mod person;
 mod script;
 mod seen;
 mod server;
+mod streams;
 mod world;
 
 pub(crate) use browser::{Browser, Page};
