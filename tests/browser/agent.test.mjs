@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { minify } from 'terser';
-import { allowCodesTwice, app, ask, authenticate, BOUND, browsing, closeBrowser, flaws, newUser, until } from './world.mjs';
+import { allowCodesTwice, app, ask, authenticate, browsing, closeBrowser, confirmIn, flaws, newUser, until } from './world.mjs';
 
 /** A file of a package, past what it exports. */
 const vendored = (name) => new URL(`node_modules/${name}`, import.meta.url).pathname;
@@ -54,19 +54,6 @@ const dialog = (page) => page.getByRole('dialog');
 async function confirm(page, user, button = 'Continue') {
   const [popup] = await Promise.all([page.waitForEvent('popup'), page.getByRole('button', { name: button }).click()]);
   return confirmIn(popup, user);
-}
-
-async function confirmIn(popup, user) {
-  const closed = popup.isClosed() ? undefined : popup.waitForEvent('close', { timeout: BOUND });
-  closed?.catch(() => {});
-  let typed = [];
-  try {
-    typed = await authenticate(popup, user, { until: () => popup.isClosed() || popup.url().startsWith(`${app}/`) });
-  } catch (error) {
-    if (!popup.isClosed()) throw error;
-  }
-  await closed;
-  return typed;
 }
 
 const get = async (path) => {

@@ -139,6 +139,20 @@ export async function authenticate(page, user, { until = () => page.url().starts
   return typed;
 }
 
+/** Confirms in a window that closes itself in the end; the factors that were typed, unless it was faster. */
+export async function confirmIn(popup, user) {
+  const closed = popup.isClosed() ? undefined : popup.waitForEvent('close', { timeout: BOUND });
+  closed?.catch(() => {});
+  let typed = [];
+  try {
+    typed = await authenticate(popup, user, { until: () => popup.isClosed() || popup.url().startsWith(`${app}/`) });
+  } catch (error) {
+    if (!popup.isClosed()) throw error;
+  }
+  await closed;
+  return typed;
+}
+
 async function submit(page, typed, factor) {
   const before = page.url();
   await Promise.all([

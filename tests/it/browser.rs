@@ -1,12 +1,17 @@
 //! Chromium walks through the shipped program and the shipped realm: `tests/browser/*.test.mjs`, run from here.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::harness::eventually_async;
+use crate::harness::{Wire, eventually_async, field, upstream};
 use crate::keycloak::{Keycloak, free_port, keycloak, not_run};
 use crate::oracle::{Oracle, sample_app};
 use crate::tls::pki::Authority;
@@ -80,6 +85,11 @@ impl Program {
             id       = "dead"
             path     = "/dead/**"
             upstream = "dead"
+            [[routes]]
+            id       = "live"
+            path     = "/live/**"
+            upstream = "live"
+            require  = { level = "mfa" }
         "#;
         for (name, text) in [
             ("config/stepgate.toml", config + &dead),
@@ -131,6 +141,42 @@ fn origin(port: u16, secure: bool) -> String {
     format!("{scheme}://payroll.localhost:{port}")
 }
 
+/// An event stream that begins with an event, and WebSockets that send back what comes (RFC 6455, sections 4.2.2 and 5.2;
+/// short texts only).
+async fn live_app() -> SocketAddr {
+    let (address, _) = upstream(|header, mut wire: Wire| async move {
+        if header.contains("/live/events") {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: hello\n\n")
+                .await;
+            let mut nothing = [0];
+            let _gone = wire.0.read(&mut nothing).await;
+            return None;
+        }
+        let key = field(&header, "sec-websocket-key").to_owned() + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+        let accept = BASE64_STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, key.as_bytes()));
+        wire.send(&format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        ))
+        .await;
+        let mut head = [0; 6];
+        while wire.0.read_exact(&mut head).await.is_ok() {
+            let length = head[1] & 0x7f;
+            let mut payload = vec![0; usize::from(length)];
+            wire.0.read_exact(&mut payload).await.unwrap();
+            let mask = head[2..].iter().cycle();
+            let plain = payload.iter().zip(mask).map(|(byte, mask)| byte ^ mask);
+            let frame: Vec<u8> = [head[0], length].into_iter().chain(plain).collect();
+            if wire.0.write_all(&frame).await.is_err() {
+                break;
+            }
+        }
+        None
+    })
+    .await;
+    address
+}
+
 /// The world in which the scripts walk, and how they are told of it.
 struct World {
     /// Before the programs, whose logs it reads.
@@ -144,19 +190,21 @@ struct World {
 impl World {
     async fn new(keycloak: &'static Keycloak, realm: &str, secure: bool) -> Self {
         let app = sample_app().await;
+        let live_app = live_app().await;
         let upstream = format!("http://{app}");
         let port = free_port();
         let origin = origin(port, secure);
         keycloak.admin().await.import(realm, &origin).await;
         let issuer = keycloak.issuer(realm);
         let nowhere = format!("http://localhost:{}/realms/demo", free_port());
-        let strict = "[limits]\nlogins_per_minute = 1\n";
-        let stepgate = Program::start(port, &issuer, &upstream, "", secure).await;
-        let lost = Program::start(free_port(), &nowhere, &upstream, strict, false).await;
+        let live = format!("[upstreams.live]\nurl = \"http://{live_app}\"\n");
+        let strict = format!("{live}[limits]\nlogins_per_minute = 1\n");
+        let stepgate = Program::start(port, &issuer, &upstream, &live, secure).await;
+        let lost = Program::start(free_port(), &nowhere, &upstream, &strict, false).await;
         let logs = [&stepgate, &lost].map(|program| program.folder.path().join("log"));
         Self {
             _oracle: Oracle {
-                apps: vec![app],
+                apps: vec![app, live_app],
                 logs: logs.into(),
             },
             stepgate,
@@ -269,6 +317,11 @@ async fn forms_survive_a_step_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn forms_survive_a_step_up_over_http_2() {
     scripts_by("browser-forms-h2", "forms.test.mjs", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_open_goes_on_after_a_step_up() {
+    scripts("browser-streams", "streams.test.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
