@@ -31,7 +31,7 @@ const CASES: &[&str] = &[
     "unimplemented_service",
 ];
 
-fn interop(test: &str, name: &str) -> Option<PathBuf> {
+pub(crate) fn interop(test: &str, name: &str) -> Option<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let cache = std::env::var_os("STEPGATE_CACHE").map_or(root.join(".cache"), PathBuf::from);
     let path = cache.join(format!("grpc-interop-{VERSION}/{name}"));
@@ -76,7 +76,7 @@ async fn secure(lines: &str, ours: &Authority) -> Stepgate {
     Stepgate::serve(files).unwrap()
 }
 
-async fn server(test: &str, leaf: Option<&Leaf>) -> Option<Part> {
+pub(crate) async fn server(test: &str, leaf: Option<&Leaf>) -> Option<Part> {
     let port = free_port();
     let mut arguments = vec![format!("--port={port}")];
     if let Some(leaf) = leaf {

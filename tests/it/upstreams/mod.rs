@@ -1,7 +1,7 @@
 //! stepgate before real servers: protocols, TLS, health, and what goes through without being changed.
 
 mod failing;
-mod grpc;
+pub(crate) mod grpc;
 mod health;
 pub(crate) mod parts;
 mod passing;

@@ -1,6 +1,7 @@
 //! What is open when a level lapses or a session ends: each kind of stream is told, and in time.
 
 mod ends;
+mod grpc;
 mod site;
 
 use std::time::{Duration, Instant};

@@ -47,9 +47,9 @@ pub(super) struct Site {
     /// What clients send instead of a cookie.
     pub(super) token: Option<String>,
     roots: RootCertStore,
-    tls: SocketAddr,
-    /// Of the certificate.
-    _folder: tempfile::TempDir,
+    pub(super) tls: SocketAddr,
+    /// Of the certificate, and of its authority's (`ca.pem`).
+    pub(super) folder: tempfile::TempDir,
 }
 
 /// What a client reads and writes.
@@ -107,6 +107,7 @@ impl Site {
         authority
             .server(&["payroll.localhost"])
             .write(folder.path(), "payroll");
+        std::fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
         let tls_port = free_port();
         let top = format!(
             "listen_tls = [\"127.0.0.1:{tls_port}\"]\nplain = \"serve\"\npolicies = \"policies\"\n\
@@ -140,7 +141,7 @@ impl Site {
             token: None,
             roots: authority.roots(),
             tls,
-            _folder: folder,
+            folder,
         }
     }
 
