@@ -324,7 +324,7 @@ impl Gate {
                 let page = Page::SomebodyElse {
                     user: display_name(&held.live.session.identity),
                     href: "/",
-                    dropped: self.drop_of_flow(&flow.return_to).await,
+                    dropped: self.drop_of_flow(site, &flow.return_to).await,
                 };
                 self.page(StatusCode::CONFLICT, &page, incoming.request_id, record)
             }
@@ -401,7 +401,7 @@ impl Gate {
             },
         );
         if switched {
-            let dropped = self.drop_of_flow(&flow.return_to).await;
+            let dropped = self.drop_of_flow(back.site, &flow.return_to).await;
             let page = Page::UserSwitched {
                 user: display_name(&session.identity),
                 href: if dropped { "/" } else { &flow.return_to },

@@ -177,11 +177,14 @@ pub(in crate::gate) enum Page<'a> {
         kind: &'a str,
         bytes: usize,
         action: &'a str,
+        #[serde(serialize_with = "seconds")]
+        left: Duration,
     },
     NothingKept {
         sent: bool,
         #[serde(serialize_with = "seconds")]
         lasts: Duration,
+        back: &'a str,
     },
     KeptForAnother {
         user: &'a str,

@@ -56,10 +56,12 @@ fn each<'a>(
         Page::NothingKept {
             sent: true,
             lasts: minute,
+            back: link,
         },
         Page::NothingKept {
             sent: false,
             lasts: minute,
+            back: link,
         },
         Page::KeptForAnother { user: text },
         Page::StillKept {
@@ -133,6 +135,7 @@ fn each<'a>(
             kind,
             bytes,
             action: link,
+            left: minute,
         });
     }
     for dropped in [false, true] {
@@ -346,6 +349,7 @@ fn the_policy_names_the_style_that_the_page_carries() {
             kind: "",
             bytes: 0,
             action: "/",
+            left: Duration::ZERO,
         },
         ID,
     );

@@ -304,7 +304,11 @@ impl Gate {
             .await;
         if ended != Ok(false) {
             // What stays in spite of this is refused when it is asked for, by the same marks.
-            let _gone = self.parts.store.unpark(&resume::key(&id), now).await;
+            let _gone = self
+                .parts
+                .store
+                .unpark(&resume::key(&request.origin, &id), now)
+                .await;
             return Err(match ended {
                 Ok(_) => NotKept::SignedOut,
                 Err(Unavailable) => NotKept::Unavailable,
@@ -336,7 +340,7 @@ impl Gate {
 
     async fn put(&self, id: &str, request: &ParkedRequest) -> Result<ParkedAs, Unavailable> {
         let now = self.parts.clock.now();
-        let key = resume::key(id);
+        let key = resume::key(&request.origin, id);
         let plaintext = request.encode().ok_or(Unavailable)?;
         let place: &[&[u8]] = &[&key.0, request.origin.as_bytes()];
         let parked = Parked {

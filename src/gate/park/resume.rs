@@ -113,6 +113,7 @@ impl Gate {
             kind: kind.split(';').next().unwrap_or_default().trim(),
             bytes: request.body.len(),
             action: &marked_target(&request.target, id),
+            left: request.expires.since(self.parts.clock.now()),
         };
         let record = Record::of("own");
         self.page(StatusCode::OK, &page, incoming.request_id, record)
@@ -129,7 +130,13 @@ impl Gate {
         let record = Record::of("own");
         let back = href(id);
         if *incoming.method != Method::POST {
-            return Verdict::Reply(Reply::redirect(&site.url(&back), record));
+            // By the address bar or a bookmark: what is there under the address itself, once there is nothing to send.
+            let now = self.parts.clock.now();
+            return Verdict::Reply(match self.kept(site, id, now).await {
+                Ok(None) => Reply::redirect(&site.url(&unmarked(incoming.target)), record),
+                Ok(Some(_)) => Reply::redirect(&site.url(&back), record),
+                Err(Unavailable) => self.cannot_tell(incoming, id),
+            });
         }
         if !is_same_origin(incoming.headers, &site.origin.text)
             || kind(incoming.headers) != Kind::Page
@@ -210,7 +217,8 @@ impl Gate {
         let Some(site) = self.site(incoming.place) else {
             return Verdict::Reply(self.cannot_tell(incoming, id));
         };
-        let taken = match self.parts.store.unpark(&key(id), now).await {
+        let key = key(&site.origin.text, id);
+        let taken = match self.parts.store.unpark(&key, now).await {
             Ok(taken) => taken,
             Err(Unavailable) => return Verdict::Reply(self.cannot_tell(incoming, id)),
         };
@@ -276,7 +284,8 @@ impl Gate {
 
     async fn drop_kept(&self, incoming: &Incoming<'_>, site: Site<'_>, id: &str) -> Reply {
         let now = self.parts.clock.now();
-        match self.parts.store.unpark(&key(id), now).await {
+        let key = key(&site.origin.text, id);
+        match self.parts.store.unpark(&key, now).await {
             Ok(Some(_)) => {
                 self.parts
                     .metrics
@@ -291,13 +300,14 @@ impl Gate {
     }
 
     /// Another user came back instead, or the flow was another user's: whatever it leads back to is dropped.
-    pub(in crate::gate) async fn drop_of_flow(&self, return_to: &str) -> bool {
+    pub(in crate::gate) async fn drop_of_flow(&self, site: Site<'_>, return_to: &str) -> bool {
         let Some(id) = id_of(return_to) else {
             return false;
         };
         let now = self.parts.clock.now();
         // Where it cannot be dropped, nobody else can send it all the same.
-        let dropped = self.parts.store.unpark(&key(&id), now).await;
+        let key = key(&site.origin.text, &id);
+        let dropped = self.parts.store.unpark(&key, now).await;
         if matches!(dropped, Ok(Some(_))) {
             self.parts
                 .metrics
@@ -325,7 +335,8 @@ impl Gate {
         id: &str,
         now: Timestamp,
     ) -> Result<Option<(ParkedRequest, Target)>, Unavailable> {
-        match self.parts.store.parked(&key(id), now).await? {
+        let key = key(&site.origin.text, id);
+        match self.parts.store.parked(&key, now).await? {
             Some(sealed) => self.open_kept(site, id, &sealed),
             None => Ok(None),
         }
@@ -337,7 +348,8 @@ impl Gate {
         id: &str,
         sealed: &[u8],
     ) -> Result<Option<(ParkedRequest, Target)>, Unavailable> {
-        let place: &[&[u8]] = &[&key(id).0, site.origin.text.as_bytes()];
+        let origin = &site.origin.text;
+        let place: &[&[u8]] = &[&key(origin, id).0, origin.as_bytes()];
         let plaintext = match self.parts.sealer.open_bytes(PURPOSE, place, sealed) {
             Ok(plaintext) => plaintext,
             Err(OpenError::UnknownKey) => return Err(Unavailable),
@@ -392,7 +404,9 @@ impl Gate {
     ) -> Reply {
         match why {
             Refused::SomebodyElse => {
-                self.drop_of_flow(&href(id)).await;
+                if let Some(site) = self.site(incoming.place) {
+                    self.drop_of_flow(site, &href(id)).await;
+                }
                 let page = Page::KeptForAnother {
                     user: display_name(&held.live.session.identity),
                 };
@@ -416,6 +430,10 @@ impl Gate {
         let page = Page::NothingKept {
             sent: sent.is_some(),
             lasts: self.parts.config.park.lasts,
+            back: &match marked(incoming.method, incoming.target) {
+                Some(_) => unmarked(incoming.target),
+                None => "/".to_owned(),
+            },
         };
         let record = Record::of("own");
         self.page(status, &page, incoming.request_id, record)
@@ -433,8 +451,9 @@ pub(in crate::gate) fn href(id: &str) -> String {
     format!("{HERE}?id={id}")
 }
 
-pub(in crate::gate) fn key(id: &str) -> ParkedKey {
-    ParkedKey(session_key(id).0)
+/// On another host there is nothing under that id.
+pub(in crate::gate) fn key(origin: &str, id: &str) -> ParkedKey {
+    ParkedKey(session_key(&format!("{origin} {id}")).0)
 }
 
 /// The id in the mark of a click, or of the page that its answer is, loaded again.
@@ -466,6 +485,14 @@ fn marked_target(target: &str, id: &str) -> String {
     };
     let joint = if target.contains('?') { '&' } else { '?' };
     format!("{target}{joint}{MARK}={id}")
+}
+
+/// The address of a click, or of the page that its answer is, as the app knows it.
+fn unmarked(target: &Target) -> String {
+    let text = target.path_and_query();
+    let cut = text.rfind(MARK).unwrap_or(text.len());
+    let text = text.get(..cut).unwrap_or_default();
+    text.trim_end_matches(['?', '&']).to_owned()
 }
 
 fn is_of(forward: &Forward, held: &Held) -> bool {
@@ -503,10 +530,11 @@ mod tests {
 
     #[test]
     fn a_mark_is_read_as_it_is_written() {
-        for target in ["/pay", "/pay?x=1", "//pay"] {
+        for (target, expected) in [("/pay", "/pay"), ("/pay?x=1", "/pay?x=1"), ("//pay", "/")] {
             let marked_target = marked_target(target, "abc");
             let target = Target::parse(marked_target.as_bytes(), Relaxations::NONE).unwrap();
             assert_eq!(marked(&Method::POST, &target), Some("abc"));
+            assert_eq!(unmarked(&target), expected);
         }
         assert_eq!(id_of(&href("abc")).as_deref(), Some("abc"));
         assert_eq!(id_of("/.stepgate/resume?id=a&b"), None);
