@@ -478,11 +478,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Guard<A> {
             .look(|snapshot| snapshot.config().limits.header_time);
         let stopping = stopping(shutdown.clone());
         tokio::pin!(stopping);
+        let late = farewell.is_late();
+        tokio::pin!(late);
         let mut stops = false;
         loop {
             tokio::select! {
                 biased;
                 done = &mut work => return done,
+                () = &mut late => return None,
                 () = &mut stopping, if !stops => {
                     stops = true;
                     farewell.say(Reason::GoingAway);

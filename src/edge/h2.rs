@@ -19,6 +19,7 @@ use pingora::protocols::{Digest, Stream};
 use pingora::server::ShutdownWatch;
 use pingora::time::fast_timeout::fast_sleep;
 
+use super::farewell::Farewell;
 use super::frames::{ReadAlong, Seen};
 use super::guard::stopping;
 use crate::config::Limits;
@@ -90,6 +91,8 @@ struct Upload {
     opened: Instant,
     /// Milliseconds from `opened`, or [`OVER`].
     since: AtomicU64,
+    /// Of the stream as a whole.
+    farewell: Farewell,
 }
 
 const OVER: u64 = u64::MAX;
@@ -99,6 +102,7 @@ impl Upload {
         Self {
             opened: Instant::now(),
             since: AtomicU64::new(0),
+            farewell: Farewell::default(),
         }
     }
 
@@ -125,6 +129,11 @@ pub(in crate::edge) fn body_moves() {
 /// No more of it is waited for.
 pub(in crate::edge) fn body_is_over() {
     let _none = UPLOAD.try_with(|upload| upload.since.store(OVER, Ordering::Relaxed));
+}
+
+/// A hand on the stream that this task serves, where it has a body; others are held up by nobody.
+pub(in crate::edge) fn farewell() -> Option<Farewell> {
+    UPLOAD.try_with(|upload| upload.farewell.clone()).ok()
 }
 
 /// How an end comes.
@@ -239,11 +248,14 @@ pub(in crate::edge) async fn serve<A: HttpServerApp + Send + Sync + 'static>(
 async fn in_time<T>(work: impl Future<Output = T>, most: Duration) -> bool {
     let upload = Arc::new(Upload::new());
     let work = UPLOAD.scope(Arc::clone(&upload), work);
-    tokio::pin!(work);
+    let late = upload.farewell.is_late();
+    tokio::pin!(work, late);
     loop {
         tokio::select! {
             biased;
             _ = &mut work => return true,
+            // Cut off, and not by this limit.
+            () = &mut late => return true,
             () = fast_sleep(upload.left(most)) => {}
         }
         if upload.left(most).is_zero() {

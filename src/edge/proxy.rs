@@ -356,8 +356,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, context: &mut Context) {
-        // What ended by itself may leave its connection to the next request.
-        streaming::let_go(session, context);
+        streaming::ended(session, context);
         let downstream = session.as_downstream();
         context.log(Sent {
             status: downstream

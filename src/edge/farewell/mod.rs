@@ -7,9 +7,11 @@
 mod frames;
 mod stream;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::Waker;
+use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 
@@ -108,9 +110,18 @@ pub(in crate::edge) struct Farewell(Arc<Told>);
 struct Told {
     state: AtomicU8,
     waker: AtomicWaker,
+    /// Of whoever serves it all.
+    server: AtomicWaker,
 }
 
 const OPEN: u8 = 1;
+/// Something is open that may have to end before its time.
+const WATCHED: u8 = 64;
+const CUT: u8 = 128;
+
+/// Until what was told to end is cut off, whatever holds it up: an app that takes nothing more of an upload keeps Pingora
+/// from listening to the client.
+const LATEST: Duration = Duration::from_millis(1700);
 
 impl Farewell {
     /// The answer that switches protocols is about to be written.
@@ -122,6 +133,34 @@ impl Farewell {
     pub(in crate::edge) fn say(&self, reason: Reason) {
         self.0.state.fetch_or(reason.bit(), Ordering::Release);
         self.wake();
+    }
+
+    /// From now on [`Self::is_late`] may be.
+    pub(in crate::edge) fn watch(&self) {
+        self.0.state.fetch_or(WATCHED, Ordering::Relaxed);
+    }
+
+    /// It was told to end, and ends soon at the latest.
+    pub(in crate::edge) fn cut(&self) {
+        self.0.state.fetch_or(CUT, Ordering::Release);
+        self.0.server.wake();
+    }
+
+    /// Told, and the time is over. To be awaited by the task that serves it, behind what it serves: that is where the
+    /// watch begins. Costs nothing while there is none.
+    pub(in crate::edge) async fn is_late(&self) {
+        poll_fn(|cx| {
+            if self.0.state.load(Ordering::Relaxed) & WATCHED == 0 {
+                return Poll::Pending;
+            }
+            self.0.server.register(cx.waker());
+            if self.0.state.load(Ordering::Acquire) & CUT == 0 {
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
+        tokio::time::sleep(LATEST).await;
     }
 
     /// Who reads from or writes to the connection is to be woken.

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 use super::context::Context;
 use super::farewell::{Farewell, Reason};
 use super::guard;
+use super::h2;
 use crate::gate::{Closing, Hand, Incoming, Lack, OpenStream, StreamKind};
 use between::{Between, Events, Messages};
 use held::HeldSession;
@@ -57,10 +58,13 @@ enum Manner {
 /// What the registry pulls.
 #[derive(Debug, Default)]
 struct Leash {
-    told: OnceLock<Closing>,
+    /// `None` in it: it has ended by itself, and nothing can be told any more.
+    told: OnceLock<Option<Closing>>,
     pulled: Notify,
     /// Of a WebSocket.
     farewell: Option<Farewell>,
+    /// Of what serves it: the connection, or the stream of one.
+    server: Option<Farewell>,
     /// Something of ours may be put here.
     is_between: AtomicBool,
     /// A write was broken off: nothing that comes behind it can be understood.
@@ -80,10 +84,15 @@ impl Hand for Leash {
             Lack::Permission => Reason::NotAllowed,
             Lack::Answer => Reason::TryAgain,
         };
-        let _first = self.told.set(closing);
+        if self.told.set(Some(closing)).is_err() {
+            return;
+        }
         match &self.farewell {
             Some(farewell) => farewell.say(reason),
             None => self.pulled.notify_one(),
+        }
+        if let Some(server) = &self.server {
+            server.cut();
         }
     }
 }
@@ -95,8 +104,16 @@ impl Streaming {
             StreamKind::WebSocket => Some(guard::farewell()?),
             StreamKind::Events | StreamKind::Grpc => None,
         };
+        let server = match session.req_header().version {
+            Version::HTTP_2 => h2::farewell(),
+            _ => guard::farewell(),
+        };
+        if let Some(server) = &server {
+            server.watch();
+        }
         let leash = Arc::new(Leash {
             farewell,
+            server,
             is_between: AtomicBool::new(true),
             ..Leash::default()
         });
@@ -129,13 +146,19 @@ impl Streaming {
 
     /// Why it was told to end, if it was.
     pub(in crate::edge) fn told(&self) -> Option<&Closing> {
-        self.leash.told.get()
+        self.leash.told.get()?.as_ref()
+    }
+
+    /// Its end is there; whether it was told.
+    fn is_over(&self) -> bool {
+        let _told = self.leash.told.set(None);
+        self.told().is_some()
     }
 
     /// A piece of the answer. Behind the place at which it ends nothing comes.
     pub(in crate::edge) fn piece(&mut self, body: &mut Option<Bytes>) {
         let Some(bytes) = body else { return };
-        if self.leash.told.get().is_some() && self.manner != Manner::Cut {
+        if self.told().is_some() && self.manner != Manner::Cut {
             let rest = self.between.finish(bytes);
             bytes.truncate(rest);
         } else {
@@ -202,7 +225,7 @@ pub(in crate::edge) fn answered(
         let manner = match () {
             () if is_of_type(headers, GRPC_WEB) && is_plain => Manner::LastMessage,
             () if is_of_type(headers, GRPC)
-                && session.as_downstream().req_header().version == http::Version::HTTP_2 =>
+                && session.as_downstream().req_header().version == Version::HTTP_2 =>
             {
                 Manner::Trailers
             }
@@ -259,6 +282,14 @@ pub(in crate::edge) fn let_go(session: &mut Session, context: &Context) {
     drop(std::mem::replace(session.as_downstream_mut(), nothing()));
     if let Some(own) = streaming.leash.own.take() {
         *session.as_downstream_mut() = own;
+    }
+}
+
+/// The request has ended. A connection on which something was told to end serves no other: it is about to be cut.
+pub(in crate::edge) fn ended(session: &mut Session, context: &Context) {
+    let_go(session, context);
+    if context.streaming.as_ref().is_some_and(Streaming::is_over) {
+        session.as_downstream_mut().set_keepalive(None);
     }
 }
 

@@ -385,6 +385,37 @@ async fn whoever_does_not_listen_is_cut_off() {
     .await;
 }
 
+/// An app that takes nothing more of what a client sends keeps nothing open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_held_up_by_its_app_is_cut_off() {
+    let mut site = Site::signed_in("").await;
+    let (mut websocket, _app) = site.websocket("/mfa/ws", false).await;
+    let (mut call, _held_up) = site.call("/mfa/grpc/call").await;
+    let frame = [&b"\x82\xff\0\0\0\0\0\x0f\0\0\0\0\0\0"[..], &[0; 0xf0000]].concat();
+    let stop = tokio::time::Instant::now() + Duration::from_secs(1);
+    while tokio::time::timeout_at(stop, websocket.0.write_all(&frame))
+        .await
+        .is_ok()
+    {}
+    let message = [&b"\0\0\x0f\0\0"[..], &[0; 0xf0000]].concat();
+    call.request.send_data(message.into(), false).unwrap();
+    // What the client may send is what stepgate has taken.
+    eventually("a window that is used up", || {
+        (call.request.capacity() == 0).then_some(())
+    })
+    .await;
+    let start = Instant::now();
+    site.world.clock.advance(LASTS + 1);
+    websocket.rest().await;
+    call.end().await.1.unwrap_err();
+    assert!(start.elapsed() < 2 * IN_TIME, "{:?}", start.elapsed());
+    let metrics = site.world.stepgate.counted();
+    for kind in [StreamLabel::WebSocket, StreamLabel::Grpc] {
+        eventually("its end", || (metrics.streams.get(kind) == 0).then_some(())).await;
+        assert_eq!(metrics.streams_closed.get(Both(kind, StreamEnd::Level)), 1);
+    }
+}
+
 /// What ends by itself leaves its connection to the next request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_ends_by_itself_ends_as_ever() {

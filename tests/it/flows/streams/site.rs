@@ -57,7 +57,7 @@ pub(super) trait Connection: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<C: AsyncRead + AsyncWrite + Unpin + Send> Connection for C {}
 
 /// A WebSocket, or an event stream over HTTP/1.
-pub(super) struct Open(Box<dyn Connection>);
+pub(super) struct Open(pub(super) Box<dyn Connection>);
 
 /// An answer over HTTP/2.
 pub(super) struct Answer {
