@@ -8,7 +8,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -59,11 +59,11 @@ public = true
 "#;
 
 #[derive(Debug)]
-struct Still;
+struct Still(AtomicI64);
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {
-        NOW
+        NOW.shifted(self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -201,6 +201,7 @@ impl Parking for Failing {
 struct World {
     gate: Arc<Gate>,
     store: Arc<Failing>,
+    clock: Arc<Still>,
     cookie: String,
 }
 
@@ -217,7 +218,8 @@ impl World {
             read: &read,
         };
         let config = Arc::new(parse(&input, &Options::default()).unwrap().config);
-        let clock: Arc<dyn Clock> = Arc::new(Still);
+        let still = Arc::new(Still(AtomicI64::new(0)));
+        let clock: Arc<dyn Clock> = Arc::clone(&still) as _;
         let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
         let provider = Provider::new(
             &config.keycloak,
@@ -284,6 +286,7 @@ impl World {
         Self {
             gate: Arc::new(gate.unwrap()),
             store,
+            clock: still,
             cookie,
         }
     }
@@ -362,4 +365,58 @@ async fn a_store_that_does_not_answer_allows_nobody_and_signs_nobody_out() {
         world.judge("GET /", true).await,
         Verdict::Forward(_)
     ));
+}
+
+/// Notes why it was ended.
+#[derive(Debug, Default)]
+struct Noting(Mutex<Vec<Lack>>);
+
+impl Hand for Noting {
+    fn close(&self, closing: Closing) {
+        self.0.lock().unwrap().push(closing.lack);
+    }
+}
+
+/// What was allowed holds while nothing else is known, and no longer than it would by itself.
+#[tokio::test]
+async fn an_outage_ends_what_is_open_only_when_it_has_to_be_decided_anew() {
+    let world = World::new().await;
+    let Verdict::Forward(forward) = world.judge("GET /", false).await else {
+        panic!("alice is signed in");
+    };
+    let target = Target::parse(b"/", Relaxations::NONE).unwrap();
+    let incoming = Incoming {
+        place: HostIndex { app: 0, origin: 0 },
+        method: &Method::GET,
+        target: &target,
+        headers: &HeaderMap::new(),
+        client: "127.0.0.1".parse().unwrap(),
+        certificate: None,
+        request_id: "id",
+        body: b"",
+    };
+    let hand = Arc::new(Noting::default());
+    let pull = Arc::clone(&hand) as Arc<dyn Hand>;
+    let open = world
+        .gate
+        .open_stream(&forward, &incoming, StreamKind::Events, pull);
+    let told = async |seconds: i64| {
+        world.clock.0.fetch_add(seconds, Ordering::SeqCst);
+        world.gate.look_after_streams().await;
+        hand.0.lock().unwrap().clone()
+    };
+    assert_eq!(told(0).await, []);
+    world.store.down.store(true, Ordering::SeqCst);
+    world.gate.streams().tell_all();
+    for _ in 0..10 {
+        assert_eq!(told(60).await, []);
+    }
+    // The session lives for an hour.
+    assert_eq!(told(2999).await, []);
+    assert_eq!(told(1).await, [Lack::Answer]);
+    world.store.down.store(false, Ordering::SeqCst);
+    world.gate.streams().tell_all();
+    assert_eq!(told(60).await, [Lack::Answer], "told once");
+    drop(open);
+    assert_eq!(world.gate.streams().count(), 0);
 }
