@@ -353,6 +353,11 @@ pub(crate) fn install_crypto() {
 
 /// A realm with the user `alice`; gives its issuer.
 pub(crate) async fn realm() -> String {
+    serving_realm().await.issuer.clone()
+}
+
+/// The same, for a test that makes tokens of its own.
+pub(crate) async fn serving_realm() -> Arc<Realm> {
     install_crypto();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let issuer = format!("http://{}/realms/demo", listener.local_addr().unwrap());
@@ -374,8 +379,8 @@ pub(crate) async fn realm() -> String {
     };
     let random = Arc::new(SystemRandom::new());
     let realm = Realm::new(&issuer, client, vec![alice], Arc::new(SystemClock), random).unwrap();
-    tokio::spawn(serve_provider(listener, realm));
-    issuer
+    tokio::spawn(serve_provider(listener, Arc::clone(&realm)));
+    realm
 }
 
 /// What reached an upstream: one header block for each request.

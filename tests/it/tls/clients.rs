@@ -1,11 +1,16 @@
 //! Clients that show a certificate of their own.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use rcgen::{DnType, SanType};
 use ring::digest::{SHA256, digest};
+use serde_json::{Value, json};
+use stepgate::model::time::Clock as _;
+use stepgate::server::SystemClock;
 
 use super::pki::{Authority, named};
 use super::{NO_REALM, Secure};
-use crate::harness::{eventually_async, realm, status};
+use crate::harness::{eventually_async, realm, serving_realm, status};
 use crate::oracle::sample_app;
 
 const OPTIONAL: &str = "[client_certificates]\nca = \"clients.pem\"\n";
@@ -117,4 +122,57 @@ async fn without_a_certificate_there_is_no_connection_where_one_is_required() {
     std::fs::write(secure.stepgate.folder().join("clients.pem"), next.pem()).unwrap();
     eventually_async("the new authority", async || ask(Some("mallory")).await).await;
     assert_eq!(ask(Some("alice")).await, None);
+}
+
+/// RFC 8705 3: a token that is bound to a certificate is of use to its owner alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_is_bound_to_a_certificate_goes_with_it() {
+    let clients = Authority::new("Clients");
+    let realm = serving_realm().await;
+    let secure = secure(&clients, sample_app().await, &realm.issuer, OPTIONAL);
+    clients
+        .client(named("bob"), Vec::new())
+        .write(secure.stepgate.folder(), "bob");
+    secure.stepgate.edit("policies/erp.toml", |text| {
+        format!("bearer = {{ audience = \"erp\" }}\n{text}")
+    });
+    assert!(secure.stepgate.reloader.reload().await.is_applied());
+
+    let pem = std::fs::read(secure.stepgate.folder().join("alice.pem")).unwrap();
+    let der: rustls::pki_types::CertificateDer<'_> =
+        rustls::pki_types::pem::PemObject::from_pem_slice(&pem).unwrap();
+    let print = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, &der));
+    let now = SystemClock.now().as_unix();
+    let token = |cnf: &Value| {
+        let claims = json!({
+            "iss": realm.issuer, "aud": "erp", "sub": "sub-alice", "azp": "batch", "typ": "Bearer",
+            "iat": now, "auth_time": now, "exp": now + 300, "acr": "1", "cnf": cnf,
+        });
+        format!(
+            "Authorization: Bearer {}",
+            realm.sign("JWT", &claims).unwrap()
+        )
+    };
+    let (bound, other) = (
+        token(&json!({ "x5t#S256": print })),
+        token(&json!({ "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2" })),
+    );
+    for flag in ["--http1.1", "--http2"] {
+        for (client, token, expected) in [
+            (Some("alice"), &bound, 200),
+            // Somebody who has seen it, with a certificate of the same authority and with none.
+            (Some("bob"), &bound, 401),
+            (None, &bound, 401),
+            (Some("alice"), &other, 401),
+        ] {
+            let arguments = [flag, "-H", token, "https://erp.example.com/orders"];
+            let answer = secure.curl_as(client, &arguments).await.unwrap();
+            assert_eq!(status(&answer), expected, "{client:?} {flag}: {answer}");
+            assert_eq!(
+                answer.contains("invalid_token"),
+                expected == 401,
+                "{answer}"
+            );
+        }
+    }
 }
