@@ -76,15 +76,20 @@ pub(in crate::edge) fn write(context: &Context, sent: Sent) {
     line.write(&snapshot.access);
 }
 
-/// Of what a connection began with and was no request: it has no name, for nothing of it is known.
-pub(in crate::edge) fn unreadable(snapshot: &Snapshot, peer: Option<IpAddr>) {
+/// Of what was refused before any phase: it has no name, for nothing of it is known.
+pub(in crate::edge) fn unseen(
+    snapshot: &Snapshot,
+    peer: Option<IpAddr>,
+    status: u16,
+    reason: &'static str,
+) {
     let client = peer.map(|address| address.to_string()).unwrap_or_default();
     let line = AccessLine {
         log: "access",
         time: snapshot.clock.now().as_unix(),
         decision: "refuse",
-        reason: Some("not-http"),
-        status: 400,
+        reason: Some(reason),
+        status,
         client: &client,
         ..AccessLine::default()
     };

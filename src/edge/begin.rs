@@ -25,6 +25,11 @@ const UNREADABLE: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\
                             Connection: close\r\n\r\n";
 
+/// To CONNECT (RFC 9110 9.3.6), which Pingora passes on to nobody.
+const NOT_ALLOWED: &[u8] =
+    b"HTTP/1.1 405 Method Not Allowed\r\nCache-Control: no-store\r\nContent-Length: 0\r\n\
+                             Connection: close\r\n\r\n";
+
 /// Of what a client goes on to send: it reads the answer only when it is through.
 const DISCARDED: usize = 1 << 20;
 
@@ -133,13 +138,18 @@ impl Beginning {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether what Pingora writes is for nobody. Before a header is there it writes one thing only: that it is none.
-    fn refuses(&mut self) -> bool {
+    /// Whether what Pingora writes is for nobody. Before the proxy has seen a header it writes but that it is none, or
+    /// that it is CONNECT's.
+    fn refuses(&mut self, written: &[u8]) -> bool {
         if self.refused.is_none() && self.connection.waits() {
             self.connection.header_is_refused();
+            let (answer, status, reason) = match written.get(..12) {
+                Some(b"HTTP/1.1 405") => (NOT_ALLOWED, 405, "method-not-allowed"),
+                _ => (UNREADABLE, 400, "not-http"),
+            };
             self.current
-                .look(|snapshot| access::unreadable(snapshot, self.peer));
-            self.refused = Some(Refused::Writing(UNREADABLE));
+                .look(|snapshot| access::unseen(snapshot, self.peer, status, reason));
+            self.refused = Some(Refused::Writing(answer));
         }
         self.refused.is_some()
     }
@@ -197,7 +207,7 @@ impl AsyncWrite for Beginning {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.refuses() {
+        if self.refuses(buf) {
             return Poll::Ready(Ok(buf.len()));
         }
         Pin::new(&mut self.stream).poll_write(cx, buf)
@@ -208,7 +218,8 @@ impl AsyncWrite for Beginning {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.refuses() {
+        let first = bufs.first().map(|buf| &**buf).unwrap_or_default();
+        if self.refuses(first) {
             return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
         }
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)

@@ -61,6 +61,11 @@ async fn what_is_no_request_is_400_and_has_a_line() {
     let nothing = "\0\0\0\0\r\n\r\n".to_owned();
     let field_of_none = format!("{GET}no colon\r\n\r\n");
     let control = format!("{GET}X-A\u{1}: a\r\n\r\n");
+    let connect = "CONNECT app.localhost:80 HTTP/1.1\r\nHost: app.localhost\r\n\r\n";
+    let answer = stepgate.ask(connect).await;
+    assert_eq!(status(&answer), 405, "{answer}");
+    assert_eq!(field(&answer, "server"), "", "whose it is: {answer}");
+    assert_eq!(stepgate.access(1).await[0]["reason"], "method-not-allowed");
     let rows = [nothing, field_of_none, control, "GET\r\n\r\n".to_owned()];
     for request in &rows {
         let answer = stepgate.ask(request).await;
@@ -74,7 +79,7 @@ async fn what_is_no_request_is_400_and_has_a_line() {
     assert_eq!(status(&wire.answer().await), 200);
     wire.send(&rows[1]).await;
     assert_eq!(status(&wire.rest().await), 400);
-    let lines = stepgate.access(rows.len() + 2).await;
+    let lines = stepgate.access(rows.len() + 3).await;
     let unread = lines.iter().filter(|line| line["reason"] == "not-http");
     for line in unread.clone() {
         assert_eq!(line["decision"], "refuse", "{line}");
