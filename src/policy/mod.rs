@@ -1,5 +1,6 @@
 //! Deciding, and what tokens prove. Pure: no clock, no I/O, no async.
 
+pub mod approval;
 pub mod ask;
 mod conditions;
 mod decide;

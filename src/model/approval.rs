@@ -1,0 +1,174 @@
+//! A request for a human's yes, bound to one exact action: what it is, who asked, and how far it is.
+//!
+//! How it changes is [`crate::policy::approval`]'s matter; here is what a store keeps.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::session::{Lineage, Secret};
+use super::time::Timestamp;
+
+/// 128 random bits in base64url: whoever has it learns nothing from it, and may do nothing by it alone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ApprovalId(pub String);
+
+/// By its first characters: enough to find it in a log, too little to ask for it.
+impl fmt::Debug for ApprovalId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "ApprovalId({}…)",
+            self.0.chars().take(6).collect::<String>()
+        )
+    }
+}
+
+/// Somebody at the provider; the same `sub` of another issuer is somebody else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Person {
+    pub iss: String,
+    pub sub: String,
+}
+
+/// What a requester is known by beside the name: an approval is of no use to another session of the same user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Holder {
+    Session(Lineage),
+    /// A client with a token; `cnf`: what the token is bound to, if it is.
+    Bearer {
+        azp: Option<String>,
+        cnf: Option<String>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requester {
+    pub person: Person,
+    pub holder: Holder,
+    /// As people read it.
+    pub name: String,
+    /// The client's address by `trusted_proxies`, for whoever decides.
+    pub address: String,
+}
+
+/// SHA-256.
+pub type Digest = [u8; 32];
+
+/// The action that was shown. Anything else is another request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    pub origin: String,
+    /// App and route id.
+    pub route: String,
+    /// Of the resolved route, its approval and its upstream: another policy makes another action.
+    pub policy: Digest,
+    pub method: String,
+    /// Path and query in their canonical form.
+    pub target: String,
+    /// `Content-Type`, `Content-Encoding`, and the headers that the policy names; each with its value or its absence.
+    pub headers: Vec<(String, Option<String>)>,
+    pub body: Digest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    ApproveDeny,
+    /// Pick the number that the requester sees, out of several; one try.
+    NumberMatching,
+    /// Type it; two tries over all approvers.
+    NumberChallenge,
+}
+
+/// What was configured when the request was made; a later configuration makes it no easier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Different people who have to say yes; at least one.
+    pub need: u32,
+    /// How many have to say no to end it; one, unless configured otherwise.
+    pub deny: u32,
+    pub mode: Mode,
+    /// The requester is the one who decides, on a second device.
+    pub by_self: bool,
+    pub reason_required: bool,
+    /// From the last yes.
+    pub redeem_ttl: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    Yes,
+    No,
+    /// "This wasn't me", or "this looks wrong".
+    Report,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    pub person: Person,
+    pub name: String,
+    pub answer: Answer,
+    pub reason: Option<String>,
+    /// `app`, `operator`, …
+    pub channel: String,
+    pub at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    Pending,
+    Approved {
+        at: Timestamp,
+        redeem_until: Timestamp,
+    },
+    Denied {
+        at: Timestamp,
+        why: Denied,
+    },
+    Expired {
+        at: Timestamp,
+    },
+    Cancelled {
+        at: Timestamp,
+    },
+    Revoked {
+        at: Timestamp,
+    },
+    /// Written before anything is sent: what fails afterwards is not sent again.
+    Consumed {
+        at: Timestamp,
+        /// What the upstream answered; nothing while, or if, that is not known.
+        upstream: Option<u16>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Denied {
+    No,
+    Reported,
+    /// The number was wrong as often as it may be.
+    Number,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    pub id: ApprovalId,
+    pub requester: Requester,
+    pub action: Action,
+    /// What people decide on, one line; with all of it escaped by whoever shows it.
+    pub summary: String,
+    pub reason: Option<String>,
+    pub terms: Terms,
+    /// In the number modes; shown to the requester alone.
+    pub number: Option<Secret>,
+    /// How often a number may still be wrong, over all approvers.
+    pub tries: u32,
+    pub votes: Vec<Vote>,
+    pub status: Status,
+    /// Our clock.
+    pub created: Timestamp,
+    /// Our clock: when a pending one is no more.
+    pub expires: Timestamp,
+}

@@ -1,0 +1,268 @@
+//! How an approval changes: `pending → approved → consumed`, `pending → denied | expired | cancelled`,
+//! `approved → expired | revoked`. A state that none of these leaves is final.
+//!
+//! Each function takes what a store has and gives what it may be replaced by, in one compare-and-set; none changes
+//! anything itself. Time passing is a change like the others: what is late is refused as expired, whether or not anybody
+//! has written so.
+
+use std::time::Duration;
+
+use crate::model::approval::{
+    Action, Answer, Approval, Denied, Holder, Mode, Person, Status, Vote,
+};
+use crate::model::time::Timestamp;
+
+/// Why something does not happen. Nothing is changed by it, but for a [`Refused::WrongNumber`], which is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("it is over")]
+    Over,
+    #[error("it has expired")]
+    Expired,
+    #[error("who asks does not decide")]
+    Requester,
+    #[error("only the requester decides")]
+    NotRequester,
+    #[error("each person decides once")]
+    Voted,
+    #[error("a reason is needed")]
+    NoReason,
+    #[error("the number is needed")]
+    NoNumber,
+    #[error("the number is wrong")]
+    WrongNumber,
+    #[error("nobody has said yes to it yet")]
+    Pending,
+    #[error("it is for another request")]
+    OtherAction,
+    #[error("it is somebody else's")]
+    OtherHolder,
+}
+
+/// What somebody says of an approval that is theirs to decide; whether it is, by group, level or list, is known before.
+#[derive(Clone, Debug)]
+pub struct Ballot<'b> {
+    pub person: &'b Person,
+    pub name: &'b str,
+    pub answer: Answer,
+    pub reason: Option<&'b str>,
+    /// As it was picked or typed.
+    pub number: Option<&'b str>,
+    pub channel: &'b str,
+}
+
+/// What becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub approval: Approval,
+    /// Told to whoever asked for the change. A wrong number changes something, and is refused all the same.
+    pub refused: Option<Refused>,
+}
+
+impl Change {
+    fn done(approval: Approval) -> Self {
+        Self {
+            approval,
+            refused: None,
+        }
+    }
+}
+
+/// How often a number may be wrong, over all who decide.
+pub fn tries(mode: Mode) -> u32 {
+    match mode {
+        Mode::ApproveDeny => 0,
+        Mode::NumberMatching => 1,
+        Mode::NumberChallenge => 2,
+    }
+}
+
+/// Whether it is one that only time has ended so far.
+pub fn has_expired(approval: &Approval, now: Timestamp) -> bool {
+    match approval.status {
+        Status::Pending => now >= approval.expires,
+        Status::Approved { redeem_until, .. } => now >= redeem_until,
+        _ => false,
+    }
+}
+
+/// The state as of `now`; what is kept is the same until somebody writes it.
+pub fn standing(approval: &Approval, now: Timestamp) -> Status {
+    if has_expired(approval, now) {
+        return Status::Expired { at: now };
+    }
+    approval.status.clone()
+}
+
+pub fn vote(approval: &Approval, ballot: &Ballot<'_>, now: Timestamp) -> Result<Change, Refused> {
+    is_pending(approval, now)?;
+    let is_requester = *ballot.person == approval.requester.person;
+    match (approval.terms.by_self, is_requester) {
+        (true, false) => return Err(Refused::NotRequester),
+        // Who asks may say that it was somebody else.
+        (false, true) if ballot.answer != Answer::Report => return Err(Refused::Requester),
+        _ => {}
+    }
+    if approval
+        .votes
+        .iter()
+        .any(|vote| vote.person == *ballot.person)
+    {
+        return Err(Refused::Voted);
+    }
+    let reason = ballot.reason.map(str::trim).filter(|text| !text.is_empty());
+    let mut next = approval.clone();
+    if ballot.answer == Answer::Yes {
+        if approval.terms.reason_required && reason.is_none() {
+            return Err(Refused::NoReason);
+        }
+        if approval.terms.mode != Mode::ApproveDeny && ballot.number.is_none() {
+            return Err(Refused::NoNumber);
+        }
+        if !knows_number(approval, ballot.number) {
+            next.tries = approval.tries.saturating_sub(1);
+            if next.tries == 0 {
+                next.status = Status::Denied {
+                    at: now,
+                    why: Denied::Number,
+                };
+            }
+            return Ok(Change {
+                approval: next,
+                refused: Some(Refused::WrongNumber),
+            });
+        }
+    }
+    next.votes.push(Vote {
+        person: ballot.person.clone(),
+        name: ballot.name.to_owned(),
+        answer: ballot.answer,
+        reason: reason.map(str::to_owned),
+        channel: ballot.channel.to_owned(),
+        at: now,
+    });
+    next.status = counted(&next, now);
+    Ok(Change::done(next))
+}
+
+pub fn cancel(approval: &Approval, holder: &Holder, now: Timestamp) -> Result<Change, Refused> {
+    if *holder != approval.requester.holder {
+        return Err(Refused::OtherHolder);
+    }
+    is_pending(approval, now)?;
+    Ok(changed(approval, Status::Cancelled { at: now }))
+}
+
+/// Takes a yes back that was not used yet.
+pub fn revoke(approval: &Approval, now: Timestamp) -> Result<Change, Refused> {
+    is_approved(approval, now)?;
+    Ok(changed(approval, Status::Revoked { at: now }))
+}
+
+/// Written by whoever comes by; what is not late is left alone.
+pub fn expire(approval: &Approval, now: Timestamp) -> Option<Change> {
+    has_expired(approval, now).then(|| changed(approval, Status::Expired { at: now }))
+}
+
+/// Uses it up, before anything is sent: after a crash in between nothing is sent twice. `action`: of the request that is
+/// about to go.
+pub fn redeem(
+    approval: &Approval,
+    holder: &Holder,
+    action: &Action,
+    now: Timestamp,
+) -> Result<Change, Refused> {
+    if *holder != approval.requester.holder {
+        return Err(Refused::OtherHolder);
+    }
+    is_approved(approval, now)?;
+    if *action != approval.action {
+        return Err(Refused::OtherAction);
+    }
+    Ok(changed(
+        approval,
+        Status::Consumed {
+            at: now,
+            upstream: None,
+        },
+    ))
+}
+
+/// What the upstream said to it. Told once.
+pub fn answered(approval: &Approval, status: u16) -> Option<Change> {
+    let Status::Consumed { at, upstream: None } = approval.status else {
+        return None;
+    };
+    let upstream = Some(status);
+    Some(changed(approval, Status::Consumed { at, upstream }))
+}
+
+fn changed(approval: &Approval, status: Status) -> Change {
+    Change::done(Approval {
+        status,
+        ..approval.clone()
+    })
+}
+
+fn counted(approval: &Approval, now: Timestamp) -> Status {
+    let count = |answer| {
+        let votes = approval.votes.iter().filter(|vote| vote.answer == answer);
+        u32::try_from(votes.count()).unwrap_or(u32::MAX)
+    };
+    let denied = |why| Status::Denied { at: now, why };
+    if count(Answer::Report) > 0 {
+        return denied(Denied::Reported);
+    }
+    if count(Answer::No) >= approval.terms.deny.max(1) {
+        return denied(Denied::No);
+    }
+    if count(Answer::Yes) >= approval.terms.need.max(1) {
+        return Status::Approved {
+            at: now,
+            redeem_until: now.plus(approval.terms.redeem_ttl),
+        };
+    }
+    Status::Pending
+}
+
+/// In a mode without a number whatever is given is ignored.
+fn knows_number(approval: &Approval, given: Option<&str>) -> bool {
+    match (approval.terms.mode, &approval.number, given) {
+        (Mode::ApproveDeny, _, _) => true,
+        (_, Some(number), Some(given)) => is_same(number.reveal(), given.trim()),
+        (_, None, _) | (_, _, None) => false,
+    }
+}
+
+/// Takes as long whichever digit differs.
+fn is_same(number: &str, given: &str) -> bool {
+    number.len() == given.len()
+        && number
+            .bytes()
+            .zip(given.bytes())
+            .fold(0, |differs, (one, other)| differs | (one ^ other))
+            == 0
+}
+
+fn is_pending(approval: &Approval, now: Timestamp) -> Result<(), Refused> {
+    match standing(approval, now) {
+        Status::Pending => Ok(()),
+        Status::Expired { .. } => Err(Refused::Expired),
+        _ => Err(Refused::Over),
+    }
+}
+
+fn is_approved(approval: &Approval, now: Timestamp) -> Result<(), Refused> {
+    match standing(approval, now) {
+        Status::Approved { .. } => Ok(()),
+        Status::Pending => Err(Refused::Pending),
+        Status::Expired { .. } => Err(Refused::Expired),
+        _ => Err(Refused::Over),
+    }
+}
+
+/// The longest that a request may wait for its yes, and a yes for its use.
+pub const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+#[cfg(test)]
+mod tests;
