@@ -79,6 +79,7 @@ fn deciding(c: &mut Criterion) {
         }),
         client: [192, 0, 2, 7].into(),
         preflight: false,
+        grant: Known::Absent,
     };
     let route = Requirement {
         rank: Rank::new(2),
@@ -87,6 +88,7 @@ fn deciding(c: &mut Criterion) {
             groups_any: vec!["clerks".to_owned()],
             ..Conditions::NONE
         },
+        approval: None,
     };
     let floor = Requirement {
         conditions: Conditions::NONE,
@@ -190,6 +192,7 @@ fn requirement(rank: u8) -> Requirement {
         rank: Rank::new(rank),
         max_age: None,
         conditions: Conditions::NONE,
+        approval: None,
     }
 }
 

@@ -160,6 +160,7 @@ fn explanation(config: &Config, asked: &Explain) -> Result<Explanation, Wrong> {
         }),
         client: asked.from,
         preflight: false,
+        grant: Known::Absent,
     };
     let required = rules.and_then(|rules| rules.required.as_ref());
     let demand: Vec<&Requirement> = found.found.demand.iter().copied().chain(required).collect();
@@ -213,7 +214,10 @@ fn tell(explanation: &mut Explanation, config: &Config, app: &App, decision: &De
         }
     };
     match decision {
-        Decision::Allow(_) | Decision::Unavailable(_) | Decision::Deny(_) => {}
+        Decision::Allow(_)
+        | Decision::Approve(_)
+        | Decision::Unavailable(_)
+        | Decision::Deny(_) => {}
         Decision::Login(_) => ask(None),
         Decision::StepUp(step_up) => ask(Some(step_up.shortfall)),
     }
@@ -224,6 +228,7 @@ fn need(decision: &Decision) -> Need {
         Decision::Allow(permit) => permit.need(),
         Decision::Login(need) | Decision::Unavailable(need) => *need,
         Decision::StepUp(step_up) => step_up.need,
+        Decision::Approve(approve) => approve.need,
         Decision::Deny(denial) => denial.need,
     }
 }

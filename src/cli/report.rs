@@ -106,6 +106,14 @@ impl Answer {
                 let reason = format!("{} is not met: {wanted}", denial.condition);
                 (Some(reason), both(StatusCode::FORBIDDEN))
             }
+            // A page waits for its yes on another page; a program asks again.
+            Decision::Approve(approve) => (
+                Some(format!("it needs the approval {}", approve.approval)),
+                (
+                    Some(StatusCode::SEE_OTHER.as_u16()),
+                    Some(StatusCode::FORBIDDEN.as_u16()),
+                ),
+            ),
             Decision::Unavailable(_) => (None, both(StatusCode::SERVICE_UNAVAILABLE)),
         };
         Self {
@@ -301,6 +309,7 @@ pub(super) fn need(ladder: &Ladder, need: Need) -> String {
             rank: need.rank,
             max_age: need.max_age,
             conditions: Conditions::NONE,
+            approval: None,
         },
     )
 }
@@ -335,6 +344,9 @@ pub(super) fn requirement(ladder: &Ladder, requirement: &Requirement) -> String 
     for (name, values) in &conditions.claims {
         let values: Vec<_> = values.iter().map(ToString::to_string).collect();
         parts.push(format!("claim {name} {}", values.join(" or ")));
+    }
+    if let Some(approval) = &requirement.approval {
+        parts.push(format!("approval {approval}"));
     }
     parts.join("; ")
 }

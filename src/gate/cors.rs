@@ -77,7 +77,10 @@ impl Gate {
                 Verdict::Reply(self.forbidden(incoming, found.route, None, &denial, record))
             }
             // Nothing else comes of a question that names nobody.
-            Decision::Login(_) | Decision::StepUp(_) | Decision::Unavailable(_) => {
+            Decision::Login(_)
+            | Decision::StepUp(_)
+            | Decision::Approve(_)
+            | Decision::Unavailable(_) => {
                 Verdict::Reply(self.unavailable(incoming, None, record, "preflight"))
             }
         }

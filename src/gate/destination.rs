@@ -87,8 +87,9 @@ impl Gate {
                 have: step_up.have,
                 shortfall: step_up.shortfall,
             }),
-            // A condition that is not met is told where the request goes.
+            // What else is missing, a condition or an approval, is told where the request goes.
             Decision::Allow(_)
+            | Decision::Approve(_)
             | Decision::Deny(_)
             | Decision::Login(_)
             | Decision::Unavailable(_) => None,

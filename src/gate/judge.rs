@@ -128,6 +128,13 @@ impl Gate {
                 record.reason = Some(denial.condition);
                 self.forbidden(incoming, found.route, held.as_ref(), &denial, record)
             }
+            // No configuration asks for one yet, and nobody can be asked.
+            Decision::Approve(approve) => {
+                record.need = Some(approve.need);
+                record.have = Some(approve.have);
+                let kind = kind_for(incoming.headers, found.route.challenge);
+                self.unavailable_to(kind, incoming, None, record, "approvals-unavailable")
+            }
             Decision::Unavailable(need) => {
                 record.need = Some(need);
                 let kind = kind_for(incoming.headers, found.route.challenge);
@@ -163,6 +170,7 @@ impl Gate {
             caller,
             client,
             preflight: false,
+            grant: Known::Absent,
         };
         policy::decide(demand, &facts, &self.parts.config.ladder, now)
     }
@@ -177,6 +185,7 @@ impl Gate {
             caller: Known::Absent,
             client,
             preflight: true,
+            grant: Known::Absent,
         };
         policy::decide(demand, &facts, &self.parts.config.ladder, now)
     }

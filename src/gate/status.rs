@@ -130,6 +130,7 @@ impl Gate {
                 status.reason = Some(reason(step_up.shortfall));
                 (step_up.need, Some(step_up.have))
             }
+            Decision::Approve(approve) => (approve.need, Some(approve.have)),
             Decision::Deny(denial) => {
                 status.reason = Some(denial.condition);
                 (denial.need, Some(denial.have))

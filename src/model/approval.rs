@@ -155,6 +155,8 @@ pub enum Denied {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     pub id: ApprovalId,
+    /// As config spells it.
+    pub name: String,
     pub requester: Requester,
     pub action: Action,
     /// What people decide on, one line; with all of it escaped by whoever shows it.

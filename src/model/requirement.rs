@@ -14,6 +14,8 @@ pub struct Requirement {
     pub rank: Rank,
     pub max_age: Option<Duration>,
     pub conditions: Conditions,
+    /// The name of the approval without which nothing of it is sent.
+    pub approval: Option<String>,
 }
 
 impl Requirement {
@@ -21,6 +23,7 @@ impl Requirement {
         rank: Rank::ANONYMOUS,
         max_age: None,
         conditions: Conditions::NONE,
+        approval: None,
     };
 
     pub fn is_public(&self) -> bool {

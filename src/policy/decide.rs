@@ -1,10 +1,11 @@
 //! The decision: one pure function, called in one place for every protocol and entry point. It is monotone: less
 //! evidence, more age or a stricter requirement never turns into `Allow`, and whatever is odd is denied.
 
+use super::approval::{self, Refused};
 use super::conditions::{self, Unmet};
-use super::decision::{Decision, Denial, Have, Need, Permit, StepUp};
+use super::decision::{Approve, Decision, Denial, Have, Need, Permit, StepUp};
 use super::evidence;
-use super::facts::{Facts, Known};
+use super::facts::{Caller, Facts, Grant, Known};
 use crate::model::level::{Ladder, Rank};
 use crate::model::requirement::Requirement;
 use crate::model::time::Timestamp;
@@ -50,8 +51,61 @@ pub fn decide(
             have,
             shortfall,
         }),
-        None => Decision::Allow(Permit::new(need, have)),
+        None => approved(demand, facts, caller, (need, have), now),
     }
+}
+
+/// The last thing that is asked for, when all else is there. Whoever has a yes has it for this request, under the policy
+/// of now, as the one who asked for it.
+fn approved(
+    demand: &[&Requirement],
+    facts: &Facts<'_>,
+    caller: &Caller<'_>,
+    (need, have): (Need, Have),
+    now: Timestamp,
+) -> Decision {
+    let mut wanted = demand.iter().filter_map(|part| part.approval.as_deref());
+    let Some(name) = wanted.next() else {
+        return Decision::Allow(Permit::new(need, have));
+    };
+    // One request refers to one approval; two of different names are never both given.
+    if wanted.any(|other| other != name) {
+        return unenforceable(need);
+    }
+    let refused = match &facts.grant {
+        Known::Unavailable => return Decision::Unavailable(need),
+        Known::Absent => None,
+        Known::Found(grant) => match is_given(grant, name, caller, now) {
+            Ok(()) => {
+                let id = grant.approval.id.clone();
+                return Decision::Allow(Permit::by(id, need, have));
+            }
+            Err(refused) => Some(refused),
+        },
+    };
+    Decision::Approve(Approve {
+        approval: name.to_owned(),
+        need,
+        have,
+        refused,
+    })
+}
+
+fn is_given(
+    grant: &Grant<'_>,
+    name: &str,
+    caller: &Caller<'_>,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    let approval = grant.approval;
+    let (person, identity) = (&approval.requester.person, caller.identity);
+    if person.iss != identity.iss || person.sub != identity.sub {
+        return Err(Refused::OtherHolder);
+    }
+    if approval.name != name {
+        return Err(Refused::OtherAction);
+    }
+    approval::redeem(approval, grant.holder, grant.action, now).map(|_| ())
 }
 
 /// Nobody can sign in to be allowed to ask. What can be told without anybody, the client's network, holds; and what is

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::approval::Refused;
+use crate::model::approval::ApprovalId;
 use crate::model::level::Rank;
 
 /// What is demanded: the highest rank and the smallest age of all requirements that apply.
@@ -56,11 +58,23 @@ pub struct Denial {
     pub need: Need,
 }
 
+/// All is there but somebody's yes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approve {
+    /// The approval's name, as config spells it.
+    pub approval: String,
+    pub need: Need,
+    pub have: Have,
+    /// Why the approval that was referred to is none for this; `None`: none was.
+    pub refused: Option<Refused>,
+}
+
 #[derive(Debug)]
 pub enum Decision {
     Allow(Permit),
     Login(Need),
     StepUp(StepUp),
+    Approve(Approve),
     Deny(Denial),
     /// What had to be known could not be: never "allowed", never "logged out".
     Unavailable(Need),
@@ -73,6 +87,7 @@ impl Decision {
             Self::Allow(_) => "allow",
             Self::Login(_) => "login",
             Self::StepUp(_) => "step-up",
+            Self::Approve(_) => "approve",
             Self::Deny(_) => "deny",
             Self::Unavailable(_) => "unavailable",
         }
@@ -84,11 +99,24 @@ impl Decision {
 pub struct Permit {
     need: Need,
     have: Have,
+    uses: Option<ApprovalId>,
 }
 
 impl Permit {
     pub(in crate::policy) fn new(need: Need, have: Have) -> Self {
-        Self { need, have }
+        let uses = None;
+        Self { need, have, uses }
+    }
+
+    /// By a yes, which is used up before anything is sent.
+    pub(in crate::policy) fn by(approval: ApprovalId, need: Need, have: Have) -> Self {
+        let uses = Some(approval);
+        Self { need, have, uses }
+    }
+
+    /// The approval that has to be used up, in the store and by this request alone, before anything is sent.
+    pub fn uses(&self) -> Option<&ApprovalId> {
+        self.uses.as_ref()
     }
 
     pub fn need(&self) -> Need {
@@ -107,6 +135,7 @@ impl Permit {
                 max_age: None,
             },
             have: Have::NOTHING,
+            uses: None,
         }
     }
 

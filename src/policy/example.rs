@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::model::approval::{
+    Action, Answer, Approval, ApprovalId, Holder, Mode, Person, Requester, Status, Terms, Vote,
+};
 use crate::model::claims::Claims;
 use crate::model::evidence::{Evidence, Identity};
 use crate::model::level::{Ask, Enrol, Fingerprint, Ladder, Level, Proof, Rank};
+use crate::model::session::Lineage;
 use crate::model::time::Timestamp;
 
 pub(super) const PASSWORD: Rank = Rank::new(1);
@@ -121,6 +125,72 @@ pub(super) fn alice() -> Identity {
             ("age".to_owned(), json!(42)),
         ]),
     }
+}
+
+/// For [`alice`], by somebody just now; good for a minute.
+pub(super) fn given() -> Approval {
+    let bob = Person {
+        sub: "bob".to_owned(),
+        ..person()
+    };
+    Approval {
+        id: ApprovalId("an-id".to_owned()),
+        name: "four-eyes".to_owned(),
+        requester: Requester {
+            person: person(),
+            holder: holder(),
+            name: "Alice".to_owned(),
+            address: "192.0.2.7".to_owned(),
+        },
+        action: action(),
+        summary: "Release payment 7".to_owned(),
+        reason: None,
+        terms: Terms {
+            need: 1,
+            deny: 1,
+            mode: Mode::ApproveDeny,
+            by_self: false,
+            reason_required: false,
+            redeem_ttl: Duration::from_secs(60),
+        },
+        number: None,
+        tries: 0,
+        votes: vec![Vote {
+            person: bob,
+            name: "Bob".to_owned(),
+            answer: Answer::Yes,
+            reason: None,
+            channel: "app".to_owned(),
+            at: NOW,
+        }],
+        status: Status::Approved {
+            at: NOW,
+            redeem_until: NOW.shifted(60),
+        },
+        created: NOW.shifted(-60),
+        expires: NOW.shifted(540),
+    }
+}
+
+pub(super) fn holder() -> Holder {
+    Holder::Session(Lineage("alice's".to_owned()))
+}
+
+pub(super) fn action() -> Action {
+    Action {
+        origin: "https://erp.example.com".to_owned(),
+        route: "erp/release".to_owned(),
+        policy: [1; 32],
+        method: "POST".to_owned(),
+        target: "/payments/7/release".to_owned(),
+        headers: vec![("content-type".to_owned(), Some("text/plain".to_owned()))],
+        body: [2; 32],
+    }
+}
+
+fn person() -> Person {
+    let Identity { iss, sub, .. } = alice();
+    Person { iss, sub }
 }
 
 /// `password@-60 mfa~-60`: proven 60 s before [`NOW`], held since then.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::model::approval::{Action, Approval, Holder};
 use crate::model::evidence::{Evidence, Identity};
 
 /// Three answers, never mixed up: what could not be found out is not absent.
@@ -26,4 +27,16 @@ pub struct Facts<'a> {
     /// It only asks whether a script of another origin may ask (a CORS preflight), and names nobody: browsers send no
     /// credentials with it.
     pub preflight: bool,
+    /// What somebody may have said to this very request.
+    pub grant: Known<Grant<'a>>,
+}
+
+/// An approval that the caller refers to, and what it is to be used for.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant<'a> {
+    pub approval: &'a Approval,
+    /// Who uses it.
+    pub holder: &'a Holder,
+    /// The request that is about to go, under the policy as it is now.
+    pub action: &'a Action,
 }

@@ -53,6 +53,7 @@ pub(super) fn resolve(app: Fields<'_>, names: &Names) -> Option<BearerDraft> {
             scopes_all,
             ..Conditions::NONE
         },
+        approval: None,
     });
     let audience = fields.required_text("audience")?;
     Some(BearerDraft {

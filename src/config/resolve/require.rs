@@ -146,6 +146,7 @@ impl Partial {
                 networks_any: self.networks_any.unwrap_or_default(),
                 claims: self.claims.unwrap_or_default(),
             },
+            approval: None,
         }
     }
 }
@@ -182,6 +183,10 @@ pub(super) fn looser_keys(narrow: &Requirement, wide: &Requirement) -> Vec<&'sta
         ("scopes_all", all(&less.scopes_all, &more.scopes_all)),
         ("networks_any", any(&networks(less), &networks(more))),
         ("claims", claims_looser(&less.claims, &more.claims)),
+        (
+            "approval",
+            wide.approval.is_some() && narrow.approval != wide.approval,
+        ),
     ];
     keys.into_iter()
         .filter_map(|(key, looser)| looser.then_some(key))

@@ -54,7 +54,8 @@ pub fn told<'l>(
     is_dated: bool,
 ) -> Option<Told<'l>> {
     match decision {
-        Decision::Allow(_) | Decision::Unavailable(_) => None,
+        // No configuration asks for an approval yet.
+        Decision::Allow(_) | Decision::Approve(_) | Decision::Unavailable(_) => None,
         Decision::StepUp(step_up) => Some(told_step_up(ladder, rules, step_up, is_dated)),
         Decision::Deny(denial) if is_of_scopes(denial) => Some(Told {
             status: StatusCode::FORBIDDEN,
@@ -249,6 +250,7 @@ impl Gate {
                 );
                 (Some(denial.need), Some(denial.have))
             }
+            Decision::Approve(approve) => (Some(approve.need), Some(approve.have)),
             Decision::Login(need) | Decision::Unavailable(need) => (Some(*need), None),
             Decision::Allow(_) => (None, None),
         };

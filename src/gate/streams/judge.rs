@@ -224,6 +224,7 @@ impl Gate {
                     caller: standing.caller,
                     client: open.client,
                     preflight: false,
+                    grant: Known::Absent,
                 };
                 let ladder = &self.parts.config.ladder;
                 let holds = policy::holds_until(demand, &facts, ladder, now);
@@ -248,7 +249,10 @@ impl Gate {
             Decision::Login(need) => {
                 Outcome::Ends(Box::new(self.lacking(open, here, need, None, now)))
             }
-            Decision::Deny(_) => Outcome::Ends(Box::new(self.not_allowed(open))),
+            // A yes was for one request as it was then; nobody says yes to one that is open.
+            Decision::Deny(_) | Decision::Approve(_) => {
+                Outcome::Ends(Box::new(self.not_allowed(open)))
+            }
             Decision::Unavailable(_) => Outcome::Unknown,
         }
     }

@@ -235,6 +235,8 @@ fn is_passing(method: &Method) -> bool {
 fn stricter<'t>(known: Option<&'t Route>, other: &'t Route) -> Option<&'t Route> {
     let strictness = |route: &'t Route| {
         (
+            // Somebody's yes is not got round by a method that nobody listed, whatever level another one needs.
+            route.requirement.approval.is_some(),
             route.requirement.rank,
             Reverse(route.requirement.max_age.unwrap_or(Duration::MAX)),
             Reverse(route.id.as_str()),

@@ -150,6 +150,7 @@ fn nowhere() -> Route {
             rank: Rank::UNREACHABLE,
             max_age: None,
             conditions: Conditions::NONE,
+            approval: None,
         },
         upstream: usize::MAX,
         exact_case: false,

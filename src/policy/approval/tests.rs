@@ -42,6 +42,7 @@ fn action(target: &str) -> Action {
 fn asked(need: u32, mode: Mode) -> Approval {
     Approval {
         id: ApprovalId("an-id".to_owned()),
+        name: "four-eyes".to_owned(),
         requester: Requester {
             person: person("alice"),
             holder: lineage("alice's"),

@@ -17,8 +17,11 @@ use crate::model::requirement::{Conditions, Network};
 use crate::model::seeded;
 use crate::policy::decision::Shortfall;
 use crate::policy::evidence::{Assumed, assumed};
-use crate::policy::example::{KEY, MFA, NOW, PASSWORD, alice, ladder, strings};
-use crate::policy::facts::Caller;
+use crate::policy::example::{
+    KEY, MFA, NOW, PASSWORD, action, alice, given, holder, ladder, strings,
+};
+
+mod approvals;
 
 const OFFICE: &str = "192.0.2.7";
 
@@ -37,6 +40,7 @@ fn requirement(text: &str) -> Requirement {
         rank,
         max_age: words.next().map(span),
         conditions: Conditions::NONE,
+        approval: None,
     }
 }
 
@@ -80,13 +84,41 @@ fn decided(
 }
 
 fn decided_for(demand: &[Requirement], caller: Known<Caller<'_>>, now: Timestamp) -> Decision {
+    decided_with(demand, caller, Known::Absent, now)
+}
+
+fn decided_with(
+    demand: &[Requirement],
+    caller: Known<Caller<'_>>,
+    grant: Known<Grant<'_>>,
+    now: Timestamp,
+) -> Decision {
     let facts = Facts {
         caller,
         client: OFFICE.parse().unwrap(),
         preflight: false,
+        grant,
     };
     let demand: Vec<_> = demand.iter().collect();
     decide(&demand, &facts, &ladder(), now)
+}
+
+/// With a yes that is good for a minute.
+fn allows(
+    demand: &[Requirement],
+    evidence: &Evidence,
+    identity: &Identity,
+    now: Timestamp,
+) -> bool {
+    let (approval, holder, action) = (given(), holder(), action());
+    let caller = Known::Found(Caller { evidence, identity });
+    let grant = Known::Found(Grant {
+        approval: &approval,
+        holder: &holder,
+        action: &action,
+    });
+    let decision = decided_with(demand, caller, grant, now);
+    matches!(decision, Decision::Allow(_))
 }
 
 /// The decision with its reason.
@@ -101,6 +133,10 @@ fn told(decision: &Decision) -> String {
             };
             format!("step-up, {shortfall}")
         }
+        Decision::Approve(approve) => match approve.refused {
+            None => format!("approve {}", approve.approval),
+            Some(refused) => format!("approve {}, {refused}", approve.approval),
+        },
         Decision::Deny(denial) => format!("deny {} {}", denial.condition, denial.wanted.join(",")),
         other => other.name().to_owned(),
     }
@@ -324,6 +360,7 @@ fn an_ipv4_client_is_the_same_on_an_ipv6_socket() {
             }),
             client: client.parse::<IpAddr>().unwrap(),
             preflight: false,
+            grant: Known::Absent,
         };
         let decision = decide(&[&demand], &facts, &ladder(), NOW);
         assert_eq!(decision.name(), expected, "{client}");
@@ -359,6 +396,7 @@ fn a_preflight_asks_as_nobody() {
                 caller,
                 client: client.parse().unwrap(),
                 preflight: true,
+                grant: Known::Absent,
             };
             let decision = decide(demand, &facts, &ladder(), NOW);
             assert_eq!(decision.name(), expected, "{demand:?} {client}");
@@ -451,32 +489,27 @@ fn some_requirement() -> impl Strategy<Value = Requirement> {
         proptest::option::of(0..5000_u64),
         groups(),
         groups(),
+        proptest::option::weighted(0.3, Just("four-eyes".to_owned())),
     )
-        .prop_map(|(rank, max_age, groups_any, groups_all)| match rank {
-            0 => Requirement::PUBLIC,
-            rank => Requirement {
-                rank: Rank::new(rank),
-                max_age: max_age.map(Duration::from_secs),
-                conditions: Conditions {
-                    groups_any,
-                    groups_all,
-                    ..Conditions::NONE
+        .prop_map(
+            |(rank, max_age, groups_any, groups_all, approval)| match rank {
+                0 => Requirement::PUBLIC,
+                rank => Requirement {
+                    rank: Rank::new(rank),
+                    max_age: max_age.map(Duration::from_secs),
+                    conditions: Conditions {
+                        groups_any,
+                        groups_all,
+                        ..Conditions::NONE
+                    },
+                    approval,
                 },
             },
-        })
+        )
 }
 
 fn some_demand() -> impl Strategy<Value = Vec<Requirement>> {
     proptest::collection::vec(some_requirement(), 1..4)
-}
-
-fn allows(
-    demand: &[Requirement],
-    evidence: &Evidence,
-    identity: &Identity,
-    now: Timestamp,
-) -> bool {
-    matches!(decided(demand, evidence, identity, now), Decision::Allow(_))
 }
 
 proptest! {
@@ -536,7 +569,7 @@ proptest! {
 
     #[test]
     fn a_stricter_requirement_never_allows(
-        demand in some_demand(), evidence in some_evidence(), what in 0..5_u8, which in 0..3_usize, by in 1..3000_u64,
+        demand in some_demand(), evidence in some_evidence(), what in 0..7_u8, which in 0..3_usize, by in 1..3000_u64,
     ) {
         let mut stricter = demand.clone();
         let which = which % demand.len();
@@ -548,6 +581,8 @@ proptest! {
             })),
             2 => one.conditions.groups_all.push("leads".to_owned()),
             3 => one.conditions.groups_any = strings(&["leads"]),
+            4 => one.approval = Some("four-eyes".to_owned()),
+            5 => one.approval = Some("six-eyes".to_owned()),
             _ => {
                 let another = Requirement { rank: Rank::new((by % 5) as u8), ..one.clone() };
                 stricter.push(another);

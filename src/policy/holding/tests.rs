@@ -7,8 +7,9 @@ use crate::model::evidence::{Evidence, Identity, LevelEvidence};
 use crate::model::requirement::Conditions;
 use crate::policy::decide;
 use crate::policy::decision::Decision;
-use crate::policy::example::{KEY, MFA, NOW, PASSWORD, ladder};
-use crate::policy::facts::Caller;
+use crate::policy::evidence::{Assumed, assumed};
+use crate::policy::example::{KEY, MFA, NOW, PASSWORD, action, alice, given, holder, ladder};
+use crate::policy::facts::{Caller, Grant};
 
 /// Seconds around now in which levels were proven; spans are of the same size, so that both sides of each end are met.
 const AGES: i64 = 40;
@@ -45,6 +46,7 @@ fn facts(evidence: &Evidence) -> Facts<'_> {
         }),
         client: [192, 0, 2, 1].into(),
         preflight: false,
+        grant: Known::Absent,
     }
 }
 
@@ -85,6 +87,7 @@ proptest! {
             rank,
             max_age: max_age.map(Duration::from_secs),
             conditions: Conditions::NONE,
+            approval: None,
         };
         prop_assume!(is_allowed(&requirement, &evidence, &ladder, NOW));
         // What is ahead of the clock counts later, and then it is decided anew anyway.
@@ -111,4 +114,42 @@ fn what_is_public_never_ends() {
     let nothing = Evidence::default();
     let until = holds_until(&[&Requirement::PUBLIC], &facts(&nothing), &ladder(), NOW);
     assert_eq!(until, None);
+}
+
+/// A yes that is not used by then is none.
+#[test]
+fn a_yes_ends_before_the_level_does() {
+    let evidence = assumed(&ladder(), MFA, Assumed::Held, NOW);
+    let alice = alice();
+    let (approval, holder, action) = (given(), holder(), action());
+    let facts = Facts {
+        caller: Known::Found(Caller {
+            evidence: &evidence,
+            identity: &alice,
+        }),
+        client: [192, 0, 2, 1].into(),
+        preflight: false,
+        grant: Known::Found(Grant {
+            approval: &approval,
+            holder: &holder,
+            action: &action,
+        }),
+    };
+    for (name, yes) in [(None, false), (Some("four-eyes"), true)] {
+        let requirement = Requirement {
+            rank: MFA,
+            max_age: None,
+            conditions: Conditions::NONE,
+            approval: name.map(str::to_owned),
+        };
+        let allowed = |at| {
+            matches!(
+                decide(&[&requirement], &facts, &ladder(), at),
+                Decision::Allow(_)
+            )
+        };
+        let until = holds_until(&[&requirement], &facts, &ladder(), NOW).unwrap();
+        assert_eq!(until == at(60), yes, "{until:?}");
+        assert!(allowed(until.shifted(-1)) && !allowed(until), "{until:?}");
+    }
 }

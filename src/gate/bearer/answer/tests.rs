@@ -77,6 +77,7 @@ fn asked(config: &Config, demand: &str, token: &str, conditions: Conditions) -> 
         rank: rank(&level),
         max_age: max_age.map(span),
         conditions,
+        approval: None,
     };
     let (level, age) = words(token);
     let auth_time = age.map(|age| NOW.minus(span(age)));
@@ -92,6 +93,7 @@ fn asked(config: &Config, demand: &str, token: &str, conditions: Conditions) -> 
         }),
         client: "192.0.2.7".parse().unwrap(),
         preflight: false,
+        grant: Known::Absent,
     };
     let decision = decide(&[&requirement], &facts, ladder, NOW);
     match told(ladder, rules, &decision, auth_time.is_some()) {

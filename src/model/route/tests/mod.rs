@@ -65,6 +65,7 @@ fn requirement(rank: u8) -> Requirement {
         rank: Rank::new(rank),
         max_age: (rank > 1).then(|| Duration::from_secs(600)),
         conditions: Conditions::NONE,
+        approval: None,
     }
 }
 
