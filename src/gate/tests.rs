@@ -24,8 +24,8 @@ use crate::model::time::Timestamp;
 use crate::policy::evidence::{Assumed, assumed};
 use crate::seal::{SystemRandom, fresh_key, session_key};
 use crate::store::{
-    Capacity, Expect, Mark, MemoryStore, Owner, Parked, ParkedAs, ParkedKey, Parking, Put, Room,
-    Stock, Unavailable,
+    ApprovalKey, ApprovalPut, Approvals, Capacity, Expect, KeptApproval, Mark, MemoryStore, Most,
+    Owner, Parked, ParkedAs, ParkedKey, Parking, Put, Room, Stock, Unavailable, Version,
 };
 use crate::telemetry::Lines;
 
@@ -195,6 +195,36 @@ impl Parking for Failing {
 
     fn stock(&self) -> Stock {
         self.store.stock()
+    }
+}
+
+#[async_trait]
+impl Approvals for Failing {
+    async fn put_approval(
+        &self,
+        key: &ApprovalKey,
+        kept: KeptApproval,
+        expect: Expect,
+        most: Most,
+        now: Timestamp,
+    ) -> Result<ApprovalPut, Unavailable> {
+        self.up()?.put_approval(key, kept, expect, most, now).await
+    }
+
+    async fn approval(
+        &self,
+        key: &ApprovalKey,
+        now: Timestamp,
+    ) -> Result<Option<(Version, Vec<u8>)>, Unavailable> {
+        self.up()?.approval(key, now).await
+    }
+
+    async fn approvals_of(
+        &self,
+        owner: &Owner,
+        now: Timestamp,
+    ) -> Result<Vec<ApprovalKey>, Unavailable> {
+        self.up()?.approvals_of(owner, now).await
     }
 }
 

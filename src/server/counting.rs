@@ -13,8 +13,8 @@ use crate::model::session::{Session, SessionKey};
 use crate::model::time::{Clock, Timestamp};
 use crate::oidc::{Endpoint, Outage, Watch};
 use crate::store::{
-    Expect, Live, Mark, Owner, Parked, ParkedAs, ParkedKey, Parking, Put, Room, Stock, Store,
-    Unavailable,
+    ApprovalKey, ApprovalPut, Approvals, Expect, KeptApproval, Live, Mark, Most, Owner, Parked,
+    ParkedAs, ParkedKey, Parking, Put, Room, Stock, Store, Unavailable, Version,
 };
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{Both, OidcEndpoint, OidcOutcome, StoreOp, StoreResult};
@@ -274,5 +274,40 @@ impl<S: Store> Parking for Counted<S> {
 
     fn stock(&self) -> Stock {
         self.store.stock()
+    }
+}
+
+#[async_trait]
+impl<S: Store> Approvals for Counted<S> {
+    async fn put_approval(
+        &self,
+        key: &ApprovalKey,
+        kept: KeptApproval,
+        expect: Expect,
+        most: Most,
+        now: Timestamp,
+    ) -> Result<ApprovalPut, Unavailable> {
+        let call = self.store.put_approval(key, kept, expect, most, now);
+        let done = |put: &ApprovalPut| matches!(put, ApprovalPut::Done(_));
+        self.timed(StoreOp::PutApproval, call, done).await
+    }
+
+    async fn approval(
+        &self,
+        key: &ApprovalKey,
+        now: Timestamp,
+    ) -> Result<Option<(Version, Vec<u8>)>, Unavailable> {
+        let call = self.store.approval(key, now);
+        self.timed(StoreOp::Approval, call, Option::is_some).await
+    }
+
+    async fn approvals_of(
+        &self,
+        owner: &Owner,
+        now: Timestamp,
+    ) -> Result<Vec<ApprovalKey>, Unavailable> {
+        let call = self.store.approvals_of(owner, now);
+        self.timed(StoreOp::ApprovalsOf, call, |keys| !keys.is_empty())
+            .await
     }
 }

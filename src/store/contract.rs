@@ -1,5 +1,10 @@
 //! What every store has to do, as tests: `holds_for!` runs them on one.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +13,8 @@ use crate::model::evidence::{Evidence, Identity};
 use crate::model::session::{Lineage, Refresh, Secret, Session, SessionKey, Tokens};
 use crate::model::time::Timestamp;
 use crate::store::{
-    Expect, Live, Mark, Owner, Parked, ParkedAs, ParkedKey, Put, Room, Stock, Store,
+    ApprovalKey, ApprovalPut, Expect, KeptApproval, Live, Mark, Most, Owner, Parked, ParkedAs,
+    ParkedKey, Put, Room, Stock, Store, Version,
 };
 
 pub(super) const NOW: Timestamp = Timestamp::from_unix(1_000_000);
@@ -30,6 +36,11 @@ macro_rules! holds_for {
             what_is_parked_is_put_once_and_taken_once,
             parked_requests_end_with_their_owners_and_their_time,
             there_is_room_for_so_much_and_nobody_is_pushed_out,
+            an_approval_is_changed_by_whoever_saw_it_last,
+            of_many_changes_at_once_one_is_made,
+            one_stands_alone_until_it_gives_the_place_back,
+            approvals_are_found_by_whose_they_are_now,
+            approvals_end_with_their_time_and_take_so_much_room,
         );
     };
     ($fresh:expr; $($name:ident),* $(,)?) => {
@@ -357,4 +368,191 @@ pub(super) async fn there_is_room_for_so_much_and_nobody_is_pushed_out(store: &d
         Ok(ParkedAs::Kept)
     );
     assert_eq!(store.stock().requests, 1);
+}
+
+const ENOUGH: Most = Most {
+    all: 100,
+    share: 100,
+};
+
+pub(super) fn approval(sealed: &str, owners: &[Owner]) -> KeptApproval {
+    KeptApproval {
+        sealed: sealed.into(),
+        alone: None,
+        owners: owners.to_vec(),
+        expires: NOW.plus(HOUR),
+    }
+}
+
+pub(super) async fn put_approval(
+    store: &dyn Store,
+    number: u8,
+    kept: KeptApproval,
+    expect: Expect,
+) -> ApprovalPut {
+    let key = ApprovalKey([number; 32]);
+    let put = store.put_approval(&key, kept, expect, ENOUGH, NOW);
+    put.await.unwrap()
+}
+
+pub(super) async fn approval_at(store: &dyn Store, number: u8, at: Timestamp) -> Option<String> {
+    let found = store.approval(&ApprovalKey([number; 32]), at).await;
+    found
+        .unwrap()
+        .map(|(_, sealed)| String::from_utf8(sealed).unwrap())
+}
+
+async fn approvals_of(store: &dyn Store, owner: Owner, at: Timestamp) -> Vec<u8> {
+    let keys = store.approvals_of(&owner, at).await.unwrap();
+    let mut numbers: Vec<_> = keys.iter().map(|key| key.0[0]).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+const FIRST: ApprovalPut = ApprovalPut::Done(Version(1));
+
+fn asking(who: &str) -> Owner {
+    Owner::asking("https://sso.example.com", "stepgate", who, "erp/release")
+}
+
+pub(super) async fn an_approval_is_changed_by_whoever_saw_it_last(store: &dyn Store) {
+    let put = |sealed, expect| put_approval(store, 1, approval(sealed, &[sub("alice")]), expect);
+    let early = put("pending", Expect::Version(Version(1))).await;
+    assert_eq!(early, ApprovalPut::Conflict, "only a creation makes one");
+    assert_eq!(put("pending", Expect::Absent).await, FIRST);
+    assert_eq!(put("mine", Expect::Absent).await, ApprovalPut::Conflict);
+    let approved = put("approved", Expect::Version(Version(1))).await;
+    assert_eq!(approved, ApprovalPut::Done(Version(2)));
+    let late = put("denied", Expect::Version(Version(1))).await;
+    assert_eq!(late, ApprovalPut::Conflict);
+    let early = put("denied", Expect::Version(Version(3))).await;
+    assert_eq!(early, ApprovalPut::Conflict);
+    let found = store.approval(&ApprovalKey([1; 32]), NOW).await;
+    assert_eq!(found, Ok(Some((Version(2), b"approved".to_vec()))));
+    assert_eq!(approval_at(store, 2, NOW).await, None);
+}
+
+pub(super) async fn of_many_changes_at_once_one_is_made(store: &dyn Store) {
+    let creations = (0..64).map(|_| {
+        let kept = approval("pending", &[sub("alice")]);
+        put_approval(store, 1, kept, Expect::Absent)
+    });
+    let made = futures_util::future::join_all(creations).await;
+    let made = made.into_iter().filter(|put| *put == FIRST);
+    assert_eq!(made.count(), 1);
+    let changes = (0..64).map(|number| async move {
+        let sealed = format!("used by {number}");
+        let kept = approval(&sealed, &[sub("alice")]);
+        let put = put_approval(store, 1, kept, Expect::Version(Version(1))).await;
+        (put == ApprovalPut::Done(Version(2))).then_some(sealed)
+    });
+    let made = futures_util::future::join_all(changes).await;
+    let made: Vec<_> = made.into_iter().flatten().collect();
+    assert_eq!(made.len(), 1);
+    assert_eq!(approval_at(store, 1, NOW).await, made.first().cloned());
+}
+
+pub(super) async fn one_stands_alone_until_it_gives_the_place_back(store: &dyn Store) {
+    let alone = |who| KeptApproval {
+        alone: Some(asking(who)),
+        ..approval("pending", &[sub(who)])
+    };
+    let creations = (1..=64).map(|number| async move {
+        let put = put_approval(store, number, alone("alice"), Expect::Absent).await;
+        (number, put)
+    });
+    let puts = futures_util::future::join_all(creations).await;
+    let made: Vec<_> = puts.iter().filter(|(_, put)| *put == FIRST).collect();
+    let [(first, _)] = made[..] else {
+        panic!("{made:?}");
+    };
+    let beside = ApprovalPut::Beside(ApprovalKey([*first; 32]));
+    assert!(puts.iter().all(|(_, put)| [FIRST, beside].contains(put)));
+    let (first, other) = (*first, *first % 64 + 1);
+    assert_eq!(approvals_of(store, asking("alice"), NOW).await, [first]);
+    let bobs = put_approval(store, 100, alone("bob"), Expect::Absent).await;
+    assert_eq!(bobs, FIRST);
+
+    // It is in nobody's way when it changes, and in no other's when it is over.
+    let second = put_approval(store, first, alone("alice"), Expect::Version(Version(1))).await;
+    assert_eq!(second, ApprovalPut::Done(Version(2)));
+    let put = put_approval(store, other, alone("alice"), Expect::Absent).await;
+    assert_eq!(put, beside);
+    let over = approval("denied", &[sub("alice")]);
+    let third = put_approval(store, first, over, Expect::Version(Version(2))).await;
+    assert_eq!(third, ApprovalPut::Done(Version(3)));
+    let put = put_approval(store, other, alone("alice"), Expect::Absent).await;
+    assert_eq!(put, FIRST);
+    // Nor does it come back to a place that was taken since.
+    let back = put_approval(store, first, alone("alice"), Expect::Version(Version(3))).await;
+    assert_eq!(back, ApprovalPut::Beside(ApprovalKey([other; 32])));
+    assert_eq!(
+        approval_at(store, first, NOW).await.as_deref(),
+        Some("denied")
+    );
+}
+
+pub(super) async fn approvals_are_found_by_whose_they_are_now(store: &dyn Store) {
+    let waiting = Owner::waiting("four-eyes");
+    let pending = |who| approval("pending", &[sub(who), waiting]);
+    put_approval(store, 1, pending("alice"), Expect::Absent).await;
+    put_approval(store, 2, pending("alice"), Expect::Absent).await;
+    put_approval(store, 3, pending("bob"), Expect::Absent).await;
+    assert_eq!(approvals_of(store, waiting, NOW).await, [1, 2, 3]);
+    let over = approval("denied", &[sub("alice")]);
+    put_approval(store, 2, over, Expect::Version(Version(1))).await;
+    assert_eq!(approvals_of(store, waiting, NOW).await, [1, 3]);
+    assert_eq!(approvals_of(store, sub("alice"), NOW).await, [1, 2]);
+    assert!(
+        approvals_of(store, Owner::waiting("six-eyes"), NOW)
+            .await
+            .is_empty()
+    );
+    // What a session is found by is another thing, and so is what is parked.
+    assert!(owned(store, sub("alice")).await.is_empty());
+    assert_eq!(store.drop_parked(&sub("alice")).await, Ok(0));
+    assert_eq!(approval_at(store, 1, NOW).await.as_deref(), Some("pending"));
+}
+
+pub(super) async fn approvals_end_with_their_time_and_take_so_much_room(store: &dyn Store) {
+    let most = Most { all: 5, share: 2 };
+    let pending = |who: &str, expires| KeptApproval {
+        alone: Some(asking(who)),
+        expires,
+        ..approval("pending", &[sub(who)])
+    };
+    let put = async |number, kept, expect, now| {
+        let key = ApprovalKey([number; 32]);
+        store.put_approval(&key, kept, expect, most, now).await
+    };
+    let soon = NOW.plus(HOUR);
+    let just = soon.minus(Duration::from_secs(1));
+    let alices = pending("alice", soon);
+    assert_eq!(put(1, alices.clone(), Expect::Absent, NOW).await, Ok(FIRST));
+    let more = || approval("approved", &[sub("alice")]);
+    assert_eq!(put(2, more(), Expect::Absent, NOW).await, Ok(FIRST));
+    let third = put(3, more(), Expect::Absent, NOW).await;
+    assert_eq!(third, Ok(ApprovalPut::Crowded));
+    for number in 4..7 {
+        let kept = pending(&format!("user {number}"), soon.plus(HOUR));
+        assert_eq!(put(number, kept, Expect::Absent, NOW).await, Ok(FIRST));
+    }
+    let full = put(7, pending("bob", soon), Expect::Absent, NOW).await;
+    assert_eq!(full, Ok(ApprovalPut::Full));
+    // What is there goes on, however full it is.
+    let version = Expect::Version(Version(1));
+    let second = put(2, more(), version, just).await;
+    assert_eq!(second, Ok(ApprovalPut::Done(Version(2))));
+
+    assert!(approval_at(store, 1, just).await.is_some());
+    assert_eq!(approval_at(store, 1, soon).await, None);
+    assert!(approvals_of(store, sub("alice"), soon).await.is_empty());
+    assert_eq!(approvals_of(store, sub("user 4"), soon).await, [4]);
+    // Whoever saw it in time is late; and it neither takes room nor a place.
+    let late = put(1, alices, version, soon).await;
+    assert_eq!(late, Ok(ApprovalPut::Conflict));
+    let new = pending("alice", soon.plus(HOUR));
+    assert_eq!(put(8, new, Expect::Absent, soon).await, Ok(FIRST));
+    let new = pending("bob", soon.plus(HOUR));
+    assert_eq!(put(9, new, Expect::Absent, soon).await, Ok(FIRST));
 }

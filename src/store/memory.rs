@@ -12,11 +12,12 @@ use moka::ops::compute::{CompResult, Op};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
+use super::approvals::Ledger;
 use super::hasher::DigestHasher;
 use super::parked::Shelf;
 use super::{
-    Expect, Live, Mark, Owner, Parked, ParkedAs, ParkedKey, Parking, Put, Room, Stock, Store,
-    Unavailable, Version,
+    ApprovalKey, ApprovalPut, Approvals, Expect, KeptApproval, Live, Mark, Most, Owner, Parked,
+    ParkedAs, ParkedKey, Parking, Put, Room, Stock, Store, Unavailable, Version,
 };
 use crate::model::session::{Session, SessionKey};
 use crate::model::time::Timestamp;
@@ -43,6 +44,7 @@ pub struct MemoryStore {
     marks: Cache<Mark, Marked>,
     index: Index,
     shelf: Shelf,
+    ledger: Ledger,
 }
 
 /// The lifetime is for throwing away in time; whether an entry counts is told by its expiry in our clock.
@@ -96,6 +98,7 @@ impl MemoryStore {
             marks,
             index,
             shelf: Shelf::default(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -303,6 +306,36 @@ impl Parking for MemoryStore {
 
     fn stock(&self) -> Stock {
         self.shelf.stock()
+    }
+}
+
+#[async_trait]
+impl Approvals for MemoryStore {
+    async fn put_approval(
+        &self,
+        key: &ApprovalKey,
+        kept: KeptApproval,
+        expect: Expect,
+        most: Most,
+        now: Timestamp,
+    ) -> Result<ApprovalPut, Unavailable> {
+        Ok(self.ledger.put(key, kept, expect, most, now))
+    }
+
+    async fn approval(
+        &self,
+        key: &ApprovalKey,
+        now: Timestamp,
+    ) -> Result<Option<(Version, Vec<u8>)>, Unavailable> {
+        Ok(self.ledger.get(key, now))
+    }
+
+    async fn approvals_of(
+        &self,
+        owner: &Owner,
+        now: Timestamp,
+    ) -> Result<Vec<ApprovalKey>, Unavailable> {
+        Ok(self.ledger.of(owner, now))
     }
 }
 

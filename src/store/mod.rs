@@ -1,8 +1,9 @@
-//! Sessions, found by the hash of their id, marks of what has ended, and requests that wait for their user. Each answer is
-//! found, absent or [`Unavailable`], never mixed up. Knows nothing of cookies, flows or Keycloak.
+//! Sessions, found by the hash of their id, marks of what has ended, requests that wait for their user, and what
+//! somebody else has to agree to. Each answer is found, absent or [`Unavailable`], never mixed up. Knows nothing of cookies, flows or Keycloak.
 //!
 //! [`MemoryStore`] forgets at the end of the process, [`FileStore`] keeps what it answered through a crash.
 
+mod approvals;
 #[cfg(test)]
 mod contract;
 mod file;
@@ -21,6 +22,7 @@ use async_trait::async_trait;
 use crate::model::session::{Session, SessionKey};
 use crate::model::time::Timestamp;
 
+pub use approvals::{ApprovalKey, ApprovalPut, Approvals, KeptApproval, Most};
 pub use file::{FileStore, Folder, OpenError, Settings};
 pub use live::{Live, SubjectTag};
 pub use memory::{Capacity, MemoryStore};
@@ -77,7 +79,7 @@ pub enum Unopened {
 
 /// `now` and all expiries: our clock. An entry past its expiry is absent.
 #[async_trait]
-pub trait Store: Parking + Send + Sync + fmt::Debug {
+pub trait Store: Parking + Approvals + Send + Sync + fmt::Debug {
     /// What is at hand and known to be current, without waiting. `None` says nothing: ask [`Store::get`].
     fn near(&self, key: &SessionKey, now: Timestamp) -> Option<Arc<Live>>;
 

@@ -5,7 +5,7 @@ use ring::digest::{Context, SHA256};
 use crate::model::session::{Lineage, Session};
 
 /// 128 bits of a digest: short in memory, and a reader of the store learns no name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Owner(pub(super) [u8; 16]);
 
 /// What is remembered beyond the life of a session.
@@ -24,6 +24,16 @@ impl Owner {
     /// One session alone, over all its ids. No session is found under it; what was parked in it is.
     pub fn lineage(lineage: &Lineage) -> Self {
         Self(digest(&["lineage", &lineage.0]))
+    }
+
+    /// What one user has asked for on one route and is not decided: one at a time.
+    pub fn asking(issuer: &str, client: &str, sub: &str, route: &str) -> Self {
+        Self(digest(&["asking", issuer, client, sub, route]))
+    }
+
+    /// What waits for whoever decides on approvals of that name.
+    pub fn waiting(approval: &str) -> Self {
+        Self(digest(&["waiting", approval]))
     }
 
     /// Under which a session is found.

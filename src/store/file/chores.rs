@@ -277,8 +277,9 @@ fn over(shared: &Shared, tables: &mut Tables<'_>) -> Result<Did, Fault> {
     }
     let marks = tables.remove_marks(now, OVER)?;
     let parked = tables.parked.throw_away(now, OVER)?;
+    let approvals = tables.approvals.throw_away(now, OVER)?;
     Ok(Did::Removed {
-        more: [due.len(), marks, parked].contains(&OVER),
+        more: [due.len(), marks, parked, approvals].contains(&OVER),
         gone,
     })
 }

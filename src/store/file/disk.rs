@@ -10,6 +10,7 @@ use redb::{
     TableHandle as _, WriteTransaction,
 };
 
+use super::approvals::APPROVALS;
 use super::folder::{Folder, OpenError};
 use super::parked::PARKED;
 use super::tables::{Fault, META, SCHEMA, SCHEMA_KEY, Tables, fault};
@@ -77,7 +78,13 @@ impl Disk {
             let found = meta.get(SCHEMA_KEY).map_err(fault)?.map(|row| row.value());
             Ok(match found {
                 None => Schema::NotOurs,
-                Some(SCHEMA) if !names.iter().any(|name| name == PARKED.name()) => Schema::Lacking,
+                Some(SCHEMA)
+                    if [PARKED.name(), APPROVALS.name()]
+                        .iter()
+                        .any(|later| !names.iter().any(|name| name == later)) =>
+                {
+                    Schema::Lacking
+                }
                 Some(SCHEMA) => Schema::Known,
                 Some(other) => Schema::Other(other),
             })
@@ -110,7 +117,7 @@ impl Disk {
             transaction.set_quick_repair(true);
             let mut tables = Tables::open(&transaction)?;
             let outcome = change(&mut tables)?;
-            let changed = tables.changed || tables.parked.changed;
+            let changed = tables.changed || tables.parked.changed || tables.approvals.changed;
             drop(tables);
             finish(transaction, changed)?;
             Ok(outcome)

@@ -4,6 +4,7 @@
 //! on tokio's threads for blocking work. The file is redb's: its pages have checksums, a commit is on the disk when it
 //! returns, and after any I/O error it has to be opened anew ([`disk`]).
 
+mod approvals;
 mod chores;
 mod disk;
 mod folder;

@@ -4,6 +4,7 @@ use redb::{
     ReadableTable as _, ReadableTableMetadata as _, Table, TableDefinition, WriteTransaction,
 };
 
+use super::approvals::ApprovalTables;
 use super::parked::ParkedTables;
 use super::record::Record;
 use crate::model::session::SessionKey;
@@ -50,6 +51,7 @@ pub(super) struct Tables<'t> {
     marks_due: Table<'t, &'static [u8; 24], ()>,
     meta: Table<'t, &'static str, u64>,
     pub(super) parked: ParkedTables<'t>,
+    pub(super) approvals: ApprovalTables<'t>,
     /// Without a change there is nothing to commit.
     pub(super) changed: bool,
 }
@@ -65,6 +67,7 @@ impl<'t> Tables<'t> {
             marks_due: transaction.open_table(MARKS_DUE).map_err(fault)?,
             meta: transaction.open_table(META).map_err(fault)?,
             parked: ParkedTables::open(transaction)?,
+            approvals: ApprovalTables::open(transaction)?,
             changed: false,
         })
     }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::store::contract::{self, HOUR, NOW, created, get, key, session, sid, sub};
-use crate::store::{Parked, ParkedAs, ParkedKey, Parking as _, Room, Version};
+use crate::store::{ApprovalPut, Parked, ParkedAs, ParkedKey, Parking as _, Room, Version};
 
 contract::holds_for!(fresh);
 
@@ -648,4 +648,49 @@ fn a_session_of_an_earlier_version_is_read() {
         "successor":null}"#;
     let read: Session = serde_json::from_str(stored).unwrap();
     assert_eq!(read.identity.groups, ["clerks"]);
+}
+
+/// A change that was answered is there after a crash; one of which the disk said nothing is made once or not at all.
+#[tokio::test]
+async fn an_approval_that_was_used_up_stays_so_through_a_crash() {
+    let (store, _folder) = fresh().await;
+    let made = contract::put_approval(
+        &store,
+        1,
+        contract::approval("approved", &[]),
+        Expect::Absent,
+    );
+    assert_eq!(made.await, ApprovalPut::Done(Version(1)));
+    let before = crashed(&store);
+    let used = contract::approval("consumed", &[]);
+    let used = contract::put_approval(&store, 1, used, Expect::Version(Version(1)));
+    assert_eq!(used.await, ApprovalPut::Done(Version(2)));
+    let after = crashed(&store);
+    for (image, expected, again) in [
+        (before, "approved", ApprovalPut::Done(Version(2))),
+        (after, "consumed", ApprovalPut::Conflict),
+    ] {
+        let store = open(image.path());
+        let found = contract::approval_at(&store, 1, NOW).await;
+        assert_eq!(found.as_deref(), Some(expected));
+        let kept = contract::approval("consumed", &[]);
+        let used = contract::put_approval(&store, 1, kept, Expect::Version(Version(1)));
+        assert_eq!(used.await, again);
+    }
+}
+
+/// A file of a version that knew none.
+#[tokio::test]
+async fn a_file_without_approvals_is_given_them() {
+    let (store, folder) = fresh().await;
+    created(&store, 1, session("alice", "s1")).await;
+    drop(store);
+    let older = redb::Database::open(sessions_file(&folder)).unwrap();
+    let transaction = older.begin_write().unwrap();
+    assert!(transaction.delete_table(approvals::APPROVALS).unwrap());
+    transaction.commit().unwrap();
+    drop(older);
+    let store = open(folder.path());
+    assert_eq!(contract::approval_at(&store, 1, NOW).await, None);
+    assert!(get(&store, 1).await.is_some());
 }

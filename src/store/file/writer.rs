@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::Shared;
+use super::approvals::PuttingApproval;
 use super::chores::Chores;
 use super::near::Read;
 use super::record::{Record, Written};
@@ -18,8 +19,8 @@ use super::tables::{Fault, Tables};
 use crate::model::session::{Session, SessionKey};
 use crate::model::time::Timestamp;
 use crate::store::{
-    Expect, Live, Mark, Owner, Parked, ParkedAs, ParkedKey, Put, Room, Unavailable, Unopened,
-    Version,
+    ApprovalPut, Expect, Live, Mark, Owner, Parked, ParkedAs, ParkedKey, Put, Room, Unavailable,
+    Unopened, Version,
 };
 
 /// Writes of one transaction.
@@ -69,6 +70,7 @@ pub(super) enum Job {
         owner: Owner,
         answer: Answer<usize>,
     },
+    PutApproval(Box<PuttingApproval>, Answer<ApprovalPut>),
     Close(Answer<()>),
 }
 
@@ -103,6 +105,7 @@ enum Outcome {
     Parked(ParkedAs),
     Unparked(Option<Vec<u8>>),
     Dropped(usize),
+    Approval(ApprovalPut),
     /// What is there cannot be read: its key is not configured.
     Unreadable,
 }
@@ -305,6 +308,7 @@ fn apply(shared: &Shared, tables: &mut Tables<'_>, job: &Job) -> Result<Outcome,
             .map(Outcome::Parked),
         Job::Unpark { key, now, .. } => tables.parked.unpark(key, *now).map(Outcome::Unparked),
         Job::DropParked { owner, .. } => tables.parked.drop_of(owner).map(Outcome::Dropped),
+        Job::PutApproval(putting, _) => tables.approvals.put(putting).map(Outcome::Approval),
         Job::Close(_) => Ok(Outcome::Done),
     }
 }
@@ -424,6 +428,9 @@ fn carry_over(shared: &Shared, job: Job, outcome: Outcome) {
         (Job::DropParked { answer, .. }, Outcome::Dropped(dropped)) => {
             let _gone = answer.send(Ok(dropped));
         }
+        (Job::PutApproval(_, answer), Outcome::Approval(put)) => {
+            let _gone = answer.send(Ok(put));
+        }
         _ => {}
     }
 }
@@ -461,6 +468,10 @@ fn refuse(shared: &Shared, job: Job) {
         }
         // The marks of what ended are owed, and whoever asks for what was parked asks for them.
         Job::DropParked { answer, .. } => {
+            let _gone = answer.send(Err(Unavailable));
+        }
+        // Whoever asks again finds it changed or not, and the version tells.
+        Job::PutApproval(_, answer) => {
             let _gone = answer.send(Err(Unavailable));
         }
         Job::Close(answer) => {

@@ -150,6 +150,7 @@ labels! {
     StoreOp {
         Get = "get", Put = "put", Take = "take", Delete = "delete", Find = "find", Mark = "mark", Marked = "marked",
         Once = "once", Park = "park", Parked = "parked", Unpark = "unpark", DropParked = "drop-parked",
+        PutApproval = "put-approval", Approval = "approval", ApprovalsOf = "approvals-of",
     }
 
     /// What became of a request that needed more than its session had, and had a body or might change something.
