@@ -5,6 +5,8 @@
 //! anything itself. Time passing is a change like the others: what is late is refused as expired, whether or not anybody
 //! has written so.
 
+pub mod summary;
+
 use std::time::Duration;
 
 use crate::model::approval::{
