@@ -4,6 +4,7 @@
 //! A request goes `judge` → `sessions` (and `refresh`) → `policy::decide` → `challenge` → `start`; what comes back from
 //! Keycloak goes `callback` → `land`. A form that falls short is kept by `park`, and goes on from there.
 
+pub mod approvals;
 mod audit;
 mod authenticate;
 mod bearer;

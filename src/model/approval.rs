@@ -165,6 +165,8 @@ pub struct Approval {
     pub terms: Terms,
     /// In the number modes; shown to the requester alone.
     pub number: Option<Secret>,
+    /// Among which it is to be picked, the same for all who decide; none where it is typed.
+    pub choices: Vec<String>,
     /// How often a number may still be wrong, over all approvers.
     pub tries: u32,
     pub votes: Vec<Vote>,

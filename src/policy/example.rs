@@ -154,6 +154,7 @@ pub(super) fn given() -> Approval {
             redeem_ttl: Duration::from_secs(60),
         },
         number: None,
+        choices: Vec::new(),
         tries: 0,
         votes: vec![Vote {
             person: bob,

@@ -1,0 +1,378 @@
+//! Approvals in the store: asked for, decided on, and used up once. Each change is one compare-and-set of a sealed record;
+//! what changes is [`crate::policy::approval`]'s matter.
+//!
+//! Whoever gets [`Unavailable`] does not know whether the change was made, and acts as if it was not: a yes of which it is
+//! not known whether it was used up is not used.
+
+mod numbers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::approval::{
+    Action, Approval, ApprovalId, Holder, Mode, Person, Requester, Status, Terms,
+};
+use crate::model::random::Random;
+use crate::model::session::Secret;
+use crate::model::time::Timestamp;
+use crate::policy::approval::{self, Ballot, Change, Refused, tries};
+use crate::seal::{OpenError, Sealer, session_key, token};
+use crate::store::{
+    ApprovalKey, ApprovalPut, Expect, KeptApproval, Most, Owner, Store, Unavailable, Version,
+};
+
+const PURPOSE: &str = "approval";
+
+/// 128 bits.
+const ID_BYTES: usize = 16;
+
+/// How long it can be looked at when it is over.
+const HISTORY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Those of one user count over all that are still to be looked at.
+const MOST: Most = Most {
+    all: 10_000,
+    share: 64,
+};
+
+/// Somebody else's change came between so often: more people than decide on anything.
+const TRIES: usize = 256;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// The approval's, as config spells it.
+    pub name: String,
+    pub requester: Requester,
+    pub action: Action,
+    pub summary: String,
+    pub reason: Option<String>,
+    pub terms: Terms,
+    /// Of the number, where it is typed.
+    pub digits: u8,
+    /// For so long it can be decided on.
+    pub request_ttl: Duration,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    New(Approval),
+    /// It was asked for already, by the same session.
+    Same(Approval),
+    /// Something else is, on this route and by this user: that has to end first.
+    Other(Approval),
+    /// There are too many of this user, or at all.
+    Crowded,
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    Done(Box<Approval>),
+    Refused(Refused),
+    /// There is no such approval, or none any more.
+    Absent,
+}
+
+#[derive(Debug)]
+pub struct Approvals {
+    store: Arc<dyn Store>,
+    sealer: Arc<Sealer>,
+    random: Arc<dyn Random>,
+    issuer: String,
+    client: String,
+}
+
+impl Approvals {
+    /// `issuer` and `client`: whose users they are.
+    pub fn new(
+        store: Arc<dyn Store>,
+        sealer: Arc<Sealer>,
+        random: Arc<dyn Random>,
+        issuer: &str,
+        client: &str,
+    ) -> Self {
+        Self {
+            store,
+            sealer,
+            random,
+            issuer: issuer.to_owned(),
+            client: client.to_owned(),
+        }
+    }
+
+    /// One user has one thing pending on one route, however many ask at once.
+    pub async fn ask(&self, asking: Asking, now: Timestamp) -> Result<Asked, Unavailable> {
+        let approval = self.made_of(asking, now);
+        for _ in 0..TRIES {
+            match self.put(&approval, Expect::Absent, now).await? {
+                ApprovalPut::Done(_) => return Ok(Asked::New(approval)),
+                ApprovalPut::Beside(key) => {
+                    if let Some(asked) = self.beside(&key, &approval, now).await? {
+                        return Ok(asked);
+                    }
+                }
+                ApprovalPut::Full | ApprovalPut::Crowded => return Ok(Asked::Crowded),
+                // A fresh id is nobody's.
+                ApprovalPut::Conflict => return Err(Unavailable),
+            }
+        }
+        Err(Unavailable)
+    }
+
+    /// What is there instead of `wanted`. `None`: it is over meanwhile.
+    async fn beside(
+        &self,
+        key: &ApprovalKey,
+        wanted: &Approval,
+        now: Timestamp,
+    ) -> Result<Option<Asked>, Unavailable> {
+        let Some((version, kept)) = self.store.approval(key, now).await? else {
+            return Ok(None);
+        };
+        // What cannot be read is in the way until its time is over.
+        let there = self.open(key, &kept)?.ok_or(Unavailable)?;
+        if let Some(change) = approval::expire(&there, now) {
+            let expect = Expect::Version(version);
+            let _somebody_else_did = self.put(&change.approval, expect, now).await?;
+            return Ok(None);
+        }
+        if there.status != Status::Pending {
+            return Ok(None);
+        }
+        let is_same = there.action == wanted.action
+            && there.requester.holder == wanted.requester.holder
+            && there.name == wanted.name;
+        Ok(Some(match is_same {
+            true => Asked::Same(there),
+            false => Asked::Other(there),
+        }))
+    }
+
+    fn made_of(&self, asking: Asking, now: Timestamp) -> Approval {
+        let random = &*self.random;
+        let (number, choices) = match asking.terms.mode {
+            Mode::ApproveDeny => (None, Vec::new()),
+            Mode::NumberChallenge => (Some(numbers::typed(random, asking.digits)), Vec::new()),
+            Mode::NumberMatching => {
+                let (number, choices) = numbers::picked(random);
+                (Some(number), choices)
+            }
+        };
+        Approval {
+            id: ApprovalId(token(random, ID_BYTES)),
+            name: asking.name,
+            requester: asking.requester,
+            action: asking.action,
+            summary: asking.summary,
+            reason: asking.reason,
+            tries: tries(asking.terms.mode),
+            terms: asking.terms,
+            number: number.map(Secret::new),
+            choices,
+            votes: Vec::new(),
+            status: Status::Pending,
+            created: now,
+            expires: now.plus(asking.request_ttl.min(approval::LONGEST)),
+        }
+    }
+
+    /// As it is kept: whether its time is over is told by [`approval::standing`].
+    pub async fn find(
+        &self,
+        id: &ApprovalId,
+        now: Timestamp,
+    ) -> Result<Option<Approval>, Unavailable> {
+        Ok(self.look(&key_of(id), now).await?.map(|(_, found)| found))
+    }
+
+    /// What waits for those who decide on approvals of that name, the oldest first.
+    pub async fn pending(&self, name: &str, now: Timestamp) -> Result<Vec<Approval>, Unavailable> {
+        let mut found = self.found_under(&Owner::waiting(name), now).await?;
+        found.retain(|one| approval::standing(one, now) == Status::Pending && one.name == name);
+        Ok(found)
+    }
+
+    /// All that somebody asked for and that is still to be looked at, the oldest first.
+    pub async fn asked_by(
+        &self,
+        person: &Person,
+        now: Timestamp,
+    ) -> Result<Vec<Approval>, Unavailable> {
+        let mut found = self.found_under(&self.requester(person), now).await?;
+        found.retain(|one| one.requester.person == *person);
+        Ok(found)
+    }
+
+    /// Whether the voter may vote at all, by group, level or list, is known before.
+    pub async fn vote(
+        &self,
+        id: &ApprovalId,
+        ballot: &Ballot<'_>,
+        now: Timestamp,
+    ) -> Result<Changed, Unavailable> {
+        self.change(id, now, |one| approval::vote(one, ballot, now))
+            .await
+    }
+
+    pub async fn cancel(
+        &self,
+        id: &ApprovalId,
+        holder: &Holder,
+        now: Timestamp,
+    ) -> Result<Changed, Unavailable> {
+        self.change(id, now, |one| approval::cancel(one, holder, now))
+            .await
+    }
+
+    pub async fn revoke(&self, id: &ApprovalId, now: Timestamp) -> Result<Changed, Unavailable> {
+        self.change(id, now, |one| approval::revoke(one, now)).await
+    }
+
+    /// For the one who is told [`Changed::Done`], and nobody else: the action may be sent, now and once.
+    pub async fn redeem(
+        &self,
+        id: &ApprovalId,
+        holder: &Holder,
+        action: &Action,
+        now: Timestamp,
+    ) -> Result<Changed, Unavailable> {
+        self.change(id, now, |one| approval::redeem(one, holder, action, now))
+            .await
+    }
+
+    /// What the upstream said, for whoever looks at it later.
+    pub async fn answered(
+        &self,
+        id: &ApprovalId,
+        status: u16,
+        now: Timestamp,
+    ) -> Result<Changed, Unavailable> {
+        self.change(id, now, |one| {
+            approval::answered(one, status).ok_or(Refused::Over)
+        })
+        .await
+    }
+
+    async fn change(
+        &self,
+        id: &ApprovalId,
+        now: Timestamp,
+        change: impl Fn(&Approval) -> Result<Change, Refused>,
+    ) -> Result<Changed, Unavailable> {
+        let key = key_of(id);
+        for _ in 0..TRIES {
+            let Some((version, found)) = self.look(&key, now).await? else {
+                return Ok(Changed::Absent);
+            };
+            let expect = Expect::Version(version);
+            let change = match change(&found) {
+                Ok(change) => change,
+                Err(refused) => {
+                    // Whoever comes by writes that its time is over, so that the next one can be asked for.
+                    if let Some(over) = approval::expire(&found, now) {
+                        let _somebody_else_did = self.put(&over.approval, expect, now).await?;
+                    }
+                    return Ok(Changed::Refused(refused));
+                }
+            };
+            match self.put(&change.approval, expect, now).await? {
+                ApprovalPut::Done(_) => {
+                    return Ok(match change.refused {
+                        None => Changed::Done(Box::new(change.approval)),
+                        Some(refused) => Changed::Refused(refused),
+                    });
+                }
+                ApprovalPut::Conflict => {}
+                // No change makes it pending again, and what is there goes on however full it is.
+                ApprovalPut::Beside(_) | ApprovalPut::Full | ApprovalPut::Crowded => {
+                    return Err(Unavailable);
+                }
+            }
+        }
+        Err(Unavailable)
+    }
+
+    async fn put(
+        &self,
+        approval: &Approval,
+        expect: Expect,
+        now: Timestamp,
+    ) -> Result<ApprovalPut, Unavailable> {
+        let key = key_of(&approval.id);
+        let plaintext = serde_json::to_vec(approval).map_err(|_| Unavailable)?;
+        let sealed = self
+            .sealer
+            .seal_bytes(PURPOSE, &self.place(&key), &plaintext);
+        let person = &approval.requester.person;
+        let mut owners = vec![self.requester(person)];
+        let mut alone = None;
+        if approval.status == Status::Pending {
+            owners.push(Owner::waiting(&approval.name));
+            let (sub, route) = (&person.sub, &approval.action.route);
+            alone = Some(Owner::asking(&person.iss, &self.client, sub, route));
+        }
+        let over = approval.expires.plus(approval.terms.redeem_ttl);
+        let kept = KeptApproval {
+            sealed,
+            alone,
+            owners,
+            expires: over.plus(HISTORY),
+        };
+        self.store.put_approval(&key, kept, expect, MOST, now).await
+    }
+
+    async fn look(
+        &self,
+        key: &ApprovalKey,
+        now: Timestamp,
+    ) -> Result<Option<(Version, Approval)>, Unavailable> {
+        let Some((version, sealed)) = self.store.approval(key, now).await? else {
+            return Ok(None);
+        };
+        Ok(self.open(key, &sealed)?.map(|found| (version, found)))
+    }
+
+    async fn found_under(
+        &self,
+        owner: &Owner,
+        now: Timestamp,
+    ) -> Result<Vec<Approval>, Unavailable> {
+        let mut found = Vec::new();
+        for key in self.store.approvals_of(owner, now).await? {
+            found.extend(self.look(&key, now).await?.map(|(_, one)| one));
+        }
+        found.sort_by(|one, other| (one.created, &one.id).cmp(&(other.created, &other.id)));
+        Ok(found)
+    }
+
+    /// `None`: it is not what was put there.
+    fn open(&self, key: &ApprovalKey, sealed: &[u8]) -> Result<Option<Approval>, Unavailable> {
+        let opened = self.sealer.open_bytes(PURPOSE, &self.place(key), sealed);
+        let found = match opened {
+            Ok(plaintext) => serde_json::from_slice(&plaintext).ok(),
+            Err(OpenError::UnknownKey) => return Err(Unavailable),
+            Err(OpenError::Tampered) => None,
+        };
+        if found.is_none() {
+            tracing::error!("an approval is not what was stored, and counts as absent");
+        }
+        Ok(found)
+    }
+
+    fn place<'p>(&'p self, key: &'p ApprovalKey) -> [&'p [u8]; 3] {
+        [&key.0, self.issuer.as_bytes(), self.client.as_bytes()]
+    }
+
+    fn requester(&self, person: &Person) -> Owner {
+        Owner::sub(&person.iss, &self.client, &person.sub)
+    }
+}
+
+fn key_of(id: &ApprovalId) -> ApprovalKey {
+    ApprovalKey(session_key(&id.0).0)
+}
+
+#[cfg(test)]
+mod tests;
