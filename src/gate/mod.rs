@@ -165,7 +165,7 @@ pub struct Reply {
 /// What the access log says of the decision.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// `allow login step-up deny unavailable own refuse`
+    /// `allow login step-up approve deny unavailable own refuse`
     pub decision: &'static str,
     /// Stable.
     pub reason: Option<&'static str>,

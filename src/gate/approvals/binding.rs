@@ -1,0 +1,228 @@
+//! What a yes is bound to: the request as it waits, every part of it that an app may act on.
+
+use http::{HeaderMap, HeaderName, header};
+use ring::digest::{SHA256, digest};
+
+use crate::model::approval::{Action, Digest};
+use crate::model::evidence::Identity;
+use crate::model::parked::ParkedRequest;
+use crate::model::route::Pattern;
+use crate::model::target::Target;
+use crate::policy::approval::summary::{Asked, Summary, Unreadable};
+
+/// A field that has to be there once or not at all stands there twice: which of them an app takes is not known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the field `{0}` stands there more than once")]
+pub struct RepeatedField(pub HeaderName);
+
+/// `route`: app and id. `policy`: of all by which it was judged. `also`: fields that the policy names, such as
+/// `Idempotency-Key`.
+///
+/// However the body came, by its length, in chunks or in frames, it is the same bytes.
+pub fn action(
+    request: &ParkedRequest,
+    route: &str,
+    policy: Digest,
+    also: &[HeaderName],
+) -> Result<Action, RepeatedField> {
+    let mut names = vec![header::CONTENT_TYPE, header::CONTENT_ENCODING];
+    for name in also {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    let headers: Result<Vec<_>, _> = names
+        .into_iter()
+        .map(|name| {
+            let value = only(&request.headers, &name)?;
+            Ok((name.as_str().to_owned(), value))
+        })
+        .collect();
+    Ok(Action {
+        origin: request.origin.clone(),
+        route: route.to_owned(),
+        policy,
+        method: request.method.as_str().to_owned(),
+        target: request.target.clone(),
+        headers: headers?,
+        body: sha256(&request.body),
+    })
+}
+
+/// What people are asked of it. `target` is the request's, parsed.
+pub fn summary(
+    summary: &Summary,
+    request: &ParkedRequest,
+    target: &Target,
+    pattern: &Pattern,
+    requester: &Identity,
+) -> Result<String, Unreadable> {
+    let all = |name: &HeaderName| -> Vec<&[u8]> {
+        let values = request.headers.get_all(name).iter();
+        values.map(http::HeaderValue::as_bytes).collect()
+    };
+    summary.of(&Asked {
+        pattern,
+        target,
+        content_type: &all(&header::CONTENT_TYPE),
+        content_encoding: &all(&header::CONTENT_ENCODING),
+        body: &request.body,
+        requester,
+    })
+}
+
+/// A value's bytes are characters up to U+00FF, for not all of them are UTF-8.
+fn only(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, RepeatedField> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => {
+            let bytes = value.as_bytes().iter();
+            Ok(Some(bytes.map(|byte| char::from(*byte)).collect()))
+        }
+        (Some(_), Some(_)) => Err(RepeatedField(name.clone())),
+    }
+}
+
+fn sha256(bytes: &[u8]) -> Digest {
+    let mut sum = [0; 32];
+    for (to, from) in sum.iter_mut().zip(digest(&SHA256, bytes).as_ref()) {
+        *to = *from;
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use bytes::Bytes;
+    use http::{HeaderValue, Method};
+
+    use super::*;
+    use crate::model::parked::ParkedBy;
+    use crate::model::target::Relaxations;
+    use crate::model::time::Timestamp;
+    use crate::policy::approval::summary::Why;
+
+    const POLICY: Digest = [1; 32];
+
+    fn request() -> ParkedRequest {
+        let mut headers = HeaderMap::new();
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(header::CONTENT_TYPE, form);
+        ParkedRequest {
+            method: Method::POST,
+            target: "/payments/7/release?a=1&b=2".to_owned(),
+            headers,
+            body: Bytes::from_static(b"amount=1&to=bob"),
+            origin: "https://erp.example.com".to_owned(),
+            owner: ParkedBy {
+                iss: "https://sso.example.com".to_owned(),
+                client: "stepgate".to_owned(),
+                sub: "alice".to_owned(),
+                sid: None,
+                lineage: None,
+                browser: "B".to_owned(),
+            },
+            at: Timestamp::from_unix(1_800_000_000),
+            expires: Timestamp::from_unix(1_800_000_600),
+        }
+    }
+
+    fn key() -> HeaderName {
+        HeaderName::from_static("idempotency-key")
+    }
+
+    fn of(request: &ParkedRequest) -> Action {
+        action(request, "erp/release", POLICY, &[key()]).unwrap()
+    }
+
+    type Edit = fn(&mut ParkedRequest);
+
+    #[test]
+    fn whatever_an_app_may_act_on_makes_another_action() {
+        let edits: [(&str, Edit); 11] = [
+            ("one byte of the body", |it| {
+                it.body = Bytes::from_static(b"amount=2&to=bob");
+            }),
+            ("the order in the body", |it| {
+                it.body = Bytes::from_static(b"to=bob&amount=1");
+            }),
+            ("no body", |it| it.body = Bytes::new()),
+            ("the order in the query", |it| {
+                it.target = "/payments/7/release?b=2&a=1".to_owned();
+            }),
+            ("no query", |it| {
+                it.target = "/payments/7/release".to_owned()
+            }),
+            ("the path", |it| it.target = it.target.replace('7', "8")),
+            ("the method", |it| it.method = Method::PUT),
+            ("the host", |it| {
+                it.origin = "https://hr.example.com".to_owned()
+            }),
+            ("the type", |it| {
+                let text = HeaderValue::from_static("text/plain");
+                it.headers.insert(header::CONTENT_TYPE, text);
+            }),
+            ("the encoding", |it| {
+                let gzip = HeaderValue::from_static("gzip");
+                it.headers.insert(header::CONTENT_ENCODING, gzip);
+            }),
+            ("a field that the policy names", |it| {
+                it.headers.insert(key(), HeaderValue::from_static("k"));
+            }),
+        ];
+        let action = of(&request());
+        assert_eq!(of(&request()), action);
+        for (what, edit) in edits {
+            let mut other = request();
+            edit(&mut other);
+            assert_ne!(of(&other), action, "{what}");
+        }
+        let route = super::action(&request(), "erp/other", POLICY, &[key()]).unwrap();
+        let policy = super::action(&request(), "erp/release", [2; 32], &[key()]).unwrap();
+        assert!(route != action && policy != action);
+        // An empty value is not an absent one.
+        let mut empty = request();
+        empty.headers.insert(key(), HeaderValue::from_static(""));
+        assert_ne!(of(&empty), action);
+        // What no app acts on by itself is not bound.
+        let mut agent = request();
+        let value = HeaderValue::from_static("x");
+        agent.headers.insert(header::USER_AGENT, value);
+        assert_eq!(of(&agent), action);
+    }
+
+    #[test]
+    fn a_bound_field_stands_there_once() {
+        for name in [header::CONTENT_TYPE, header::CONTENT_ENCODING, key()] {
+            let mut twice = request();
+            for value in ["a", "a"] {
+                twice.headers.append(&name, HeaderValue::from_static(value));
+            }
+            let refused = action(&twice, "erp/release", POLICY, &[key()]);
+            assert_eq!(refused, Err(RepeatedField(name)));
+        }
+    }
+
+    #[test]
+    fn people_are_asked_of_what_waits() {
+        let line = |text: &str, request: &ParkedRequest| {
+            let target = Target::parse(request.target.as_bytes(), Relaxations::NONE).unwrap();
+            let pattern = Pattern::parse("/payments/{id}/release").unwrap();
+            let summary = Summary::parse(text).unwrap();
+            let alice = Identity::default();
+            super::summary(&summary, request, &target, &pattern, &alice)
+        };
+        let text = "Release {path.id}: {form.amount} to {form.to}";
+        assert_eq!(line(text, &request()).unwrap(), "Release 7: 1 to bob");
+        let mut encoded = request();
+        let gzip = HeaderValue::from_static("gzip");
+        encoded.headers.insert(header::CONTENT_ENCODING, gzip);
+        assert_eq!(line(text, &encoded).unwrap_err().why, Why::Encoded);
+        let mut bare = request();
+        bare.headers.clear();
+        assert_eq!(line(text, &bare).unwrap_err().why, Why::ContentType);
+    }
+}
