@@ -7,6 +7,7 @@ mod explain;
 mod keygen;
 mod operate;
 mod report;
+mod snippets;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write};
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config;
+use crate::config::{self, ForwardAuth};
 use crate::server;
 
 /// Typed wrongly, or with names that the configuration does not have.
@@ -45,6 +46,8 @@ enum Command {
     Check(Check),
     /// Say what would happen to a request, and why. Nothing is sent anywhere.
     Explain(Box<Explain>),
+    /// Print what a proxy has to be told that stands before an app and asks stepgate (`forward_auth`).
+    Snippets(Snippets),
     /// Make a key.
     Keygen {
         #[command(subcommand)]
@@ -70,6 +73,47 @@ enum Keygen {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Args)]
+struct Snippets {
+    #[arg(value_enum)]
+    kind: ProxyKind,
+    /// The app's, as in its `url`: erp.example.com, with the port if it has one.
+    host: String,
+    /// Where the proxy reaches stepgate; by default the first address of `listen`.
+    #[arg(long, value_name = "HOST:PORT")]
+    stepgate: Option<String>,
+    /// What Envoy asks by.
+    #[arg(long, value_enum, default_value_t)]
+    protocol: Protocol,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ProxyKind {
+    Nginx,
+    Traefik,
+    Caddy,
+    Envoy,
+}
+
+impl From<ProxyKind> for ForwardAuth {
+    fn from(kind: ProxyKind) -> Self {
+        match kind {
+            ProxyKind::Nginx => Self::Nginx,
+            ProxyKind::Traefik => Self::Traefik,
+            ProxyKind::Caddy => Self::Caddy,
+            ProxyKind::Envoy => Self::Envoy,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    #[value(skip)]
+    Grpc,
+    #[default]
+    Http,
 }
 
 #[derive(Debug, Args)]
@@ -216,6 +260,7 @@ pub fn run(
             check::run(&path, &check, styled(std::io::stdout().is_terminal()), out)
         }
         Command::Explain(explain) => explain::run(&path, &explain, out, err),
+        Command::Snippets(snippets) => snippets::run(&path, &snippets, out, err),
         Command::Keygen {
             kind: Keygen::Seal { out: file },
         } => keygen::seal(file.as_deref(), out, err),

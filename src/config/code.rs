@@ -112,6 +112,10 @@ codes! {
     NoBearerMeets = "SG0503", "a requirement that no bearer ever meets";
     UnspeakableAcr = "SG0504", "an acr that no challenge can name";
     BadScope = "SG0505", "not a scope";
+
+    // Behind another proxy.
+    NobodyAsks = "SG0601", "an app behind another proxy, and no proxy that is trusted";
+    NotForwarded = "SG0602", "a key that cannot hold behind another proxy";
 }
 
 impl fmt::Display for Code {

@@ -37,7 +37,7 @@ keys! {
         ["version", "listen", "listen_tls", "plain", "certificates", "client_certificates", "hsts", "policies",
          "trusted_proxies", "sessions", "keycloak", "levels", "floors", "upstreams", "seal", "networks", "limits", "park", "log",
          "admin_listen", "admin_hosts", "admin_socket", "ready_needs_keycloak"],
-        ["approver_app", "redis", "approvals", "peers", "channels", "forward_auth"];
+        ["approver_app", "redis", "approvals", "peers", "channels"];
     CERTIFICATE = "[[certificates]]", ["cert", "key"], [];
     CLIENT_CERTIFICATES = "[client_certificates]", ["ca", "require"], [];
     SESSIONS = "[sessions]",
@@ -70,8 +70,9 @@ keys! {
     SECRET = "a secret", ["file", "env", "credential"], ["vault"];
     APP = "",
         ["url", "urls", "upstream", "require", "identity", "app_cookies", "login", "body_bytes", "park_bytes", "bearer", "bearer_age", "introspect",
-         "forward_token", "challenge", "cors", "inject_agent", "renew_before", "on_lapse", "lapse_grace", "routes"],
-        ["approvals", "forward_auth", "assertion"];
+         "forward_token", "challenge", "cors", "inject_agent", "renew_before", "on_lapse", "lapse_grace", "forward_auth",
+         "routes"],
+        ["approvals", "assertion"];
     BEARER = "bearer", ["audience", "algorithms", "required_scopes", "dpop"], [];
     CORS = "cors", ["origins"], [];
     LOGIN = "login", ["kc_idp_hint", "params"], [];

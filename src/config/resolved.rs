@@ -318,6 +318,35 @@ pub struct App {
     pub inject_agent: bool,
     /// How long before something lapses a page offers to renew it.
     pub renew_before: Option<Duration>,
+    /// The proxy that stands before the app instead of stepgate, and asks here.
+    pub forward_auth: Option<ForwardAuth>,
+}
+
+/// Whose way of asking is understood, and nobody else's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardAuth {
+    Nginx,
+    Traefik,
+    Caddy,
+    Envoy,
+}
+
+impl ForwardAuth {
+    pub const ALL: &[(&str, Self)] = &[
+        ("nginx", Self::Nginx),
+        ("traefik", Self::Traefik),
+        ("caddy", Self::Caddy),
+        ("envoy", Self::Envoy),
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Traefik => "traefik",
+            Self::Caddy => "caddy",
+            Self::Envoy => "envoy",
+        }
+    }
 }
 
 /// `scheme://host[:port]` as browsers see it, without a trailing slash.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::context::Context;
 use super::snapshot::Snapshot;
+use crate::config::ForwardAuth;
 use crate::telemetry::AccessLine;
 
 /// Of the answer; nothing where there was none.
@@ -70,6 +71,7 @@ pub(in crate::edge) fn write(context: &Context, sent: Sent) {
         subject: subject.as_deref(),
         credential: record.and_then(|record| record.credential),
         azp: record.and_then(|record| record.client.as_deref()),
+        forward_auth: context.forward_auth.map(ForwardAuth::name),
         upstream: upstream.map(|upstream| upstream.name.as_str()),
         error: context.error,
     };

@@ -14,6 +14,7 @@ use super::inbound::{self, Inbound};
 use super::parking::{self, Unread};
 use super::snapshot::Snapshot;
 use super::upstream;
+use super::verify::{self, Asked};
 use crate::config::HostIndex;
 use crate::gate::{
     BODY_LIMIT, Forward, Gate, Incoming, OWN_PREFIX, Parking, Refusal, Reply, Verdict,
@@ -30,6 +31,8 @@ enum Examined {
     Ping,
     /// By plain HTTP, for where HTTPS is.
     ToHttps(String),
+    /// Another proxy has a question.
+    Asks(Asked),
     Request(Inbound),
 }
 
@@ -80,6 +83,10 @@ impl Snapshot {
         if is_ping(request) {
             return Ok(Examined::Ping);
         }
+        if let Some(asked) = verify::asked(request) {
+            inbound::is_as_sent(request, raw.as_deref())?;
+            return Ok(Examined::Asks(asked));
+        }
         if let Some((place, location)) = inbound::to_https(request, raw.as_deref(), peer, config)? {
             context.place = Some(place);
             return Ok(Examined::ToHttps(location));
@@ -99,6 +106,9 @@ impl Snapshot {
         let inbound = match self.examine(session, context) {
             Ok(Examined::Request(inbound)) => inbound,
             Ok(Examined::Ping) => return Err(Gate::pong()),
+            Ok(Examined::Asks(asked)) => {
+                return Err(self.verify(&asked, session, context).await);
+            }
             Ok(Examined::ToHttps(location)) => return Err(Gate::to_https(&location)),
             Err(refusal) => return Err(self.refusal(refusal, session, context)),
         };
@@ -124,6 +134,11 @@ impl Snapshot {
             Verdict::Park(parking) => return Err(self.park(session, context, *parking).await),
             Verdict::Forward(forward) => forward,
         };
+        // Nothing reaches it by here, whatever leads there.
+        let app = self.gate.config().apps.get(forward.place.app);
+        if app.is_none_or(|app| app.forward_auth.is_some()) {
+            return Err(self.refusal(Refusal::BehindAnother, session, context));
+        }
         if let Some(sending) = &forward.sending {
             context.target = Some(sending.target.clone());
             context.method = sending.request.method.clone();
@@ -246,6 +261,7 @@ fn incoming<'r>(
         certificate: certificate.map(|certificate| &certificate.thumbprint),
         request_id: &context.id,
         body,
+        decision_only: false,
     })
 }
 

@@ -14,7 +14,7 @@ use super::inject::Inject;
 use super::snapshot::Snapshot;
 use super::streaming::{self, Streaming};
 use super::tunnel::Progress;
-use crate::config::HostIndex;
+use crate::config::{ForwardAuth, HostIndex};
 use crate::gate::{Forward, Record};
 use crate::model::client_certificate::ClientCertificate;
 use crate::model::random::Random;
@@ -38,6 +38,8 @@ pub(crate) struct Context {
     pub(in crate::edge) certificate: Option<Arc<ClientCertificate>>,
     /// May go upstream.
     pub(in crate::edge) forward: Option<Forward>,
+    /// Another proxy asks about it, and sends it on itself.
+    pub(in crate::edge) forward_auth: Option<ForwardAuth>,
     /// Of what does not.
     pub(in crate::edge) record: Option<Record>,
     /// What was parked is on its way: from here on nobody knows what the app has seen of it.
@@ -78,6 +80,7 @@ impl Context {
             peer: None,
             certificate: None,
             forward: None,
+            forward_auth: None,
             record: None,
             is_sent_on: false,
             body_left: 0,

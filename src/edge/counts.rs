@@ -109,6 +109,8 @@ pub(in crate::edge) fn limit(refusal: Refusal) -> Option<Limit> {
         | Refusal::Nominated
         | Refusal::MethodNotAllowed
         | Refusal::AmbiguousIdentity
+        | Refusal::Unbelievable(_)
+        | Refusal::BehindAnother
         | Refusal::Upstream(_)
         | Refusal::Internal => None,
     }

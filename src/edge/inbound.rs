@@ -10,7 +10,7 @@ use super::client::{Client, UnreadableChain, client, is_trusted};
 use super::guard;
 use super::reserved::Reserved;
 use crate::config::{Config, HostIndex, Limits, Origin, Plain};
-use crate::gate::Refusal;
+use crate::gate::{OWN_PREFIX, Refusal};
 use crate::model::route::is_served;
 use crate::model::target::{Ambiguity, Target};
 
@@ -57,6 +57,11 @@ pub(in crate::edge) fn examine(
         return Err(Refusal::Nominated);
     }
     let target = target(request, raw, place, config)?;
+    // Nothing goes by here that the proxy before the app did not see.
+    let app = config.apps.get(place.app).ok_or(Refusal::UnknownHost)?;
+    if app.forward_auth.is_some() && !target.path().starts_with(OWN_PREFIX) {
+        return Err(Refusal::BehindAnother);
+    }
     let client = client(peer, &request.headers, &config.trusted_proxies)
         .map_err(|UnreadableChain| Refusal::UnreadableChain)?;
     Ok(Inbound {
@@ -106,20 +111,7 @@ fn target(
     config: &Config,
 ) -> Result<Target, Refusal> {
     let app = config.apps.get(place.app).ok_or(Refusal::UnknownHost)?;
-    if !request.raw_path_is_utf8() {
-        return Err(Refusal::Ambiguous(Ambiguity::NotUtf8));
-    }
-    if raw.is_some() && guard::target_is_repaired() {
-        return Err(Refusal::Ambiguous(Ambiguity::Unencoded));
-    }
-    // Pingora drops a fragment before it hands the target over.
-    if raw.is_some_and(|raw| {
-        raw.split(|byte| *byte == b'\n')
-            .next()
-            .is_some_and(|line| line.contains(&b'#'))
-    }) {
-        return Err(Refusal::Ambiguous(Ambiguity::Fragment));
-    }
+    is_as_sent(request, raw)?;
     // Pingora shows an absolute-form target by its path alone. Of another scheme it is not for this server.
     let sent = request.raw_path();
     let starts = |scheme: &[u8]| {
@@ -135,6 +127,28 @@ fn target(
         .path_and_query()
         .map_or("", |path| path.as_str());
     Target::parse(path.as_bytes(), app.accept).map_err(Refusal::Ambiguous)
+}
+
+/// Whether the target that Pingora shows is the one that was sent.
+pub(in crate::edge) fn is_as_sent(
+    request: &RequestHeader,
+    raw: Option<&[u8]>,
+) -> Result<(), Refusal> {
+    if !request.raw_path_is_utf8() {
+        return Err(Refusal::Ambiguous(Ambiguity::NotUtf8));
+    }
+    if raw.is_some() && guard::target_is_repaired() {
+        return Err(Refusal::Ambiguous(Ambiguity::Unencoded));
+    }
+    // Pingora drops a fragment before it hands the target over.
+    if raw.is_some_and(|raw| {
+        raw.split(|byte| *byte == b'\n')
+            .next()
+            .is_some_and(|line| line.contains(&b'#'))
+    }) {
+        return Err(Refusal::Ambiguous(Ambiguity::Fragment));
+    }
+    Ok(())
 }
 
 /// Stricter than RFC 9112 6.3 allows: whoever frames a body twice means to be read twice. Pingora has removed a
@@ -209,7 +223,7 @@ fn has_content_length(raw: &[u8]) -> bool {
 }
 
 /// Over HTTP/1 the one `Host`, over HTTP/2 `:authority`.
-fn authority(request: &RequestHeader) -> Result<&str, Refusal> {
+pub(in crate::edge) fn authority(request: &RequestHeader) -> Result<&str, Refusal> {
     if request.version == Version::HTTP_2
         && let Some(authority) = request.uri.authority()
     {

@@ -28,6 +28,7 @@ mod streaming;
 mod tls;
 mod tunnel;
 mod upstream;
+mod verify;
 
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ use pingora::server::configuration::ServerConf;
 pub(crate) use guard::{Connections, Guard};
 pub(crate) use peers::{AddressState, Peers};
 pub(crate) use proxy::Proxy;
+pub(crate) use reserved::{NEVER_A_CLIENTS, NEVER_A_CLIENTS_FAMILIES};
 pub(crate) use snapshot::{Current, Snapshot};
 pub(crate) use tls::Tls;
 pub use tls::TlsError;

@@ -67,6 +67,12 @@ const METHOD_OVERRIDES: &[&str] = &[
     "x-method-override",
 ];
 
+/// What a proxy that stands before an app in place of stepgate has to keep from it, whatever the configuration says.
+pub(crate) const NEVER_A_CLIENTS: [&[&str]; 3] = [IDENTITY, REWRITES, METHOD_OVERRIDES];
+
+/// Families of them.
+pub(crate) const NEVER_A_CLIENTS_FAMILIES: &[&str] = IDENTITY_PREFIXES;
+
 /// How many names `Connection` may hold; Pingora passes no request on that has more.
 const NOMINATIONS: usize = 9;
 
@@ -132,6 +138,17 @@ impl Reserved {
             })
     }
 
+    /// Whether a request carries what the app must not read, by a name that many servers fold to a reserved one, or as
+    /// another method than the one that is judged. For where it is not in our hands to drop it.
+    pub(in crate::edge) fn is_disguised(&self, headers: &HeaderMap, method_override: bool) -> bool {
+        headers.keys().any(|name| {
+            let overrides = !method_override && METHOD_OVERRIDES.contains(&name.as_str());
+            overrides
+                || (!is_plain(name)
+                    && HeaderName::from_bytes(&folded(name)).is_ok_and(|name| self.contains(&name)))
+        })
+    }
+
     fn may_not_be_named(&self, name: &[u8]) -> bool {
         // What is no header name cannot nominate one, but nobody sends it by accident either.
         HeaderName::from_bytes(name).map_or(true, |name| {
@@ -140,6 +157,17 @@ impl Reserved {
                 || matches!(name, header::HOST | header::COOKIE)
         })
     }
+}
+
+fn folded(name: &HeaderName) -> Vec<u8> {
+    let plain = |byte: u8| {
+        if byte.is_ascii_alphanumeric() {
+            byte
+        } else {
+            b'-'
+        }
+    };
+    name.as_str().bytes().map(plain).collect()
 }
 
 fn is_plain(name: &HeaderName) -> bool {

@@ -96,20 +96,34 @@ pub(in crate::edge) fn prepare(
         }
     }
     request.insert_header(X_REQUEST_ID, context.id.as_str())?;
-    // A public request carries no identity, whoever is signed in.
+    let certificate = context.certificate.as_deref();
+    identity(forward, &context.snapshot, certificate, |name, value| {
+        request.insert_header(name, value).map(|_| ())
+    })?;
+    Ok(())
+}
+
+/// Who asks, as the app is told. A public request carries no identity, whoever is signed in.
+pub(in crate::edge) fn identity<E>(
+    forward: &Forward,
+    snapshot: &Snapshot,
+    certificate: Option<&ClientCertificate>,
+    mut tell: impl FnMut(HeaderName, HeaderValue) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let config = snapshot.config();
     if !forward.permit.is_public()
+        && let Some(app) = config.apps.get(forward.place.app)
         && let Some(holder) = Holder::of(forward)
-        && let rendered = Rendered::of(holder, &app.identity, &context.snapshot)
+        && let rendered = Rendered::of(holder, &app.identity, snapshot)
         && let Ok(fields) = rendered.at(forward.permit.have().rank)
     {
         for (name, value) in fields {
-            request.insert_header(name, value)?;
+            tell(name.clone(), value.clone())?;
         }
-        let certificate = context.certificate.as_deref();
         let of_connection =
             of_connection(holder.identity, forward, &app.identity, config, certificate);
         for (name, value) in of_connection.unwrap_or_default() {
-            request.insert_header(name, value)?;
+            tell(name, value)?;
         }
     }
     Ok(())

@@ -270,17 +270,17 @@ impl Gate {
         record: Record,
     ) -> Reply {
         let identity = held.map(|held| &held.live.session.identity);
-        self.audit(
-            AuditKind::Refusal,
-            incoming,
-            Circumstances {
-                reason: Some(denial.condition),
-                route: Some(&route.id),
-                who: identity,
-                have: Some(denial.have),
-                need: Some(denial.need),
-            },
-        );
+        let circumstances = Circumstances {
+            reason: Some(denial.condition),
+            route: Some(&route.id),
+            who: identity,
+            have: Some(denial.have),
+            need: Some(denial.need),
+        };
+        // Whoever asks for the decision alone asks again for what to tell.
+        if !incoming.decision_only {
+            self.audit(AuditKind::Refusal, incoming, circumstances);
+        }
         let page = Page::Forbidden {
             user: identity.map(display_name).unwrap_or_default(),
             condition: denial.condition,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::challenge::Short;
 use super::negotiate::kind_for;
 use super::sessions::Held;
-use super::{Forward, Gate, Incoming, OWN_PREFIX, Record, Refusal, Site, Verdict};
+use super::{Forward, Gate, Incoming, OWN_PREFIX, Record, Refusal, Reply, Site, Verdict};
 use super::{cors, park};
 use crate::model::requirement::Requirement;
 use crate::model::time::Timestamp;
@@ -91,6 +91,13 @@ impl Gate {
             now,
             leads_back,
             not_kept: None,
+        };
+        let decision = match decision {
+            Decision::Allow(_) => decision,
+            other if incoming.decision_only => {
+                return Verdict::Reply(Reply::unheard(&other, record));
+            }
+            other => other,
         };
         let reply = match decision {
             Decision::Allow(permit) => {

@@ -15,6 +15,7 @@ mod cors;
 mod destination;
 mod endpoints;
 mod flows;
+mod forward_auth;
 mod grpc;
 mod judge;
 mod land;
@@ -57,6 +58,7 @@ use crate::telemetry::{Audit, Metrics};
 
 pub use bearer::{DPOP, Told, Verified, told};
 pub use cookies::{pairs, sets_reserved};
+pub use forward_auth::Unbelievable;
 pub use negotiate::is_page;
 pub use operator::{LevelView, SessionView, Whose};
 pub use park::{NotKept, Parking, Sending};
@@ -126,6 +128,8 @@ pub struct Incoming<'r> {
     pub request_id: &'r str,
     /// Of a POST to an endpoint of ours ([`Gate::reads_body`]), whole; else empty.
     pub body: &'r [u8],
+    /// Whoever asks only wants to know whether it is allowed: nothing is begun at Keycloak, and nobody reads an answer.
+    pub decision_only: bool,
 }
 
 #[derive(Debug)]

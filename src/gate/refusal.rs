@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use super::negotiate::{Kind, kind};
 use super::pages::Page;
 use super::reply::Problem;
-use super::{Gate, Incoming, Record, Reply};
+use super::{Gate, Incoming, Record, Reply, Unbelievable};
 use crate::model::target::Ambiguity;
 
 /// Seconds after which an upstream that is down is worth asking for again.
@@ -32,6 +32,10 @@ pub enum Refusal {
     BodyTimeout,
     /// A member of a list of groups holds the separator: the app would read more groups than there are.
     AmbiguousIdentity,
+    /// Another proxy asks, and is not to be believed.
+    Unbelievable(Unbelievable),
+    /// The app stands behind another proxy, and the request did not come that way.
+    BehindAnother,
     /// The request was let through, and the app behind gave no answer.
     Upstream(NoAnswer),
     Internal,
@@ -112,14 +116,16 @@ impl Refusal {
             | Self::NoHost
             | Self::UnreadableChain
             | Self::Nominated => StatusCode::BAD_REQUEST,
-            Self::UnknownHost | Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::UnknownHost | Self::Misdirected | Self::BehindAnother => {
+                StatusCode::MISDIRECTED_REQUEST
+            }
             Self::HeaderTooLarge | Self::TooManyFields => {
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
             }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::AmbiguousIdentity => StatusCode::FORBIDDEN,
+            Self::AmbiguousIdentity | Self::Unbelievable(_) => StatusCode::FORBIDDEN,
             Self::Upstream(why) => why.status(),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -141,6 +147,8 @@ impl Refusal {
             Self::BodyTooLarge => "body-too-large",
             Self::BodyTimeout => "body-timeout",
             Self::AmbiguousIdentity => "ambiguous-identity",
+            Self::Unbelievable(why) => why.code(),
+            Self::BehindAnother => "behind-another-proxy",
             Self::Upstream(why) => why.code(),
             Self::Internal => "internal",
         }
@@ -171,6 +179,10 @@ impl Refusal {
             Self::BodyTimeout => "The request's body did not arrive in time.",
             Self::AmbiguousIdentity => {
                 "One of your groups or roles has a name with a comma, which the app would take for two."
+            }
+            Self::Unbelievable(why) => why.text(),
+            Self::BehindAnother => {
+                "This app is reached by way of another proxy, not through this one."
             }
             Self::Upstream(why) => why.text(),
             Self::Internal => "Something went wrong here.",

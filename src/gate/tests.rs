@@ -348,6 +348,7 @@ impl World {
             certificate: None,
             request_id: "id",
             body: b"",
+            decision_only: false,
         };
         self.gate.judge(&incoming).await
     }
@@ -424,6 +425,7 @@ async fn an_outage_ends_what_is_open_only_when_it_has_to_be_decided_anew() {
         certificate: None,
         request_id: "id",
         body: b"",
+        decision_only: false,
     };
     let hand = Arc::new(Noting::default());
     let pull = Arc::clone(&hand) as Arc<dyn Hand>;

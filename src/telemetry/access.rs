@@ -46,6 +46,9 @@ pub struct AccessLine<'a> {
     /// The client that the bearer's token was issued to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub azp: Option<&'a str>,
+    /// Of a question by another proxy, which sends the request on itself: its kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward_auth: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<&'a str>,
     /// Why the upstream did not answer.

@@ -16,6 +16,7 @@ mod docs;
 mod dpop;
 mod flows;
 mod forwarding;
+mod fronts;
 mod harness;
 mod keycloak;
 mod legacy;

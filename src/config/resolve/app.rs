@@ -8,13 +8,13 @@ use super::floors::FloorDraft;
 use super::installation::body_bytes;
 use super::routes::{self, RouteDraft};
 use super::upstreams::addresses;
-use super::{Names, cookies, identity, levels, park, require, urls};
+use super::{Names, cookies, forward_auth, identity, levels, park, require, urls};
 use crate::config::code::Code;
 use crate::config::document::Node;
 use crate::config::fields::{Fields, Text, check_name};
 use crate::config::keys;
 use crate::config::problem::{Place, Problem, Report};
-use crate::config::resolved::{App, IdentityHeaders, Login, Origin};
+use crate::config::resolved::{App, ForwardAuth, IdentityHeaders, Login, Origin};
 use crate::model::route::RouteTable;
 use crate::model::target::Relaxations;
 
@@ -33,6 +33,8 @@ pub(super) struct AppDraft {
     park_bytes: Option<u64>,
     inject_agent: bool,
     renew_before: Option<Duration>,
+    /// With its place.
+    pub(super) forward_auth: Option<(ForwardAuth, Place)>,
 }
 
 /// `idle`: after which a session ends unused.
@@ -52,6 +54,7 @@ pub(super) fn resolve(
             .filter_map(|given| Some((urls::origin(given, report)?, given.place.clone())))
             .collect(),
         routes: routes::resolve(app, names),
+        forward_auth: forward_auth::resolve(app),
         identity: identity::resolve(app),
         app_cookies: cookies::resolve(app),
         login: login(app),
@@ -98,7 +101,12 @@ impl AppDraft {
         let default = self.body_bytes.unwrap_or(body_bytes);
         let of_route = |draft: &RouteDraft| draft.body_bytes.unwrap_or(default);
         let kept = self.park_bytes.unwrap_or(park_bytes);
-        let kept_of = |draft: &RouteDraft| draft.park_bytes.unwrap_or(kept);
+        // The body does not come here where another proxy asks.
+        let is_seen = self.forward_auth.is_none();
+        let kept_of = |draft: &RouteDraft| match is_seen {
+            true => draft.park_bytes.unwrap_or(kept),
+            false => 0,
+        };
         App {
             body_bytes: self.routes.iter().map(of_route).collect(),
             park_bytes: self.routes.iter().map(kept_of).collect(),
@@ -116,6 +124,7 @@ impl AppDraft {
             bearer: self.bearer.map(|draft| draft.bearer),
             inject_agent: self.inject_agent,
             renew_before: self.renew_before,
+            forward_auth: self.forward_auth.map(|(kind, _)| kind),
         }
     }
 }

@@ -5,6 +5,7 @@ mod app;
 mod bearer;
 mod cookies;
 mod floors;
+mod forward_auth;
 mod identity;
 mod installation;
 mod keycloak;
@@ -82,6 +83,7 @@ pub(super) fn resolve(
         .collect();
 
     rules::check_hosts(&drafts, report);
+    forward_auth::check_asked(&drafts, &basics.trusted_proxies, report);
     for draft in &drafts {
         rules::check_routes(draft, &names, report);
         rules::check_floors(draft, &floors, report);

@@ -63,6 +63,7 @@ require = { level = "mfa", max_age = "15m", groups_any = ["clerks"] }
 type Case = (&'static str, &'static [(&'static str, &'static str)]);
 
 const LISTEN: &str = "listen   = [\"127.0.0.1:8080\"]";
+const TRUSTED: &str = "listen   = [\"127.0.0.1:8080\"]\ntrusted_proxies = [\"127.0.0.1/32\"]";
 const LISTEN_TLS: &str = "listen_tls = [\"0.0.0.0:8443\"]";
 const CERTIFICATE: &str = "[[certificates]]\ncert = \"erp.pem\"\nkey  = { file = \"erp.key\" }\n";
 const SECRET: &str = "client_secret = { file = \"secret\" }";
@@ -103,7 +104,6 @@ const CASES: &[Case] = &[
     ("SG0004-approval", &[(METHODS, "methods = [\"POST\", \"PUT\"]\napproval = \"four-eyes\"")]),
     ("SG0004-approvals", &[(MORE_APP, "[approvals.four-eyes]\nmode = \"approve-deny\"\n")]),
     ("SG0004-bearer-of-a-route", &[(METHODS, "methods = [\"POST\", \"PUT\"]\nbearer  = \"off\"")]),
-    ("SG0004-forward-auth", &[(IDENTITY, "forward_auth = \"nginx\"")]),
     ("SG0005-wrong-type", &[(LISTEN, "listen   = 8080")]),
     ("SG0005-number-for-a-duration", &[(WHOLE, "require  = { level = \"password\", max_age = 15 }")]),
     ("SG0005-text-for-a-table", &[(WHOLE, "require  = \"password\"")]),
@@ -113,6 +113,7 @@ const CASES: &[Case] = &[
     ("SG0007-unknown-preset", &[(IDENTITY, "identity = { preset = \"oauth-proxy\" }")]),
     ("SG0007-unknown-relaxation", &[(UPSTREAM_URL, "url    = \"http://erp.internal:8080\"\naccept = [\"encoded-slahs\"]")]),
     ("SG0007-unknown-algorithm", &[(SECRET, "client_secret = { file = \"secret\" }\nalgorithms = [\"RS257\"]")]),
+    ("SG0007-unknown-proxy", &[(IDENTITY, "forward_auth = \"ngnix\""), (LISTEN, TRUSTED)]),
     ("SG0007-unknown-challenge", &[(METHODS, "challenge = \"apis\"")]),
     ("SG0007-unknown-on-lapse", &[(METHODS, "on_lapse = \"kepe\"\nlapse_grace = \"30s\"")]),
     ("SG0331-grace-of-nothing", &[(METHODS, "lapse_grace = \"30s\"")]),
@@ -241,6 +242,10 @@ const CASES: &[Case] = &[
     ("SG0503-no-bearer-meets", &[(IDENTITY, "bearer   = { audience = \"erp\" }")]),
     ("SG0503-claims-only", &[(IDENTITY, "bearer   = { audience = \"erp\" }\nbearer_age = \"auth_time\""), (PROOF, "proof = { claims = { auth-otp-form = true } }"), (ASK, "ask   = { scope = [\"auth-otp-form\"], prompt = \"login\" }")]),
     ("SG0504-unspeakable-acr", &[(IDENTITY, "bearer   = { audience = \"erp\" }\nbearer_age = \"auth_time\""), (PROOF, "proof = { acr = [\"2\", \"m\\\"fa\"], amr_any = [\"otp\"] }"), (ASK, "ask   = { acr_values = \"2\", prompt = \"login\" }")]),
+    ("SG0601-nobody-asks", &[(IDENTITY, "forward_auth = \"nginx\"")]),
+    ("SG0602-app-cookies", &[(IDENTITY, "forward_auth = \"nginx\"\napp_cookies = [\"JSESSIONID\"]"), (LISTEN, TRUSTED)]),
+    ("SG0602-body-of-a-route", &[(IDENTITY, "forward_auth = \"caddy\""), (METHODS, "methods = [\"POST\", \"PUT\"]\nbody_bytes = \"1KiB\""), (LISTEN, TRUSTED)]),
+    ("SG0602-client-certificate", &[(IDENTITY, "forward_auth = \"envoy\"\nidentity = { X-Subject = \"{client_cert.subject}\" }"), (LISTEN, TRUSTED)]),
     ("SG0505-bad-scope", &[(REQUIRE, "require = { level = \"mfa\", scopes_all = [\"payments refunds\"] }")]),
     // All at once, over both files.
     ("SG0003-several-in-both-files", &[(LISTEN, "lisen    = [\"127.0.0.1:8080\"]"), (METHODS, "methods = [\"post\"]"), (WHOLE, "require  = { level = \"pasword\", max_age = \"8\" }")]),

@@ -132,6 +132,7 @@ impl Streaming {
             certificate: None,
             request_id: &context.id,
             body: &[],
+            decision_only: false,
         };
         let hand = Arc::clone(&leash) as Arc<dyn Hand>;
         let gate = &context.snapshot.gate;

@@ -237,17 +237,16 @@ impl Gate {
             }
             Decision::Deny(denial) => {
                 record.reason = Some(denial.condition);
-                self.audit(
-                    AuditKind::Refusal,
-                    incoming,
-                    Circumstances {
-                        reason: Some(denial.condition),
-                        route: Some(&found.route.id),
-                        who: Some(&verified.identity),
-                        have: Some(denial.have),
-                        need: Some(denial.need),
-                    },
-                );
+                let circumstances = Circumstances {
+                    reason: Some(denial.condition),
+                    route: Some(&found.route.id),
+                    who: Some(&verified.identity),
+                    have: Some(denial.have),
+                    need: Some(denial.need),
+                };
+                if !incoming.decision_only {
+                    self.audit(AuditKind::Refusal, incoming, circumstances);
+                }
                 (Some(denial.need), Some(denial.have))
             }
             Decision::Approve(approve) => (Some(approve.need), Some(approve.have)),

@@ -131,6 +131,7 @@ impl Gate {
                 certificate: None,
                 request_id: &open.request_id,
                 body: &[],
+                decision_only: false,
             },
             found: site.app.table.find(&open.method, &open.target),
         };

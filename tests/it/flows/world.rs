@@ -109,6 +109,8 @@ pub(crate) struct Twist<'a> {
     /// As a JWK, for `private_key_jwt`.
     pub(crate) jwk: Option<&'a Value>,
     pub(crate) key: Option<&'a str>,
+    /// The port by which browsers reach the apps, where it is another proxy's.
+    pub(crate) front: Option<u16>,
 }
 
 pub(crate) struct World {
@@ -162,8 +164,9 @@ impl World {
                 break (port, stepgate);
             }
         };
-        let origin = format!("http://payroll.localhost:{port}");
-        let other = format!("http://other.localhost:{port}");
+        let front = twist.front.unwrap_or(port);
+        let origin = format!("http://payroll.localhost:{front}");
+        let other = format!("http://other.localhost:{front}");
         realm.client().redirects = vec![format!("{origin}/"), format!("{other}/")];
         realm.client().backchannel = vec![format!(
             "http://127.0.0.1:{port}/.stepgate/backchannel-logout"
@@ -498,13 +501,14 @@ url = "{upstream}"
     std::fs::create_dir(path("policies")).unwrap();
     std::fs::create_dir(path("sessions")).unwrap();
     let policy = twist.policy.iter().fold(POLICY.to_owned(), replaced);
+    let front = twist.front.unwrap_or(port);
     for host in ["payroll", "other"] {
         // The provider's calls come by address: its resolver does not know the names.
         let address = match host {
             "payroll" => format!(", \"http://127.0.0.1:{port}\""),
             _ => String::new(),
         };
-        let url = format!("urls = [\"http://{host}.localhost:{port}\"{address}]\n");
+        let url = format!("urls = [\"http://{host}.localhost:{front}\"{address}]\n");
         // No two apps take the same tokens.
         let policy = policy.replace("audience = \"erp\"", &format!("audience = \"{host}\""));
         write(&format!("policies/{host}.toml"), &(url + &policy));

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::harness::{eventually_async, install_crypto};
+use crate::harness::{BOUND, install_crypto};
 use crate::keycloak::{free_port, not_run};
 
 /// A server that ends with the test.
@@ -22,6 +22,11 @@ pub(crate) struct Part {
 impl Part {
     pub(crate) fn address(&self, index: usize) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports[index]))
+    }
+
+    /// On its two outputs.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(self.folder.path().join("output")).unwrap_or_default()
     }
 
     pub(crate) fn stop(&mut self) {
@@ -38,7 +43,12 @@ impl Drop for Part {
 }
 
 /// Starts it and waits for its ports. `None`, and said so, where it is not installed.
-async fn start(test: &str, mut command: Command, folder: TempDir, ports: Vec<u16>) -> Option<Part> {
+pub(crate) async fn start(
+    test: &str,
+    mut command: Command,
+    folder: TempDir,
+    ports: Vec<u16>,
+) -> Option<Part> {
     let program = command.get_program().to_string_lossy().into_owned();
     let log = fs::File::create(folder.path().join("output")).unwrap();
     let started = command
@@ -55,16 +65,24 @@ async fn start(test: &str, mut command: Command, folder: TempDir, ports: Vec<u16
         not_run(test, &format!("there is no {program} here"));
         return None;
     };
-    let part = Part {
+    let mut part = Part {
         child,
         folder,
         ports,
     };
     for index in 0..part.ports.len() {
-        eventually_async(&program, async || {
-            TcpStream::connect(part.address(index)).await.ok()
-        })
-        .await;
+        let address = part.address(index);
+        let start = std::time::Instant::now();
+        while TcpStream::connect(address).await.is_err() {
+            let ended = part.child.try_wait().unwrap();
+            let is_late = start.elapsed() > BOUND;
+            assert!(
+                ended.is_none() && !is_late,
+                "{program}: {ended:?}\n{}",
+                part.said()
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     }
     Some(part)
 }
