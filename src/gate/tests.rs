@@ -69,9 +69,9 @@ impl Clock for Still {
 
 /// Answers nothing while it is down.
 #[derive(Debug)]
-struct Failing {
-    store: MemoryStore,
-    down: AtomicBool,
+pub(in crate::gate) struct Failing {
+    pub(in crate::gate) store: MemoryStore,
+    pub(in crate::gate) down: AtomicBool,
 }
 
 impl Failing {

@@ -6,10 +6,12 @@
 )]
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 
 use super::*;
+use crate::gate::tests::Failing;
 use crate::model::approval::{Answer, Denied};
 use crate::model::session::Lineage;
 use crate::seal::SystemRandom;
@@ -73,10 +75,10 @@ impl Office {
     }
 }
 
-fn over(store: &Arc<MemoryStore>, key: &str) -> Approvals {
+fn over<S: Store + 'static>(store: &Arc<S>, key: &str) -> Approvals {
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
     let sealer = Sealer::new(&[Secret::new(key)], Arc::clone(&random)).unwrap();
-    let store: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);
+    let store: Arc<dyn Store> = Arc::<S>::clone(store);
     Approvals::new(store, Arc::new(sealer), random, ISSUER, "stepgate")
 }
 
@@ -389,4 +391,42 @@ async fn one_user_has_so_many_at_the_most() {
     assert_eq!(ask("alice", 64).await, Asked::Crowded);
     let bobs = ask("bob", 64).await;
     assert!(matches!(bobs, Asked::New(_)), "{bobs:?}");
+}
+
+/// Nobody is told yes or no by a store that is down, and what it held is as it was when it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_store_nobody_agrees_and_nothing_is_used_up() {
+    let store = Arc::new(Failing {
+        store: MemoryStore::new(Capacity::default(), MINUTE),
+        down: AtomicBool::new(false),
+    });
+    let approvals = over(&store, "a key of thirty-two or more bytes");
+    let asked = approvals.ask(asking("alice", "/payments/7/release"), NOW);
+    let Ok(Asked::New(approval)) = asked.await else {
+        panic!("not asked");
+    };
+    let ballot = Ballot {
+        person: &person("bob"),
+        name: "bob",
+        answer: Answer::Yes,
+        reason: None,
+        number: None,
+        channel: "app",
+    };
+    let (id, holder, action) = (&approval.id, &approval.requester.holder, &approval.action);
+    store.down.store(true, Ordering::SeqCst);
+    assert_eq!(approvals.vote(id, &ballot, NOW).await, Err(Unavailable));
+    store.down.store(false, Ordering::SeqCst);
+    assert_eq!(approvals.find(id, NOW).await, Ok(Some(approval.clone())));
+    done(approvals.vote(id, &ballot, NOW).await.unwrap());
+
+    store.down.store(true, Ordering::SeqCst);
+    let other = approvals.ask(asking("carol", "/payments/8/release"), NOW);
+    assert_eq!(other.await, Err(Unavailable));
+    assert_eq!(approvals.find(id, NOW).await, Err(Unavailable));
+    assert_eq!(approvals.pending("four-eyes", NOW).await, Err(Unavailable));
+    let used = approvals.redeem(id, holder, action, NOW).await;
+    assert_eq!(used, Err(Unavailable));
+    store.down.store(false, Ordering::SeqCst);
+    done(approvals.redeem(id, holder, action, NOW).await.unwrap());
 }
