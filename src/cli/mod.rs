@@ -3,6 +3,7 @@
 //! 0 fine, 1 findings, 2 not typed as it should be, or nobody to ask. `serve`: see [`crate::server::Ended`].
 
 mod check;
+mod doctor;
 mod explain;
 mod keygen;
 mod operate;
@@ -46,6 +47,11 @@ enum Command {
     Check(Check),
     /// Say what would happen to a request, and why. Nothing is sent anywhere.
     Explain(Box<Explain>),
+    /// Look at what is running, from outside.
+    Doctor {
+        #[command(subcommand)]
+        what: DoctorCommand,
+    },
     /// Print what a proxy has to be told that stands before an app and asks stepgate (`forward_auth`).
     Snippets(Snippets),
     /// Make a key.
@@ -73,6 +79,21 @@ enum Keygen {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum DoctorCommand {
+    /// Ask the apps that stand behind another proxy by way of it, as a stranger would.
+    ForwardAuth(DoctorForwardAuth),
+}
+
+#[derive(Debug, Args)]
+struct DoctorForwardAuth {
+    /// The app's, as in its `url`; by default every app's with `forward_auth`.
+    host: Option<String>,
+    /// Where the proxy is, instead of where the host's name leads.
+    #[arg(long, value_name = "HOST:PORT")]
+    connect: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -110,9 +131,8 @@ impl From<ProxyKind> for ForwardAuth {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Protocol {
-    #[value(skip)]
-    Grpc,
     #[default]
+    Grpc,
     Http,
 }
 
@@ -260,6 +280,9 @@ pub fn run(
             check::run(&path, &check, styled(std::io::stdout().is_terminal()), out)
         }
         Command::Explain(explain) => explain::run(&path, &explain, out, err),
+        Command::Doctor {
+            what: DoctorCommand::ForwardAuth(typed),
+        } => doctor::forward_auth(&path, &typed, out, err),
         Command::Snippets(snippets) => snippets::run(&path, &snippets, out, err),
         Command::Keygen {
             kind: Keygen::Seal { out: file },

@@ -106,6 +106,17 @@ impl Snapshot {
         let inbound = match self.examine(session, context) {
             Ok(Examined::Request(inbound)) => inbound,
             Ok(Examined::Ping) => return Err(Gate::pong()),
+            Ok(Examined::Asks(Asked::Check)) => {
+                // Nobody else's message is read.
+                let body = match self.is_trusted(context) {
+                    Ok(()) => {
+                        let most = self.config().limits.header_bytes.saturating_mul(4);
+                        read_body(session, most, false).await
+                    }
+                    Err(refusal) => Err(refusal),
+                };
+                return Err(self.check_by_grpc(body, context).await);
+            }
             Ok(Examined::Asks(asked)) => {
                 return Err(self.verify(&asked, session, context).await);
             }
@@ -119,7 +130,8 @@ impl Snapshot {
         let body = if Gate::reads_body(&session.req_header().method, target) {
             // What is not an endpoint of ours goes on, if it does, with another body than this.
             let goes_on = !target.path().starts_with(OWN_PREFIX);
-            match read_body(session, goes_on).await {
+            let most = if goes_on { parking::CLICK } else { BODY_LIMIT };
+            match read_body(session, most, goes_on).await {
                 Ok(body) => body,
                 Err(refusal) => return Err(self.refusal(refusal, session, context)),
             }
@@ -277,8 +289,7 @@ fn is_ping(request: &RequestHeader) -> bool {
 }
 
 /// `goes_on`: the request may still go to an upstream. Pingora then looks for a body in what it has kept of it.
-async fn read_body(session: &mut Session, goes_on: bool) -> Result<Bytes, Refusal> {
-    let most = if goes_on { parking::CLICK } else { BODY_LIMIT };
+async fn read_body(session: &mut Session, most: usize, goes_on: bool) -> Result<Bytes, Refusal> {
     let read = async {
         let downstream = session.as_downstream_mut();
         if goes_on {

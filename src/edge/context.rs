@@ -40,6 +40,8 @@ pub(crate) struct Context {
     pub(in crate::edge) forward: Option<Forward>,
     /// Another proxy asks about it, and sends it on itself.
     pub(in crate::edge) forward_auth: Option<ForwardAuth>,
+    /// The answer is a message of gRPC, with its status behind it.
+    pub(in crate::edge) grpc_message: bool,
     /// Of what does not.
     pub(in crate::edge) record: Option<Record>,
     /// What was parked is on its way: from here on nobody knows what the app has seen of it.
@@ -81,6 +83,7 @@ impl Context {
             certificate: None,
             forward: None,
             forward_auth: None,
+            grpc_message: false,
             record: None,
             is_sent_on: false,
             body_left: 0,

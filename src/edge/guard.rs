@@ -26,6 +26,7 @@ use super::farewell::{ClientStream, Farewell, Reason};
 use super::h2;
 use super::snapshot::Current;
 use super::tls::{Secured, Tls};
+use crate::config::ForwardAuth;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{Label as _, Limit};
 
@@ -398,6 +399,18 @@ impl<A: HttpServerApp + Send + Sync + 'static> Guard<A> {
         let _gone = tokio::time::timeout(FAREWELL, told).await;
     }
 
+    /// Envoy puts its questions by HTTP/2 without TLS (RFC 9113 3.3); nobody else is listened to for that.
+    fn is_asked_by_grpc(&self, peer: Option<IpAddr>) -> bool {
+        self.current.look(|snapshot| {
+            let config = snapshot.config();
+            peer.is_some_and(|peer| is_trusted(peer, &config.trusted_proxies))
+                && config
+                    .apps
+                    .iter()
+                    .any(|app| app.forward_auth == Some(ForwardAuth::Envoy))
+        })
+    }
+
     async fn serve(
         &self,
         mut stream: Stream,
@@ -419,7 +432,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Guard<A> {
         let limits = self
             .current
             .look(|snapshot| snapshot.config().limits.clone());
-        if stream.selected_alpn_proto() != Some(ALPN::H2) {
+        let is_h2 = match &self.tls {
+            Some(_) => stream.selected_alpn_proto() == Some(ALPN::H2),
+            None => self.is_asked_by_grpc(peer) && begins_h2(&mut stream).await?,
+        };
+        if !is_h2 {
             let stream = Beginning::new(
                 stream,
                 Arc::clone(connection),
@@ -444,6 +461,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Guard<A> {
         .await;
         None
     }
+}
+
+/// The preface of RFC 9113 3.4 begins as no other request does. `None`: the connection has ended before.
+async fn begins_h2(stream: &mut Stream) -> Option<bool> {
+    let mut first = [0; 3];
+    let is_looked_at = stream.try_peek(&mut first).await.ok()?;
+    Some(is_looked_at && first == *b"PRI")
 }
 
 #[async_trait]

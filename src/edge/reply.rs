@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
@@ -71,6 +71,16 @@ async fn send(
     session
         .write_response_header(Box::new(head), bodiless)
         .await?;
+    if context.grpc_message
+        && let ServerSession::H2(stream) = session.as_downstream_mut()
+    {
+        stream.write_body(reply.body.clone(), false).await?;
+        let ok = [(
+            HeaderName::from_static("grpc-status"),
+            HeaderValue::from_static("0"),
+        )];
+        return stream.write_trailers(HeaderMap::from_iter(ok));
+    }
     if !bodiless {
         session
             .write_response_body(Some(reply.body.clone()), true)

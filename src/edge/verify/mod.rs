@@ -4,9 +4,11 @@
 //! Only proxies of `trusted_proxies` are answered, only about apps with `forward_auth`, each in its own kind's way. What
 //! stepgate drops on the way to an app, the other proxy may not: it is refused here where it is seen.
 
+mod ext_authz;
 mod original;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
@@ -45,11 +47,16 @@ pub(in crate::edge) enum Asked {
     WhatToTell,
     /// Whether it may send on this request itself, whose target stands behind the path of the question.
     Itself(Vec<u8>),
+    /// The same by gRPC: a message describes the request.
+    Check,
 }
 
 /// Nothing for every other request.
 pub(in crate::edge) fn asked(request: &RequestHeader) -> Option<Asked> {
     let target = request.raw_path();
+    if target == ext_authz::PATH && request.version == Version::HTTP_2 {
+        return Some(Asked::Check);
+    }
     // Some proxies leave the original's query behind the path of the question.
     let ends = |rest: &[u8]| rest.is_empty() || rest.starts_with(b"?");
     if target.strip_prefix(CHALLENGE).is_some_and(ends) {
@@ -63,6 +70,33 @@ pub(in crate::edge) fn asked(request: &RequestHeader) -> Option<Asked> {
 }
 
 impl Snapshot {
+    /// The same by gRPC, whose answer is a message whatever it says.
+    pub(in crate::edge) async fn check_by_grpc(
+        &self,
+        body: Result<Bytes, Refusal>,
+        context: &mut Context,
+    ) -> Reply {
+        context.grpc_message = true;
+        let asked = self
+            .is_trusted(context)
+            .and_then(|()| ext_authz::read(&body?).map_err(Refusal::Unbelievable));
+        let (answered, headers) = match asked {
+            Ok((original, headers)) => {
+                let answered = self
+                    .answer(original, &headers, &Asked::Check, context)
+                    .await;
+                (answered, headers)
+            }
+            Err(refusal) => (Err(refusal), HeaderMap::new()),
+        };
+        let mut reply = answered.unwrap_or_else(|refusal| self.refused(refusal, &headers, context));
+        // By which the app and this request's line belong together.
+        if let Ok(id) = HeaderValue::try_from(context.id.as_str()) {
+            reply.headers.insert("x-request-id", id);
+        }
+        ext_authz::told(reply)
+    }
+
     /// The answer to a question; what is in `context` afterwards is of the request that was asked about.
     pub(in crate::edge) async fn verify(
         &self,
@@ -76,20 +110,31 @@ impl Snapshot {
             Ok(original) => self.answer(original, headers, asked, context).await,
             Err(refusal) => Err(refusal),
         };
-        let reply = answered.unwrap_or_else(|refusal| {
-            let known_host = context.place.is_some();
-            let mut reply = self
-                .gate
-                .refuse(refusal, headers, known_host, None, &context.id);
-            if let Some(place) = context.place {
-                self.gate.allow_origin(&mut reply, place, headers);
-            }
-            reply.never_a_yes()
-        });
+        let reply = answered.unwrap_or_else(|refusal| self.refused(refusal, headers, context));
         if asked == &Asked::Whether && context.forward_auth == Some(ForwardAuth::Nginx) {
             return reply.yes_or_no();
         }
         reply
+    }
+
+    fn refused(&self, refusal: Refusal, headers: &HeaderMap, context: &Context) -> Reply {
+        let known_host = context.place.is_some();
+        let mut reply = self
+            .gate
+            .refuse(refusal, headers, known_host, None, &context.id);
+        if let Some(place) = context.place {
+            self.gate.allow_origin(&mut reply, place, headers);
+        }
+        reply.never_a_yes()
+    }
+
+    /// Whether whoever asks may ask.
+    pub(in crate::edge) fn is_trusted(&self, context: &Context) -> Result<(), Refusal> {
+        let trusted = &self.config().trusted_proxies;
+        match context.peer {
+            Some(peer) if is_trusted(peer, trusted) => Ok(()),
+            _ => Err(Refusal::Unbelievable(Unbelievable::Stranger)),
+        }
     }
 
     fn read(
@@ -98,16 +143,15 @@ impl Snapshot {
         request: &RequestHeader,
         context: &Context,
     ) -> Result<Original, Refusal> {
-        let trusted = &self.config().trusted_proxies;
-        if !context.peer.is_some_and(|peer| is_trusted(peer, trusted)) {
-            return Err(Refusal::Unbelievable(Unbelievable::Stranger));
-        }
+        self.is_trusted(context)?;
         match asked {
             Asked::Whether | Asked::WhatToTell => Original::of(&request.headers),
             Asked::Itself(target) => {
                 let authority = inbound::authority(request)?;
                 Original::itself(&request.method, authority, target, &request.headers)
             }
+            // It has a body, and is read there.
+            Asked::Check => Err(Unbelievable::Incomplete),
         }
         .map_err(Refusal::Unbelievable)
     }

@@ -47,3 +47,8 @@ async fn asks(test: &str, protocol: &str) {
 async fn envoy_asks_over_http_and_the_snippet_is_enough() {
     asks("Envoy before an app, over HTTP", "http").await;
 }
+
+#[tokio::test]
+async fn envoy_asks_over_grpc_and_the_snippet_is_enough() {
+    asks("Envoy before an app, over gRPC", "grpc").await;
+}

@@ -54,6 +54,10 @@ impl Site {
         self.part = Some(part);
     }
 
+    pub(crate) fn falls(&mut self) {
+        self.part = None;
+    }
+
     pub(crate) fn folder(&self) -> TempDir {
         tempfile::tempdir().unwrap()
     }
@@ -74,6 +78,25 @@ impl Site {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{said}");
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Exit code and words of `stepgate doctor forward-auth`.
+    pub(crate) async fn doctor(&self, more: &[&str]) -> (Option<i32>, String) {
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_stepgate"))
+            .args([
+                "doctor",
+                "forward-auth",
+                &format!("payroll.localhost:{}", self.port),
+            ])
+            .args(more)
+            .arg("--config")
+            .arg(self.world.stepgate.path("stepgate.toml"))
+            .output()
+            .await
+            .unwrap();
+        let said =
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
     }
 
     /// Bytes to the proxy.
@@ -101,6 +124,11 @@ impl Site {
         self.tells_programs().await;
         self.believes_no_client().await;
         self.passes_no_second_reading().await;
+        let (code, said) = self
+            .doctor(&["--connect", &format!("127.0.0.1:{}", self.port)])
+            .await;
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(said.matches("  ok ").count(), 5, "{said}");
     }
 
     /// A browser signs in and steps up on its way, and lands where it wanted to go.
