@@ -99,6 +99,13 @@ impl Reply {
             .insert(header::REFRESH, HeaderValue::from_static("3"));
     }
 
+    /// The browser goes there at once, without script, and by a navigation of its own.
+    pub(in crate::gate) fn go_on_to(&mut self, href: &str) {
+        if let Ok(value) = HeaderValue::try_from(format!("0; url={href}")) {
+            self.headers.insert(header::REFRESH, value);
+        }
+    }
+
     pub(in crate::gate) fn retry_after(&mut self, seconds: u64) {
         self.headers
             .insert(header::RETRY_AFTER, HeaderValue::from(seconds));

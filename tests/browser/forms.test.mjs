@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import test from 'node:test';
 import {
-  allowCodesTwice, app, ask, authenticate, browsing, closeBrowser, flaws, heading, newUser, PHONE, text, until,
+  allowCodesTwice, app, ask, atKeycloak, authenticate, browsing, closeBrowser, flaws, heading, newUser, PHONE, text, until,
 } from './world.mjs';
 
 test.before(allowCodesTwice);
@@ -30,6 +30,7 @@ test('a form with a file survives the step-up, and is sent once, by one click', 
   const note = 'Train to Zürich\n2nd class & a coffee + "tip"';
   const content = file(20_000);
   await fillIn(page, { note, content });
+  await atKeycloak(page);
   assert.deepEqual(await authenticate(page, user), ['password', 'otp']);
   assert.equal(await heading(page), 'Send it now?');
   assert.match(await text(page), /payroll\.localhost\/expenses/);
@@ -64,6 +65,7 @@ test('what is not to be sent is dropped', async (t) => {
   await page.goto(`${app}/`);
   await authenticate(page, user);
   await fillIn(page, { note: 'never mind', content: file(1000) });
+  await atKeycloak(page);
   await authenticate(page, user);
   const kept = page.url();
   await page.getByRole('button', { name: 'Do not send it' }).click();
@@ -82,6 +84,7 @@ test('a click where the proof is of a minute ago is asked for it, and then sent'
   const probe = () => ask(page, '/payroll/0/release', { method: 'POST' });
   assert.equal((await until('the proof', ({ status }) => status !== 200, probe)).status, 401);
   await page.getByRole('button', { name: 'Release' }).click();
+  await atKeycloak(page);
   assert.deepEqual(await authenticate(page, user), ['password', 'otp']);
   assert.equal(await heading(page), 'Send it now?');
   await page.getByRole('button', { name: 'Send it now' }).click();

@@ -110,6 +110,11 @@ export function code(secret) {
   return String((tag.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, '0');
 }
 
+/** Out of the app: a page of ours comes first, and goes on by itself. */
+export async function atKeycloak(page) {
+  await page.waitForURL((url) => url.href.startsWith(keycloak));
+}
+
 /** Types what Keycloak asks for until it asks no more; the factors that were typed. */
 export async function authenticate(page, user, { until = () => page.url().startsWith(app) } = {}) {
   const typed = [];

@@ -168,6 +168,11 @@ pub(in crate::gate) enum Page<'a> {
         /// Of what is too large.
         most: u64,
     },
+    /// What was kept, on the way to what is missing.
+    Kept {
+        need: &'a str,
+        href: &'a str,
+    },
     /// What was kept, and goes on by a click.
     SendKept {
         user: &'a str,
@@ -263,6 +268,7 @@ impl Page<'_> {
             Self::WaitForOthers { .. } => "wait-for-others.html",
             Self::BeingConfirmed { .. } => "being-confirmed.html",
             Self::NotSent { .. } => "not-sent.html",
+            Self::Kept { .. } => "kept.html",
             Self::SendKept { .. } => "send-kept.html",
             Self::NothingKept { .. } => "nothing-kept.html",
             Self::KeptForAnother { .. } => "kept-for-another.html",

@@ -63,6 +63,10 @@ fn each<'a>(
             lasts: minute,
             back: link,
         },
+        Page::Kept {
+            need: text,
+            href: link,
+        },
         Page::KeptForAnother { user: text },
         Page::StillKept {
             status: 502,

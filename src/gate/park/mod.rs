@@ -17,11 +17,11 @@ use super::audit::Circumstances;
 use super::challenge::Short;
 use super::logout::is_same_origin;
 use super::negotiate::{Kind, kind_for};
+use super::pages::Page;
 use super::sessions::Held;
 use super::{Gate, Incoming, Record, Reply, Site, Verdict};
 use crate::config::HostIndex;
 use crate::model::parked::{ParkedBy, ParkedRequest, kept};
-use crate::model::target::Target;
 use crate::model::time::Timestamp;
 use crate::policy::decision::{Have, Need, Shortfall};
 use crate::seal::token;
@@ -235,21 +235,16 @@ impl Gate {
             reason: Some("parked"),
             ..parking.record
         };
-        let Ok(target) = Target::parse(href.as_bytes(), site.app.accept) else {
-            return self.unavailable(incoming, None, record, "no-way-back");
+        // Not by a redirect: where the app's page says that its forms go to its own host alone (`form-action`, CSP 3),
+        // Chromium follows none to another, and Keycloak's is one.
+        let level = self.parts.config.ladder.level(parking.need.rank);
+        let page = Page::Kept {
+            need: level.map_or("a sign-in", |level| level.label.as_str()),
+            href: &href,
         };
-        let there = Incoming {
-            method: &Method::GET,
-            target: &target,
-            body: &[],
-            ..*incoming
-        };
-        let mut reply = self.resume(&there, site).await;
-        // A page that asks for itself again, or that is loaded again, is that of what is kept.
-        if reply.status != StatusCode::SEE_OTHER {
-            reply = Reply::redirect(&site.url(&href), record.clone());
-        }
-        reply.record = record;
+        let status = StatusCode::ACCEPTED;
+        let mut reply = self.page(status, &page, incoming.request_id, record);
+        reply.go_on_to(&href);
         reply.set_cookie(parking.cookie);
         reply
     }

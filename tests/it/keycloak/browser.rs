@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use reqwest::header::{ACCEPT, COOKIE, LOCATION, ORIGIN, SET_COOKIE};
+use reqwest::header::{ACCEPT, COOKIE, LOCATION, ORIGIN, REFRESH, SET_COOKIE};
 use reqwest::{Method, StatusCode, Url};
 
 use super::key::SecurityKey;
@@ -135,9 +135,14 @@ impl Browser {
             }
             let status = answer.status();
             let location = answer.headers().get(LOCATION);
-            match location.filter(|_| status.is_redirection()) {
+            let location = location
+                .filter(|_| status.is_redirection())
+                .map(|location| location.to_str().unwrap());
+            let refresh = answer.headers().get(REFRESH);
+            let at_once = refresh.and_then(|when| when.to_str().unwrap().strip_prefix("0; url="));
+            match location.or(at_once) {
                 Some(location) => {
-                    url = url.join(location.to_str().unwrap()).unwrap();
+                    url = url.join(location).unwrap();
                     (method, headers, body) = (Method::GET, &[], None);
                 }
                 None => {
