@@ -34,6 +34,14 @@ on('#xhr', 'click', () => {
   request.send();
 });
 
+// Whoever may see salaries may see who is there. It says when it ends, and is opened again by another click.
+on('#live', 'click', async () => {
+  await fetch('/payroll/api/salaries');
+  const socket = new WebSocket('/payroll/api/live');
+  socket.onmessage = ({ data }) => say(`live: ${data}`);
+  socket.onclose = ({ code, reason }) => say(`live: closed, ${code} ${reason}`);
+});
+
 on('#note', 'submit', async ({ target }) => {
   const answer = await fetch('/payroll/api/notes', { method: 'POST', body: new FormData(target) });
   say(`note: ${answer.status} ${await answer.text()}`);

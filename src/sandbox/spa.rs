@@ -2,8 +2,9 @@
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::ws::WebSocketUpgrade;
 use axum::http::header;
-use axum::response::{Html, IntoResponse};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 
 /// No inline script or style, nothing from elsewhere.
@@ -16,6 +17,7 @@ pub(super) fn routes() -> Router {
         .route("/static/spa.js", get(script))
         .route("/payroll/api/salaries", get(salaries))
         .route("/payroll/api/notes", post(notes))
+        .route("/payroll/api/live", get(live))
 }
 
 async fn page() -> impl IntoResponse {
@@ -37,6 +39,19 @@ async fn salaries() -> impl IntoResponse {
         [(header::CONTENT_TYPE, "application/json")],
         r#"{"Ada Lovelace":4200}"#,
     )
+}
+
+/// Greets, and then says again whatever it hears.
+async fn live(upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_upgrade(|mut socket| async move {
+        let mut next = Some("Ada Lovelace is at her desk".into());
+        while let Some(message) = next.take() {
+            if socket.send(message).await.is_err() {
+                return;
+            }
+            next = socket.recv().await.and_then(Result::ok);
+        }
+    })
 }
 
 /// Says what it got, byte for byte in number.

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { minify } from 'terser';
-import { allowCodesTwice, app, ask, authenticate, browsing, closeBrowser, confirmIn, flaws, newUser, until } from './world.mjs';
+import { allowCodesTwice, app, ask, atKeycloak, authenticate, browsing, closeBrowser, confirmIn, flaws, newUser, until } from './world.mjs';
 
 /** A file of a package, past what it exports. */
 const vendored = (name) => new URL(`node_modules/${name}`, import.meta.url).pathname;
@@ -405,6 +405,29 @@ test('the sample app has the agent without knowing it', async (t) => {
     await page.getByRole('log').getByText(line).waitFor();
   }
   assert.equal(page.url(), `${app}/spa`);
+  assert.deepEqual(page.complaints, []);
+});
+
+test("the demo's one page fetches, listens, and hands a file in, each across a step-up", async (t) => {
+  const user = await newUser();
+  const page = await on(t, { user });
+  await page.goto(`${app}/spa`);
+  const log = page.getByRole('log');
+  await page.getByRole('button', { name: 'by WebSocket' }).click();
+  await confirm(page, user);
+  await log.getByText('live: Ada Lovelace is at her desk').waitFor();
+  // The level lasts half a minute here.
+  await log.getByText('live: closed, 4401 step-up required').waitFor({ timeout: 60_000 });
+
+  // The page lets its forms go to its own host alone, and Keycloak is another.
+  const content = Buffer.from([...Array(256).keys()]);
+  await page.setInputFiles('input[type=file]', { name: 'receipt.pdf', mimeType: 'application/pdf', buffer: content });
+  await page.getByRole('button', { name: 'Hand in' }).click();
+  await atKeycloak(page);
+  assert.deepEqual(await authenticate(page, user), ['password', 'otp']);
+  await page.getByRole('button', { name: 'Send it now' }).click();
+  await page.getByRole('heading', { name: 'Handed in' }).waitFor();
+  await page.getByText('receipt.pdf: 256 bytes').waitFor();
   assert.deepEqual(page.complaints, []);
 });
 
