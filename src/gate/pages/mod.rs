@@ -33,6 +33,7 @@ templates![
     "forbidden.html",
     "in-frame.html",
     "login-failed.html",
+    "kept.html",
     "kept-for-another.html",
     "me.html",
     "no-answer.html",

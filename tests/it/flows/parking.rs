@@ -220,6 +220,7 @@ async fn forms_of_two_tabs_share_one_step_up() {
         .raw_with("POST /mfa/2", &chunked, "2\r\nn=\r\n1\r\n2\r\n0\r\n\r\n")
         .await;
     assert_eq!(status(&second), 202, "{second}");
+    assert!(second.contains("What you sent is kept"), "{second}");
     let waits = field(&second, "refresh").strip_prefix("0; url=").unwrap();
     assert!(waits.starts_with("/.stepgate/resume?id="), "{second}");
     let page = world.open(waits).await;
