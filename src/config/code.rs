@@ -70,6 +70,9 @@ codes! {
     AdminTaken = "SG0142", "an address that is both the admin listener's and the proxy's";
     SocketPath = "SG0143", "not a path that a socket can have";
 
+    // The approver app.
+    ApproverHost = "SG0151", "the approver app is on an app's host";
+
     // The ladder.
     NoLevels = "SG0201", "there is no level";
     BaseNotFirst = "SG0202", "a level other than the first is the base";

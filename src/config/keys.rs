@@ -36,8 +36,9 @@ keys! {
     INSTALLATION = "",
         ["version", "listen", "listen_tls", "plain", "certificates", "client_certificates", "hsts", "policies",
          "trusted_proxies", "sessions", "keycloak", "levels", "floors", "upstreams", "seal", "networks", "limits", "park", "log",
-         "admin_listen", "admin_hosts", "admin_socket", "ready_needs_keycloak"],
-        ["approver_app", "redis", "approvals", "peers", "channels"];
+         "admin_listen", "admin_hosts", "admin_socket", "ready_needs_keycloak", "approver_app"],
+        ["redis", "approvals", "peers", "channels"];
+    APPROVER_APP = "[approver_app]", ["url", "level", "title"], [];
     CERTIFICATE = "[[certificates]]", ["cert", "key"], [];
     CLIENT_CERTIFICATES = "[client_certificates]", ["ca", "require"], [];
     SESSIONS = "[sessions]",

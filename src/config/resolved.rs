@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use url::Url;
 
 use super::certificate::{Certificate, ClientCertificates};
-use crate::model::level::Ladder;
+use crate::model::level::{Ladder, Rank};
 use crate::model::requirement::Requirement;
 use crate::model::route::RouteTable;
 use crate::model::session::Secret;
@@ -38,6 +38,8 @@ pub struct Config {
     pub seal_keys: Vec<Secret>,
     pub upstreams: Vec<Upstream>,
     pub apps: Vec<App>,
+    /// Where people decide on what others ask for.
+    pub approver_app: Option<ApproverApp>,
     /// `host[:port]` in lower case, without the scheme's default port → index into `apps` and its `origins`.
     pub hosts: HashMap<String, HostIndex>,
     pub limits: Limits,
@@ -121,9 +123,36 @@ impl Config {
         })
     }
 
+    /// Whether stepgate itself is the app there.
+    pub fn is_approver(&self, place: HostIndex) -> bool {
+        self.approver_app
+            .as_ref()
+            .is_some_and(|approver| approver.app == place.app)
+    }
+
+    /// Those that policy files have.
+    pub fn policies(&self) -> impl Iterator<Item = &App> {
+        let own = self.approver_app.as_ref().map(|approver| approver.app);
+        let apps = self.apps.iter().enumerate();
+        apps.filter(move |(index, _)| Some(*index) != own)
+            .map(|(_, app)| app)
+    }
+
     pub fn origin(&self, place: HostIndex) -> Option<&Origin> {
         self.apps.get(place.app)?.origins.get(place.origin)
     }
+}
+
+/// Where people decide. It is one of [`Config::apps`], so that its host is like any other, but no policy file's, and no
+/// request to it ever reaches an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApproverApp {
+    /// Index into [`Config::apps`].
+    pub app: usize,
+    /// What everybody needs there, whatever is to be decided.
+    pub level: Rank,
+    /// As people read it.
+    pub title: String,
 }
 
 /// What is answered to plain HTTP.

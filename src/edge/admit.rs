@@ -17,7 +17,7 @@ use super::upstream;
 use super::verify::{self, Asked};
 use crate::config::HostIndex;
 use crate::gate::{
-    BODY_LIMIT, Forward, Gate, Incoming, OWN_PREFIX, Parking, Refusal, Reply, Verdict,
+    BODY_LIMIT, Forward, Gate, Incoming, Parking, Refusal, Reply, Verdict,
 };
 use crate::model::client_certificate::ClientCertificate;
 use crate::model::target::Target;
@@ -127,9 +127,12 @@ impl Snapshot {
         context.certificate = guard::secured(|secured| secured.client().cloned()).flatten();
         let target = context.target.insert(inbound.target);
         context.client = Some(inbound.client);
-        let body = if Gate::reads_body(&session.req_header().method, target) {
+        let body = if self
+            .gate
+            .reads_body(inbound.place, &session.req_header().method, target)
+        {
             // What is not an endpoint of ours goes on, if it does, with another body than this.
-            let goes_on = !target.path().starts_with(OWN_PREFIX);
+            let goes_on = !self.gate.answers(inbound.place, target);
             let most = if goes_on { parking::CLICK } else { BODY_LIMIT };
             match read_body(session, most, goes_on).await {
                 Ok(body) => body,
@@ -148,7 +151,8 @@ impl Snapshot {
         };
         // Nothing reaches it by here, whatever leads there.
         let app = self.gate.config().apps.get(forward.place.app);
-        if app.is_none_or(|app| app.forward_auth.is_some()) {
+        let is_approver = self.gate.config().is_approver(forward.place);
+        if is_approver || app.is_none_or(|app| app.forward_auth.is_some()) {
             return Err(self.refusal(Refusal::BehindAnother, session, context));
         }
         if let Some(sending) = &forward.sending {

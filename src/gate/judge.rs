@@ -29,6 +29,11 @@ impl Gate {
         if let Some(name) = incoming.target.path().strip_prefix(OWN_PREFIX) {
             return Verdict::Reply(self.own(incoming, site, name).await);
         }
+        if self.parts.config.is_approver(incoming.place) {
+            // Its pages are not there yet, and nothing else ever answers on that host.
+            let record = Record::of("unavailable");
+            return Verdict::Reply(self.unavailable(incoming, None, record, "no-approver-app"));
+        }
         let mut verdict = match park::marked(incoming.method, incoming.target) {
             Some(id) => self.click(incoming, site, id).await,
             None => self.judge_route(incoming, site, None).await,

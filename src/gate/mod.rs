@@ -229,9 +229,14 @@ impl Gate {
     }
 
     /// A request whose body is for us.
-    pub fn reads_body(method: &Method, target: &Target) -> bool {
+    pub fn reads_body(&self, place: HostIndex, method: &Method, target: &Target) -> bool {
         *method == Method::POST
-            && (target.path().starts_with(OWN_PREFIX) || park::marked(method, target).is_some())
+            && (self.answers(place, target) || park::marked(method, target).is_some())
+    }
+
+    /// Whether it is answered here whatever it is: nothing of it goes on to an upstream.
+    pub fn answers(&self, place: HostIndex, target: &Target) -> bool {
+        target.path().starts_with(OWN_PREFIX) || self.parts.config.is_approver(place)
     }
 
     pub fn config(&self) -> &Arc<Config> {

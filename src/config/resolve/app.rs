@@ -8,13 +8,14 @@ use super::floors::FloorDraft;
 use super::installation::body_bytes;
 use super::routes::{self, RouteDraft};
 use super::upstreams::addresses;
-use super::{Names, cookies, forward_auth, identity, levels, park, require, urls};
+use super::{Names, approver, cookies, forward_auth, identity, levels, park, require, urls};
 use crate::config::code::Code;
 use crate::config::document::Node;
 use crate::config::fields::{Fields, Text, check_name};
 use crate::config::keys;
 use crate::config::problem::{Place, Problem, Report};
 use crate::config::resolved::{App, ForwardAuth, IdentityHeaders, Login, Origin};
+use crate::model::requirement::Requirement;
 use crate::model::route::RouteTable;
 use crate::model::target::Relaxations;
 
@@ -46,7 +47,7 @@ pub(super) fn resolve(
     report: &Report,
 ) -> Option<AppDraft> {
     let app = Fields::open(node, &keys::APP, report)?;
-    check_name(name, &node.place, &[], report);
+    check_name(name, &node.place, &[approver::NAME], report);
     Some(AppDraft {
         name: name.to_owned(),
         origins: addresses(app)
@@ -68,6 +69,29 @@ pub(super) fn resolve(
 }
 
 impl AppDraft {
+    /// An app that stepgate answers itself: one route, and nothing behind it.
+    pub(super) fn of_our_own(
+        name: &str,
+        origin: (Origin, Place),
+        requirement: Requirement,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            routes: vec![RouteDraft::of_our_own(name, origin.1.clone(), requirement)],
+            origins: vec![origin],
+            identity: IdentityHeaders::default(),
+            app_cookies: Vec::new(),
+            login: Login::default(),
+            cors_origins: Vec::new(),
+            bearer: None,
+            body_bytes: None,
+            park_bytes: Some(0),
+            inject_agent: false,
+            renew_before: None,
+            forward_auth: None,
+        }
+    }
+
     pub(super) fn kc_idp_hint(&self) -> Option<&str> {
         self.login.kc_idp_hint.as_deref()
     }

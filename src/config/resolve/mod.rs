@@ -2,6 +2,7 @@
 
 mod admin;
 mod app;
+mod approver;
 mod bearer;
 mod cookies;
 mod floors;
@@ -27,7 +28,7 @@ use super::fields::Fields;
 use super::keys;
 use super::load::Outside;
 use super::problem::{Problem, Report};
-use super::resolved::{Config, HostIndex, Upstream};
+use super::resolved::{ApproverApp, Config, HostIndex, Upstream};
 use crate::model::level::Ladder;
 use crate::model::requirement::Network;
 
@@ -77,12 +78,18 @@ pub(super) fn resolve(
                 .help("an app is one file in `policies`, such as policies/erp.toml"),
         );
     }
-    let drafts: Vec<_> = apps
+    let mut drafts: Vec<_> = apps
         .iter()
         .filter_map(|(name, node)| app::resolve(name, node, &names, basics.sessions.idle, report))
         .collect();
 
     rules::check_hosts(&drafts, report);
+    let approver = approver::resolve(root, &names);
+    if let Some(approver) = &approver {
+        approver::check_host(approver, &drafts, report);
+        // The last, whichever apps there are.
+        drafts.push(approver.draft());
+    }
     forward_auth::check_asked(&drafts, &basics.trusted_proxies, report);
     for draft in &drafts {
         rules::check_routes(draft, &names, report);
@@ -121,6 +128,11 @@ pub(super) fn resolve(
             hosts.insert(found.authority.clone(), HostIndex { app, origin });
         }
     }
+    let approver_app = approver.map(|approver| ApproverApp {
+        app: apps.len().saturating_sub(1),
+        level: approver.level,
+        title: approver.title,
+    });
     Some(Config {
         listen: tls.listen,
         listen_tls: tls.listen_tls,
@@ -135,6 +147,7 @@ pub(super) fn resolve(
         seal_keys: basics.seal_keys,
         upstreams: names.upstreams,
         apps,
+        approver_app,
         hosts,
         limits: basics.limits,
         park,

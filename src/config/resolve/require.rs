@@ -210,7 +210,7 @@ fn claims_looser(narrow: &[(String, Vec<Json>)], wide: &[(String, Vec<Json>)]) -
     })
 }
 
-fn level(fields: Fields<'_>, names: &Names) -> Option<Rank> {
+pub(super) fn level(fields: Fields<'_>, names: &Names) -> Option<Rank> {
     let given = fields.text("level")?;
     let found = names.ladder.by_name(given.text).map(|level| level.rank);
     if found.is_none() {

@@ -37,6 +37,30 @@ pub(super) struct RouteDraft {
     pub(super) is_default: bool,
 }
 
+impl RouteDraft {
+    /// Of an app that has no upstream: whatever would be sent there has no index to be sent to.
+    pub(super) fn of_our_own(id: &str, place: Place, requirement: Requirement) -> Self {
+        Self {
+            route: Route {
+                id: id.to_owned(),
+                pattern: Pattern::everything(),
+                methods: None,
+                requirement,
+                upstream: usize::MAX,
+                exact_case: false,
+                challenge: Challenge::default(),
+                on_lapse: OnLapse::default(),
+                source: place.as_route_source(),
+            },
+            place,
+            loosens: false,
+            body_bytes: None,
+            park_bytes: None,
+            is_default: true,
+        }
+    }
+}
+
 /// What is broken is left out, with its problem reported.
 pub(super) fn resolve(app: Fields<'_>, names: &Names) -> Vec<RouteDraft> {
     let report = app.report();

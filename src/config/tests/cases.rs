@@ -95,7 +95,6 @@ const CASES: &[Case] = &[
     ("SG0003-unknown-requirement", &[(REQUIRE, "require = { level = \"mfa\", group_any = [\"clerks\"] }")]),
     ("SG0003-nothing-near", &[(METHODS, "colour  = \"red\"")]),
     ("SG0004-store-redis", &[(MORE, "[sessions]\nstore = \"redis\"\n")]),
-    ("SG0004-approver-app", &[(MORE, "[approver_app]\nurl = \"https://approve.example.com\"\n")]),
     ("SG0141-not-a-host", &[(LISTEN, "listen   = [\"127.0.0.1:8080\"]\nadmin_listen = \"127.0.0.1:9901\"\nadmin_hosts = [\"http://stepgate.internal:9901/\"]")]),
     ("SG0141-hosts-of-nothing", &[(LISTEN, "listen   = [\"127.0.0.1:8080\"]\nadmin_hosts = [\"stepgate.internal\"]")]),
     ("SG0142-admin-is-the-proxy", &[(LISTEN, "listen   = [\"127.0.0.1:8080\"]\nadmin_listen = \"127.0.0.1:8080\"")]),
@@ -187,6 +186,13 @@ const CASES: &[Case] = &[
     ("SG0134-no-path", &[(UPSTREAM_URL, "url = \"http://erp.internal\"\nhealth = { path = \"healthz\" }")]),
     ("SG0134-no-host", &[(UPSTREAM_URL, "url = \"http://erp.internal\"\nhealth = { path = \"/healthz\", host = \"http://erp\" }")]),
     ("SG0134-host-without-path", &[(UPSTREAM_URL, "url = \"http://erp.internal\"\nhealth = { host = \"erp\" }")]),
+    // The approver app.
+    ("SG0151-on-an-app", &[(MORE, "[approver_app]\nurl = \"https://ERP.example.com:8443\"\n")]),
+    ("SG0006-approver-without-url", &[(MORE, "[approver_app]\nlevel = \"mfa\"\n")]),
+    ("SG0103-approver-with-a-path", &[(MORE, "[approver_app]\nurl = \"https://approve.example.com/app\"\n")]),
+    ("SG0123-approver-not-covered", &[(MORE, CERTIFICATE), (MORE, "[approver_app]\nurl = \"https://approve.example.com\"\n"), (LISTEN, LISTEN_TLS)]),
+    ("SG0301-level-of-the-approver-app", &[(MORE, "[approver_app]\nurl   = \"https://approve.example.com\"\nlevel = \"mfaa\"\n")]),
+    ("SG0318-approver-sent-nowhere", &[(PROOF, "proof = { kc_idp_hint = \"partner\", acr = \"mfa\" }"), (IDENTITY, "login = { kc_idp_hint = \"partner\" }"), (MORE, "[approver_app]\nurl = \"https://approve.example.com\"\n")]),
     // The ladder.
     ("SG0202-base-not-first", &[("name  = \"mfa\"", "name  = \"mfa\"\nbase  = true")]),
     ("SG0203-nothing-asks", &[(ASK, "")]),
@@ -323,6 +329,44 @@ fn found(case: &Case) -> Vec<Problem> {
 #[test]
 fn the_sound_one_is_sound() {
     assert_eq!(problems(&loaded(INSTALLATION, APP)), "");
+}
+
+#[test]
+fn the_approver_app_is_an_app_of_its_own() {
+    let app = "\n[approver_app]\nurl = \"https://approve.example.com\"\n";
+    let result = loaded(&(INSTALLATION.to_owned() + app), APP);
+    assert_eq!(problems(&result), "");
+    let config = result.unwrap().config;
+    let place = config.place("approve.example.com").unwrap();
+    assert!(config.is_approver(place));
+    assert!(!config.is_approver(config.place("erp.example.com").unwrap()));
+    let approver = config.approver_app.as_ref().unwrap();
+    // The first level above the base.
+    assert_eq!(config.ladder.name_of(approver.level), "mfa");
+    let own = &config.apps[approver.app];
+    let [route] = own.table.routes() else {
+        panic!("{:?}", own.table.routes());
+    };
+    assert_eq!(route.requirement.rank, approver.level);
+    assert!(config.upstreams.get(route.upstream).is_none());
+    assert_eq!(config.policies().count(), 1);
+    assert_eq!(own.park_bytes, [0]);
+    // What holds in every app holds there.
+    assert_eq!(own.table.floors().len(), 1);
+}
+
+#[test]
+fn no_policy_file_is_called_like_the_approver_app() {
+    let sources = [
+        ("config/stepgate.toml", INSTALLATION),
+        ("policies/approver_app.toml", APP),
+    ];
+    let input = Input {
+        sources: &sources,
+        read: &read,
+    };
+    let found = parse(&input, &Options::default()).err().unwrap();
+    assert_eq!(found[0].code, Code::BadName, "{found:?}");
 }
 
 #[test]

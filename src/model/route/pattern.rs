@@ -108,7 +108,7 @@ impl Pattern {
     }
 
     /// `/**`
-    pub(super) fn everything() -> Self {
+    pub fn everything() -> Self {
         Self {
             text: "/**".to_owned(),
             segments: Vec::new(),
