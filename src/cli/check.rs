@@ -62,10 +62,7 @@ fn summary(path: &Path, config: Option<&Config>, errors: usize, warnings: usize)
         }
     };
     let there_is = config.map_or(String::new(), |config| {
-        let routes = config
-            .policies()
-            .map(|app| app.table.routes().len())
-            .sum();
+        let routes = config.policies().map(|app| app.table.routes().len()).sum();
         format!(
             " ({}, {}, {})",
             number(config.policies().count(), "app"),

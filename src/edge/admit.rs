@@ -16,9 +16,7 @@ use super::snapshot::Snapshot;
 use super::upstream;
 use super::verify::{self, Asked};
 use crate::config::HostIndex;
-use crate::gate::{
-    BODY_LIMIT, Forward, Gate, Incoming, Parking, Refusal, Reply, Verdict,
-};
+use crate::gate::{BODY_LIMIT, Forward, Gate, Incoming, Parking, Refusal, Reply, Verdict};
 use crate::model::client_certificate::ClientCertificate;
 use crate::model::target::Target;
 
