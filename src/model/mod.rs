@@ -1,5 +1,6 @@
 //! Pure types that every floor shares. No clock, no I/O, no async.
 
+pub mod address;
 pub mod approval;
 pub mod claims;
 pub mod client_certificate;
