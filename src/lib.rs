@@ -10,7 +10,7 @@
 //! | 4 | `edge` | Pingora's phases; bytes in, bytes out |
 //! | 4 | `admin` | health, metrics, and what operators do, on listeners of their own |
 //! | 3 | `gate` | judge a request; login, step-up, callback, refresh, logout, pages; knows no Pingora |
-//! | 2 | `oidc`, `seal`, `store`, `telemetry` | adapters: Keycloak, randomness and sealing, sessions, logs, metrics |
+//! | 2 | `oidc`, `seal`, `store`, `notify`, `telemetry` | adapters: Keycloak, randomness and sealing, sessions, messages to people, logs, metrics |
 //! | 1 | `config` | text in; a resolved `Config`, or all problems, out |
 //! | 0 | `model`, `policy` | pure: no clock, no I/O, no async |
 //!
@@ -32,6 +32,7 @@ pub mod config;
 pub mod edge;
 pub mod gate;
 pub mod model;
+pub mod notify;
 pub mod oidc;
 pub mod policy;
 #[cfg(feature = "demo")]

@@ -2,6 +2,7 @@
 //!
 //! 0 fine, 1 findings, 2 not typed as it should be, or nobody to ask. `serve`: see [`crate::server::Ended`].
 
+mod channels;
 mod check;
 mod doctor;
 mod explain;
@@ -59,6 +60,11 @@ enum Command {
         #[command(subcommand)]
         kind: Keygen,
     },
+    /// Try the ways by which people are told that something waits for them.
+    Channels {
+        #[command(subcommand)]
+        what: ChannelsCommand,
+    },
     /// Show or end sessions of the running process.
     Sessions(Sessions),
     /// Have the running process read its configuration again.
@@ -85,6 +91,17 @@ enum Keygen {
 enum DoctorCommand {
     /// Ask the apps that stand behind another proxy by way of it, as a stranger would.
     ForwardAuth(DoctorForwardAuth),
+    /// Look whether the channels' servers are there and take what they are shown. Nobody is told anything.
+    Channels,
+}
+
+#[derive(Debug, Subcommand)]
+enum ChannelsCommand {
+    /// Send a test notice, once.
+    Test {
+        /// As in `[channels.NAME]`.
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -283,6 +300,12 @@ pub fn run(
         Command::Doctor {
             what: DoctorCommand::ForwardAuth(typed),
         } => doctor::forward_auth(&path, &typed, out, err),
+        Command::Doctor {
+            what: DoctorCommand::Channels,
+        } => channels::examine(&path, out, err),
+        Command::Channels {
+            what: ChannelsCommand::Test { name },
+        } => channels::test(&path, &name, out, err),
         Command::Snippets(snippets) => snippets::run(&path, &snippets, out, err),
         Command::Keygen {
             kind: Keygen::Seal { out: file },

@@ -119,6 +119,14 @@ codes! {
     // Behind another proxy.
     NobodyAsks = "SG0601", "an app behind another proxy, and no proxy that is trusted";
     NotForwarded = "SG0602", "a key that cannot hold behind another proxy";
+
+    // Channels.
+    UnknownChannel = "SG0801", "no such channel";
+    FallbackLoop = "SG0802", "channels that fall back on each other in a circle";
+    PrivateAddress = "SG0803", "an address that is not on the public internet, without `allow_private`";
+    BadMailAddress = "SG0804", "not a mail address";
+    MailToNobody = "SG0805", "mail that goes to nobody";
+    PlainMail = "SG0806", "mail without TLS other than on loopback";
 }
 
 impl fmt::Display for Code {

@@ -36,8 +36,8 @@ keys! {
     INSTALLATION = "",
         ["version", "listen", "listen_tls", "plain", "certificates", "client_certificates", "hsts", "policies",
          "trusted_proxies", "sessions", "keycloak", "levels", "floors", "upstreams", "seal", "networks", "limits", "park", "log",
-         "admin_listen", "admin_hosts", "admin_socket", "ready_needs_keycloak", "approver_app"],
-        ["redis", "approvals", "peers", "channels"];
+         "admin_listen", "admin_hosts", "admin_socket", "ready_needs_keycloak", "approver_app", "channels"],
+        ["redis", "approvals", "peers"];
     APPROVER_APP = "[approver_app]", ["url", "level", "title"], [];
     CERTIFICATE = "[[certificates]]", ["cert", "key"], [];
     CLIENT_CERTIFICATES = "[client_certificates]", ["ca", "require"], [];
@@ -68,6 +68,16 @@ keys! {
     PARK = "[park]", ["body_bytes", "lasts", "budget"], [];
     LOG = "[log]", ["access", "audit"], [];
     LOG_FILE = "[log]", ["file"], [];
+    WEBHOOK = "[channels.…]",
+        ["kind", "url", "keys", "allow_private", "ca", "detail", "decided", "timeout", "fallback"],
+        [];
+    NTFY = "[channels.…]",
+        ["kind", "url", "topic", "token", "priority", "allow_private", "ca", "detail", "decided", "timeout", "fallback"],
+        [];
+    SMTP = "[channels.…]",
+        ["kind", "host", "port", "tls", "ca", "username", "password", "from", "to", "to_approvers", "detail", "decided",
+         "timeout", "fallback"],
+        [];
     SECRET = "a secret", ["file", "env", "credential"], ["vault"];
     APP = "",
         ["url", "urls", "upstream", "require", "identity", "app_cookies", "login", "body_bytes", "park_bytes", "bearer", "bearer_age", "introspect",

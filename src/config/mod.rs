@@ -5,6 +5,7 @@
 //! them are reported in one go.
 
 mod certificate;
+mod channel;
 mod code;
 mod document;
 mod fields;
@@ -19,6 +20,9 @@ mod units;
 
 pub use certificate::{
     Certificate, CertificateError, CertificateFiles, ClientCertificates, KeyPlace, Names,
+};
+pub use channel::{
+    Channel, ChannelKind, MailTls, Ntfy, Reach, SigningKey, Smtp, Webhook, may_be_public,
 };
 pub use code::Code;
 pub use files::{Files, Stamp};

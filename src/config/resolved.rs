@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use url::Url;
 
 use super::certificate::{Certificate, ClientCertificates};
+use super::channel::Channel;
 use crate::model::level::{Ladder, Rank};
 use crate::model::requirement::Requirement;
 use crate::model::route::RouteTable;
@@ -45,6 +46,7 @@ pub struct Config {
     pub limits: Limits,
     pub park: Park,
     pub log: Log,
+    pub channels: Vec<Channel>,
     pub admin: Admin,
     /// Every claim name that proofs, conditions and identity templates read, for what a session keeps.
     pub kept_claims: Vec<String>,

@@ -8,6 +8,7 @@ const FLOORS: &[(&str, u8, &[&str])] = &[
     ("model", 0, &[]),
     ("policy", 0, &["model"]),
     ("config", 1, &[]),
+    ("notify", 2, &[]),
     ("oidc", 2, &[]),
     ("seal", 2, &[]),
     ("store", 2, &[]),

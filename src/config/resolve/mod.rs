@@ -4,6 +4,7 @@ mod admin;
 mod app;
 mod approver;
 mod bearer;
+mod channels;
 mod cookies;
 mod floors;
 mod forward_auth;
@@ -60,6 +61,7 @@ pub(super) fn resolve(
     let keycloak = keycloak::resolve(root, outside);
     let ladder = levels::resolve(root);
     let park = park::resolve(root);
+    let channels = channels::resolve(root, outside);
     let names = Names {
         networks: installation::networks(root),
         upstreams: upstreams::resolve(root, outside),
@@ -152,6 +154,7 @@ pub(super) fn resolve(
         limits: basics.limits,
         park,
         log: basics.log,
+        channels,
         admin,
         kept_claims,
         needs_push,

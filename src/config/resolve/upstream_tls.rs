@@ -75,7 +75,7 @@ fn is_server_name(fields: Fields<'_>, given: &Text<'_>) -> bool {
 }
 
 /// Empty with a problem: nobody is believed then.
-fn authorities(
+pub(super) fn authorities(
     fields: Fields<'_>,
     given: Text<'_>,
     outside: &Outside<'_>,

@@ -48,6 +48,24 @@ pub(super) fn issuer(given: Text<'_>, report: &Report) -> Option<String> {
     Some(given.text.to_owned())
 }
 
+/// Where something is posted to: with a path and a query, if it has them.
+pub(super) fn endpoint(given: Text<'_>, report: &Report) -> Option<Url> {
+    let url = parse(given, report)?;
+    if url.fragment().is_some() || has_credentials(&url) {
+        report.push(
+            Problem::error(
+                Code::BadUrl,
+                given.place,
+                format!("`{}` has a user, a password or a fragment", given.text),
+            )
+            .help("without them"),
+        );
+        return None;
+    }
+    require_https(given, &url, report)?;
+    Some(url)
+}
+
 /// Scheme, host and port only.
 fn bare(given: Text<'_>, report: &Report) -> Option<Url> {
     let url = parse(given, report)?;

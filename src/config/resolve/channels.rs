@@ -1,0 +1,493 @@
+//! `[channels.…]`: how people are told that something waits for them, and what is taken when that fails.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use lettre::Address;
+use lettre::message::Mailbox;
+use rustls::pki_types::CertificateDer;
+use url::{Host, Url};
+
+use super::{upstream_tls, urls};
+use crate::config::channel::{
+    Channel, ChannelKind, MailTls, Ntfy, Reach, SigningKey, Smtp, Webhook, may_be_public,
+};
+use crate::config::code::Code;
+use crate::config::document::{Entry, Node, Value};
+use crate::config::fields::{self, Fields, Text, check_name};
+use crate::config::keys::{self, Keys};
+use crate::config::load::Outside;
+use crate::config::problem::{Problem, Report, quoted};
+use crate::config::secret;
+use crate::model::session::Secret;
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Webhook,
+    Ntfy,
+    Smtp,
+}
+
+/// What a channel may have depends on its kind.
+static KINDS: [(&str, Kind, &Keys); 3] = [
+    ("webhook", Kind::Webhook, &keys::WEBHOOK),
+    ("ntfy", Kind::Ntfy, &keys::NTFY),
+    ("smtp", Kind::Smtp, &keys::SMTP),
+];
+
+/// Known, and refused.
+const LATER_KINDS: [&str; 2] = ["web-push", "ciba"];
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Beyond it nobody waits for an answer.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// What Standard Webhooks puts before a key, and how long one is.
+const KEY_PREFIX: &str = "whsec_";
+const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+
+const A_KEY: &str = "`whsec_` and 24 to 64 random bytes in base64: printf 'whsec_%s' \"$(openssl rand -base64 32)\"";
+
+const TOPIC_LENGTH: usize = 64;
+
+/// By default above the phone's own normal: somebody waits.
+const PRIORITY: u8 = 4;
+
+pub(super) fn resolve(root: Fields<'_>, outside: &Outside<'_>) -> Vec<Channel> {
+    let report = root.report();
+    let entries = root.named("channels");
+    let names: Vec<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+    let channels: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| channel(entry, &names, outside, report))
+        .collect();
+    // Otherwise the places do not fit, and there are errors anyway.
+    if channels.len() == names.len() {
+        check_fallbacks(entries, &channels, report);
+    }
+    channels
+}
+
+fn channel(
+    entry: &Entry,
+    names: &[String],
+    outside: &Outside<'_>,
+    report: &Report,
+) -> Option<Channel> {
+    check_name(&entry.key, &entry.place, &[], report);
+    let (kind, keys) = kind_of(&entry.node, report)?;
+    let fields = Fields::open(&entry.node, keys, report)?;
+    let kind = match kind {
+        Kind::Webhook => webhook(fields, outside).map(ChannelKind::Webhook),
+        Kind::Ntfy => ntfy(fields, outside).map(ChannelKind::Ntfy),
+        Kind::Smtp => smtp(fields, outside).map(ChannelKind::Smtp),
+    };
+    let fallback = fields
+        .text("fallback")
+        .and_then(|given| find(names, given, report));
+    Some(Channel {
+        name: entry.key.clone(),
+        detail: fields.flag("detail").unwrap_or(false),
+        decided: fields.flag("decided").unwrap_or(false),
+        timeout: timeout(fields),
+        fallback,
+        kind: kind?,
+    })
+}
+
+fn kind_of(node: &Node, report: &Report) -> Option<(Kind, &'static Keys)> {
+    let Value::Table(_) = node.value else {
+        return fields::wrong_type(node, "a table", report);
+    };
+    let names = KINDS.map(|(name, ..)| name);
+    let Some(entry) = node.entry("kind") else {
+        report.push(
+            Problem::error(
+                Code::MissingKey,
+                &node.place,
+                "`kind` is missing in `[channels.…]`",
+            )
+            .help(format!("one of {}", quoted(&names))),
+        );
+        return None;
+    };
+    let given = fields::text(&entry.node, report)?;
+    if let Some((_, kind, keys)) = KINDS.iter().find(|(name, ..)| *name == given.text) {
+        return Some((*kind, keys));
+    }
+    if LATER_KINDS.contains(&given.text) {
+        let what = format!("kind = \"{}\"", given.text);
+        report.push(fields::not_in_this_version(given.place, &what));
+        return None;
+    }
+    report.push(
+        Problem::error(
+            Code::UnknownValue,
+            given.place,
+            format!("`kind` cannot be `{}`", given.text),
+        )
+        .label(format!("expected {}", quoted(&names)))
+        .did_you_mean(given.text, names),
+    );
+    None
+}
+
+fn timeout(fields: Fields<'_>) -> Duration {
+    let Some(given) = fields.span("timeout") else {
+        return TIMEOUT;
+    };
+    if given > LONGEST
+        && let Some(node) = fields.node("timeout")
+    {
+        fields.report().push(Problem::error(
+            Code::OutOfRange,
+            &node.place,
+            "`timeout` is a minute at the most",
+        ));
+    }
+    given
+}
+
+fn webhook(fields: Fields<'_>, outside: &Outside<'_>) -> Option<Webhook> {
+    let reach = reach(fields, outside);
+    let url = url(fields, &reach);
+    let keys = signing_keys(fields, outside);
+    Some(Webhook {
+        url: url?,
+        reach,
+        keys: keys?,
+    })
+}
+
+fn signing_keys(fields: Fields<'_>, outside: &Outside<'_>) -> Option<Vec<SigningKey>> {
+    let report = fields.report();
+    let listed = fields.required("keys")?;
+    let nodes = match &listed.value {
+        Value::Table(_) | Value::Text(_) => std::slice::from_ref(listed),
+        _ => fields::list(listed, report),
+    };
+    if nodes.is_empty() {
+        report.push(Problem::error(
+            Code::EmptyValue,
+            &listed.place,
+            "the list is empty",
+        ));
+    }
+    let key = |node: &Node| {
+        let text = secret::read(node, outside, report)?;
+        // An unreadable one is empty where that is only a warning.
+        if text.reveal().is_empty() {
+            return None;
+        }
+        let bytes = text
+            .reveal()
+            .strip_prefix(KEY_PREFIX)
+            .and_then(|key| BASE64_STANDARD.decode(key).ok())
+            .filter(|bytes| KEY_BYTES.contains(&bytes.len()));
+        if bytes.is_none() {
+            report.push(
+                Problem::error(
+                    Code::WeakSecret,
+                    &node.place,
+                    "not a key that signs webhooks",
+                )
+                .help(A_KEY),
+            );
+        }
+        bytes.map(SigningKey::new)
+    };
+    Some(nodes.iter().filter_map(key).collect())
+}
+
+fn ntfy(fields: Fields<'_>, outside: &Outside<'_>) -> Option<Ntfy> {
+    let reach = reach(fields, outside);
+    let url = url(fields, &reach);
+    let topic = topic(fields);
+    let token = match fields.node("token") {
+        Some(node) => Some(token(node, outside, fields.report())?),
+        None => None,
+    };
+    let priority = fields.number("priority", 1, 5);
+    Some(Ntfy {
+        url: url?,
+        reach,
+        topic: topic?,
+        token: token.filter(|token| !token.reveal().is_empty()),
+        priority: priority
+            .and_then(|given| u8::try_from(given).ok())
+            .unwrap_or(PRIORITY),
+    })
+}
+
+/// As ntfy's own servers take it.
+fn topic(fields: Fields<'_>) -> Option<String> {
+    let given = fields.required_text("topic")?;
+    let fine = given
+        .text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if fine && given.text.len() <= TOPIC_LENGTH {
+        return Some(given.text.to_owned());
+    }
+    fields.report().push(
+        Problem::error(
+            Code::BadName,
+            given.place,
+            format!("`{}` is not a topic", given.text),
+        )
+        .help(
+            "up to 64 letters, digits, `-` and `_`; who knows a topic without a token can read it",
+        ),
+    );
+    None
+}
+
+/// It goes into a header.
+fn token(node: &Node, outside: &Outside<'_>, report: &Report) -> Option<Secret> {
+    let token = secret::read(node, outside, report)?;
+    if token.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some(token);
+    }
+    report.push(Problem::error(
+        Code::WeakSecret,
+        &node.place,
+        "a token has letters, digits and punctuation only",
+    ));
+    None
+}
+
+fn smtp(fields: Fields<'_>, outside: &Outside<'_>) -> Option<Smtp> {
+    let report = fields.report();
+    let tls = fields
+        .choice(
+            "tls",
+            &[
+                ("starttls", MailTls::StartTls),
+                ("tls", MailTls::Tls),
+                ("off", MailTls::Off),
+            ],
+        )
+        .unwrap_or(MailTls::StartTls);
+    let host = fields
+        .required_text("host")
+        .and_then(|given| mail_host(given, tls, report));
+    let port = match fields.number("port", 1, u64::from(u16::MAX)) {
+        Some(port) => u16::try_from(port).ok()?,
+        None => match tls {
+            MailTls::StartTls => 587,
+            MailTls::Tls => 465,
+            MailTls::Off => 25,
+        },
+    };
+    let from = fields.required_text("from").and_then(|given| {
+        let parsed = given.text.parse::<Mailbox>().ok();
+        parsed.or_else(|| no_address(given, report))
+    });
+    let to: Vec<Address> = fields
+        .texts("to")
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|given| {
+            let parsed = given.text.parse::<Address>().ok();
+            parsed.or_else(|| no_address(given, report))
+        })
+        .collect();
+    let to_approvers = fields.flag("to_approvers").unwrap_or(false);
+    if !fields.has("to") && !to_approvers {
+        report.push(
+            Problem::error(
+                Code::MailToNobody,
+                fields.place(),
+                "the mail goes to nobody",
+            )
+            .help("`to = [\"leads@example.com\"]`, or `to_approvers = true` for those whom an approval names by an address"),
+        );
+    }
+    let credentials = credentials(fields, outside)?;
+    Some(Smtp {
+        host: host?,
+        port,
+        tls,
+        ca: authorities(fields, outside),
+        credentials,
+        from: from?,
+        to,
+        to_approvers,
+    })
+}
+
+/// `Some(None)`: none are needed.
+#[expect(clippy::option_option, reason = "a problem, none, or both")]
+fn credentials(fields: Fields<'_>, outside: &Outside<'_>) -> Option<Option<(String, Secret)>> {
+    match (fields.text("username"), fields.node("password")) {
+        (Some(name), Some(password)) => {
+            let password = secret::read(password, outside, fields.report())?;
+            Some(Some((name.text.to_owned(), password)))
+        }
+        (None, None) => Some(None),
+        (name, password) => {
+            let (there, missing) = match (name, password) {
+                (Some(name), _) => (name.place, "password"),
+                (None, password) => (
+                    password.map_or(fields.place(), |node| &node.place),
+                    "username",
+                ),
+            };
+            fields.report().push(Problem::error(
+                Code::MissingKey,
+                there,
+                format!("`{missing}` is missing beside it"),
+            ));
+            None
+        }
+    }
+}
+
+fn no_address<T>(given: Text<'_>, report: &Report) -> Option<T> {
+    report.push(
+        Problem::error(
+            Code::BadMailAddress,
+            given.place,
+            format!("`{}` is not a mail address", given.text),
+        )
+        .help("such as \"leads@example.com\""),
+    );
+    None
+}
+
+/// A name or an address, without a port.
+fn mail_host(given: Text<'_>, tls: MailTls, report: &Report) -> Option<String> {
+    let bare = given.text.trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse::<IpAddr>().ok();
+    let is_name = || {
+        matches!(Host::parse(given.text), Ok(Host::Domain(name)) if name == given.text.to_ascii_lowercase())
+            && !given.text.contains('*')
+    };
+    if address.is_none() && !is_name() {
+        report.push(
+            Problem::error(
+                Code::BadName,
+                given.place,
+                format!("`{}` is not a host", given.text),
+            )
+            .help("a name or an address; the port is in `port`"),
+        );
+        return None;
+    }
+    let is_loopback = address.map_or(bare.eq_ignore_ascii_case("localhost"), |address| {
+        address.is_loopback()
+    });
+    if tls == MailTls::Off && !is_loopback {
+        report.push(
+            Problem::error(
+                Code::PlainMail,
+                given.place,
+                "mail without TLS other than on loopback",
+            )
+            .help("`tls = \"starttls\"`, which is the default, or `tls = \"tls\"`"),
+        );
+        return None;
+    }
+    Some(bare.to_owned())
+}
+
+fn reach(fields: Fields<'_>, outside: &Outside<'_>) -> Reach {
+    Reach {
+        allow_private: fields.flag("allow_private").unwrap_or(false),
+        ca: authorities(fields, outside),
+    }
+}
+
+fn url(fields: Fields<'_>, reach: &Reach) -> Option<Url> {
+    let given = fields.required_text("url")?;
+    let url = urls::endpoint(given, fields.report())?;
+    if !reach.allow_private && !may_be_public(&url) {
+        fields.report().push(
+            Problem::error(
+                Code::PrivateAddress,
+                given.place,
+                format!("`{}` is not on the public internet", given.text),
+            )
+            .help("`allow_private = true` if that is where it is to be"),
+        );
+    }
+    Some(url)
+}
+
+fn authorities(
+    fields: Fields<'_>,
+    outside: &Outside<'_>,
+) -> Option<Arc<[CertificateDer<'static>]>> {
+    fields
+        .text("ca")
+        .map(|given| upstream_tls::authorities(fields, given, outside).into())
+}
+
+fn find(names: &[String], given: Text<'_>, report: &Report) -> Option<usize> {
+    let found = names.iter().position(|name| name == given.text);
+    if found.is_none() {
+        report.push(
+            Problem::error(
+                Code::UnknownChannel,
+                given.place,
+                format!("there is no channel `{}`", given.text),
+            )
+            .did_you_mean(given.text, names.iter().map(String::as_str)),
+        );
+    }
+    found
+}
+
+/// A channel that is taken instead of itself would be tried for ever, or never.
+fn check_fallbacks(entries: &[Entry], channels: &[Channel], report: &Report) {
+    let mut told = vec![false; channels.len()];
+    for start in 0..channels.len() {
+        let mut way = vec![start];
+        while let Some(next) = way
+            .last()
+            .and_then(|at| channels.get(*at))
+            .and_then(|channel| channel.fallback)
+        {
+            if next == start {
+                let names: Vec<_> = way
+                    .iter()
+                    .filter_map(|at| channels.get(*at))
+                    .map(|channel| channel.name.as_str())
+                    .collect();
+                let is_told = way.iter().any(|at| told.get(*at) == Some(&true));
+                if let Some(entry) = entries.get(start)
+                    && !is_told
+                {
+                    let place = entry
+                        .node
+                        .entry("fallback")
+                        .map_or(&entry.place, |fallback| &fallback.node.place);
+                    report.push(Problem::error(
+                        Code::FallbackLoop,
+                        place,
+                        match names.as_slice() {
+                            [one] => format!("`{one}` falls back on itself"),
+                            names => {
+                                format!("{} fall back on each other in a circle", quoted(names))
+                            }
+                        },
+                    ));
+                }
+                for at in &way {
+                    if let Some(told) = told.get_mut(*at) {
+                        *told = true;
+                    }
+                }
+                break;
+            }
+            if way.contains(&next) {
+                break;
+            }
+            way.push(next);
+        }
+    }
+}
