@@ -12,6 +12,7 @@
 mod admin;
 mod architecture;
 mod browser;
+mod channels;
 mod docs;
 mod dpop;
 mod flows;
