@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::report::{Answer, Demanded, Explanation, Lost, Place, Pushed};
+use super::report::{Answer, Demanded, Explanation, Lost, Place, Pushed, Wanted};
 use super::{Explain, FINDINGS, Format, USAGE, say};
 use crate::config::{self, App, Bearer, Config, Options, Problem, Secrets};
 use crate::gate::{Told, told};
@@ -175,6 +175,10 @@ fn explanation(config: &Config, asked: &Explain) -> Result<Explanation, Wrong> {
         .as_ref()
         .map(|person| have(&config.ladder, &person.evidence, NOW))
         .map(|have| super::report::have(&config.ladder, have));
+    if let Decision::Approve(approve) = &decision {
+        let rule = config.approval(&approve.approval);
+        explanation.approval = rule.map(|rule| Wanted::of(&config.ladder, rule));
+    }
     match (rules, &decision) {
         (Some(rules), decision) if person.is_some() => {
             let told = told(&config.ladder, rules, decision, !asked.held);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use http::{Method, StatusCode};
 use serde::Serialize;
 
-use crate::config::spell_duration;
+use crate::config::{ApprovalRule, spell_duration};
 use crate::gate::Told;
 use crate::model::level::Ladder;
 use crate::model::requirement::{Conditions, Requirement};
@@ -26,6 +26,9 @@ pub(super) struct Explanation {
     pub(super) have: Option<String>,
     pub(super) need: Option<String>,
     pub(super) answer: Answer,
+    /// What people are asked, and who.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) approval: Option<Wanted>,
     /// What would be sent to the realm, in a pushed request where it takes them.
     pub(super) pushed: Option<Pushed>,
     /// What a program with an access token is told.
@@ -56,6 +59,34 @@ pub(super) struct Demanded {
 pub(super) struct Lost {
     pub(super) route: Place,
     pub(super) why: &'static str,
+}
+
+/// The yes that is missing.
+#[derive(Debug, Serialize)]
+pub(super) struct Wanted {
+    name: String,
+    summary: String,
+    approvers: String,
+    need: u32,
+    level: String,
+    mode: &'static str,
+    request_ttl: String,
+    redeem_ttl: String,
+}
+
+impl Wanted {
+    pub(super) fn of(ladder: &Ladder, rule: &ApprovalRule) -> Self {
+        Self {
+            name: rule.name.clone(),
+            summary: rule.summary.to_string(),
+            approvers: rule.approvers.to_string(),
+            need: rule.terms.need,
+            level: ladder.name_of(rule.level).to_owned(),
+            mode: rule.terms.mode.name(),
+            request_ttl: spell_duration(rule.request_ttl),
+            redeem_ttl: spell_duration(rule.terms.redeem_ttl),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -110,7 +141,7 @@ impl Answer {
             Decision::Approve(approve) => (
                 Some(format!("it needs the approval {}", approve.approval)),
                 (
-                    Some(StatusCode::SEE_OTHER.as_u16()),
+                    Some(StatusCode::ACCEPTED.as_u16()),
                     Some(StatusCode::FORBIDDEN.as_u16()),
                 ),
             ),
@@ -159,7 +190,11 @@ impl Answer {
                 let kept = self.kept.map_or(String::new(), |bytes| {
                     format!(" (what it sent is kept, up to {})", size(bytes))
                 });
-                format!("{page} to the realm for a browser{kept}, {program} for a program")
+                let whereto = match self.decision.as_str() {
+                    "approve" => "the page that waits",
+                    _ => "the realm",
+                };
+                format!("{page} to {whereto} for a browser{kept}, {program} for a program")
             }
             (Some(status), _) | (None, Some(status)) => status.to_string(),
         }
@@ -217,6 +252,7 @@ impl Explanation {
                 decision: "own".to_owned(),
                 ..Answer::default()
             },
+            approval: None,
             pushed: None,
             challenge: None,
             remarks: Vec::new(),
@@ -269,6 +305,29 @@ impl Explanation {
         }
         if let (Some(upstream), "allow") = (&self.upstream, self.answer.decision.as_str()) {
             line("upstream", upstream);
+        }
+        if let Some(wanted) = &self.approval {
+            line("asks", &wanted.summary);
+            let votes = match wanted.need {
+                1 => "one".to_owned(),
+                need => need.to_string(),
+            };
+            let Wanted {
+                approvers,
+                level,
+                mode,
+                ..
+            } = wanted;
+            line("of", &format!("{votes} of {approvers}, at {level}; {mode}"));
+            let Wanted {
+                request_ttl,
+                redeem_ttl,
+                ..
+            } = wanted;
+            line(
+                "for",
+                &format!("{request_ttl}, and {redeem_ttl} from the yes on"),
+            );
         }
         for (index, (name, value)) in self
             .pushed

@@ -187,6 +187,8 @@ fn what_is_said_of_the_caller_counts() {
         url = "http://127.0.0.1:1"
         [networks]
         office = ["192.0.2.0/24", "2001:db8::/32"]
+        [approver_app]
+        url = "https://approve.example.com"
         "#,
     );
     write("secret", "only-for-tests");
@@ -209,6 +211,14 @@ fn what_is_said_of_the_caller_counts() {
         id      = "office"
         path    = "/office"
         require = { networks_any = ["office"] }
+        [[routes]]
+        id       = "four-eyes"
+        path     = "/pay/{id}"
+        approval = "four-eyes"
+        [approvals.four-eyes]
+        summary   = "Pay {path.id}"
+        approvers = { groups_any = ["leads"], claim = "manager", need = 2 }
+        mode      = "number-matching"
         "#,
     );
     let path = folder.path().join("stepgate.toml");
@@ -230,6 +240,8 @@ fn what_is_said_of_the_caller_counts() {
         ("office --level password --from 203.0.113.5", "deny"),
         ("office --level password", "deny"),
         ("office --anonymous --from 192.0.2.7", "login"),
+        ("pay/7", "login"),
+        ("pay/7 --level password", "approve"),
     ] {
         let arguments = format!(
             "stepgate --config {} explain GET https://app.example.com/{line} --format json",
@@ -244,6 +256,26 @@ fn what_is_said_of_the_caller_counts() {
         assert_eq!(code, 0, "{line}: {}", String::from_utf8_lossy(&err));
         let told: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(told["answer"]["decision"], decision, "{line}");
+        let asks = told["approval"]["approvers"].as_str();
+        let wanted = (decision == "approve").then_some("groups_any leads or claim manager");
+        assert_eq!(asks, wanted, "{line}");
+    }
+    let line = format!(
+        "stepgate --config {} explain POST https://app.example.com/pay/7 --level password",
+        path.display()
+    );
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let arguments = line.split_whitespace().map(OsString::from);
+    assert_eq!(run(arguments, &mut out, &mut err), 0);
+    let told = String::from_utf8(out).unwrap();
+    for part in [
+        "decision  approve: it needs the approval app/four-eyes",
+        "answer    202 to the page that waits for a browser, 403 for a program",
+        "asks      Pay {path.id}",
+        "of        2 of groups_any leads or claim manager, at password; number-matching",
+        "for       10m, and 10m from the yes on",
+    ] {
+        assert!(told.contains(part), "{told}");
     }
 }
 

@@ -120,6 +120,16 @@ codes! {
     NobodyAsks = "SG0601", "an app behind another proxy, and no proxy that is trusted";
     NotForwarded = "SG0602", "a key that cannot hold behind another proxy";
 
+    // Approvals.
+    UnknownApproval = "SG0701", "no such approval";
+    NeverApproved = "SG0702", "an approval that nobody can give";
+    UnusedApproval = "SG0703", "an approval that no route asks for";
+    BadSummary = "SG0704", "not a summary";
+    SummaryField = "SG0705", "a summary with a field that a route's requests do not have";
+    NotOfMode = "SG0706", "a key of another mode than the one that is used";
+    TwoApprovals = "SG0707", "a request that would need two approvals";
+    Unbindable = "SG0708", "a header that no approval can be bound to";
+
     // Channels.
     UnknownChannel = "SG0801", "no such channel";
     FallbackLoop = "SG0802", "channels that fall back on each other in a circle";

@@ -82,17 +82,22 @@ keys! {
     APP = "",
         ["url", "urls", "upstream", "require", "identity", "app_cookies", "login", "body_bytes", "park_bytes", "bearer", "bearer_age", "introspect",
          "forward_token", "challenge", "cors", "inject_agent", "renew_before", "on_lapse", "lapse_grace", "forward_auth",
-         "routes"],
-        ["approvals", "assertion"];
+         "routes", "approvals"],
+        ["assertion"];
     BEARER = "bearer", ["audience", "algorithms", "required_scopes", "dpop"], [];
     CORS = "cors", ["origins"], [];
     LOGIN = "login", ["kc_idp_hint", "params"], [];
     ROUTE = "[[routes]]",
         ["id", "path", "methods", "public", "upstream", "require", "loosens", "challenge", "body_bytes", "park_bytes",
-         "on_lapse", "lapse_grace"],
-        ["approval", "bearer", "bearer_age", "introspect", "forward_token"];
+         "on_lapse", "lapse_grace", "approval"],
+        ["bearer", "bearer_age", "introspect", "forward_token"];
     REQUIRE = "require",
         ["level", "max_age", "groups_any", "groups_all", "roles_any", "roles_all", "scopes_any", "scopes_all",
          "networks_any", "claims", "inherit"],
         ["introspect", "approval"];
+    APPROVAL = "[approvals.…]",
+        ["summary", "approvers", "need", "deny", "mode", "digits", "reason", "request_ttl", "redeem_ttl", "level",
+         "bind_headers", "grant"],
+        ["when", "escalate", "break_glass", "channels", "cooldown"];
+    APPROVERS = "approvers", ["groups_any", "claim", "people", "need"], ["self", "webhook"];
 }

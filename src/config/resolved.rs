@@ -12,11 +12,14 @@ use url::Url;
 
 use super::certificate::{Certificate, ClientCertificates};
 use super::channel::Channel;
+use crate::model::approval::Terms;
 use crate::model::level::{Ladder, Rank};
 use crate::model::requirement::Requirement;
 use crate::model::route::RouteTable;
 use crate::model::session::Secret;
 use crate::model::target::Relaxations;
+use crate::policy::approval::summary::Summary;
+use crate::policy::approval::who::Approvers;
 use crate::policy::evidence::BearerAge;
 
 #[derive(Debug)]
@@ -143,6 +146,43 @@ impl Config {
     pub fn origin(&self, place: HostIndex) -> Option<&Origin> {
         self.apps.get(place.app)?.origins.get(place.origin)
     }
+
+    /// By the name that a requirement has.
+    pub fn approval(&self, name: &str) -> Option<&ApprovalRule> {
+        self.apps
+            .iter()
+            .flat_map(|app| &app.approvals)
+            .find(|rule| rule.name == name)
+    }
+}
+
+/// What somebody has to say yes to, who may, and what the yes is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApprovalRule {
+    /// App and name, `erp/four-eyes`: what requirements and approvals have.
+    pub name: String,
+    pub summary: Summary,
+    pub approvers: Approvers,
+    pub terms: Terms,
+    /// Of the number that is typed.
+    pub digits: u8,
+    /// What approvers have to give with a yes.
+    pub reason: Reason,
+    /// For so long it can be decided on.
+    pub request_ttl: Duration,
+    /// What approvers need.
+    pub level: Rank,
+    /// Fields of the request that it is bound to, beside those that say what its body is.
+    pub bind_headers: Vec<http::HeaderName>,
+    /// By which approvers are told of it.
+    pub channels: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reason {
+    #[default]
+    Optional,
+    Required,
 }
 
 /// Where people decide. It is one of [`Config::apps`], so that its host is like any other, but no policy file's, and no
@@ -351,6 +391,7 @@ pub struct App {
     pub renew_before: Option<Duration>,
     /// The proxy that stands before the app instead of stepgate, and asks here.
     pub forward_auth: Option<ForwardAuth>,
+    pub approvals: Vec<ApprovalRule>,
 }
 
 /// Whose way of asking is understood, and nobody else's.

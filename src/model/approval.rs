@@ -82,6 +82,17 @@ pub enum Mode {
     NumberChallenge,
 }
 
+impl Mode {
+    /// As config spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ApproveDeny => "approve-deny",
+            Self::NumberMatching => "number-matching",
+            Self::NumberChallenge => "number-challenge",
+        }
+    }
+}
+
 /// What was configured when the request was made; a later configuration makes it no easier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
@@ -163,6 +174,9 @@ pub struct Approval {
     pub summary: String,
     pub reason: Option<String>,
     pub terms: Terms,
+    /// Whom a claim of the requester named as the ones who may decide, when it was asked for.
+    #[serde(default)]
+    pub named: Vec<String>,
     /// In the number modes; shown to the requester alone.
     pub number: Option<Secret>,
     /// Among which it is to be picked, the same for all who decide; none where it is typed.

@@ -153,6 +153,7 @@ pub(super) fn given() -> Approval {
             reason_required: false,
             redeem_ttl: Duration::from_secs(60),
         },
+        named: Vec::new(),
         number: None,
         choices: Vec::new(),
         tries: 0,

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::approvals::ApprovalDraft;
 use super::bearer::{self, BearerDraft};
 use super::floors::FloorDraft;
 use super::installation::body_bytes;
 use super::routes::{self, RouteDraft};
 use super::upstreams::addresses;
-use super::{Names, approver, cookies, forward_auth, identity, levels, park, require, urls};
+use super::{
+    Names, approvals, approver, cookies, forward_auth, identity, levels, park, require, urls,
+};
 use crate::config::code::Code;
 use crate::config::document::Node;
 use crate::config::fields::{Fields, Text, check_name};
@@ -36,6 +39,7 @@ pub(super) struct AppDraft {
     renew_before: Option<Duration>,
     /// With its place.
     pub(super) forward_auth: Option<(ForwardAuth, Place)>,
+    pub(super) approvals: Vec<ApprovalDraft>,
 }
 
 /// `idle`: after which a session ends unused.
@@ -54,7 +58,8 @@ pub(super) fn resolve(
             .into_iter()
             .filter_map(|given| Some((urls::origin(given, report)?, given.place.clone())))
             .collect(),
-        routes: routes::resolve(app, names),
+        routes: routes::resolve(name, app, names),
+        approvals: approvals::resolve(name, app, names),
         forward_auth: forward_auth::resolve(app),
         identity: identity::resolve(app),
         app_cookies: cookies::resolve(app),
@@ -89,6 +94,7 @@ impl AppDraft {
             inject_agent: false,
             renew_before: None,
             forward_auth: None,
+            approvals: Vec::new(),
         }
     }
 
@@ -101,7 +107,17 @@ impl AppDraft {
             .iter()
             .flat_map(|draft| require::claims(&draft.route.requirement))
             .chain(identity::claims(&self.identity))
+            .chain(approvals::claims(&self.approvals))
             .collect()
+    }
+
+    /// How much of a body of that route is kept; `usual`: where neither it nor the app says otherwise.
+    pub(super) fn park_bytes_of(&self, route: &RouteDraft, usual: u64) -> u64 {
+        // The body does not come here where another proxy asks.
+        match self.forward_auth {
+            None => route.park_bytes.or(self.park_bytes).unwrap_or(usual),
+            Some(_) => 0,
+        }
     }
 
     /// `body_bytes` and `park_bytes`: where neither the route nor the app says otherwise.
@@ -124,16 +140,10 @@ impl AppDraft {
             .fold(Relaxations::NONE, |all, upstream| all | upstream.accept);
         let default = self.body_bytes.unwrap_or(body_bytes);
         let of_route = |draft: &RouteDraft| draft.body_bytes.unwrap_or(default);
-        let kept = self.park_bytes.unwrap_or(park_bytes);
-        // The body does not come here where another proxy asks.
-        let is_seen = self.forward_auth.is_none();
-        let kept_of = |draft: &RouteDraft| match is_seen {
-            true => draft.park_bytes.unwrap_or(kept),
-            false => 0,
-        };
+        let kept_of = |draft: &RouteDraft| self.park_bytes_of(draft, park_bytes);
         App {
-            body_bytes: self.routes.iter().map(of_route).collect(),
             park_bytes: self.routes.iter().map(kept_of).collect(),
+            body_bytes: self.routes.iter().map(of_route).collect(),
             name: self.name,
             origins: self.origins.into_iter().map(|(origin, _)| origin).collect(),
             table: Arc::new(RouteTable::new(
@@ -149,6 +159,7 @@ impl AppDraft {
             inject_agent: self.inject_agent,
             renew_before: self.renew_before,
             forward_auth: self.forward_auth.map(|(kind, _)| kind),
+            approvals: self.approvals.into_iter().map(|draft| draft.rule).collect(),
         }
     }
 }

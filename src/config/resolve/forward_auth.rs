@@ -21,6 +21,7 @@ const OF_THE_APP: &[(&str, &str)] = &[
     ("lapse_grace", STREAMS),
 ];
 const OF_A_ROUTE: &[(&str, &str)] = &[
+    ("approval", "stepgate does not see the body"),
     ("body_bytes", "stepgate does not see the body"),
     ("park_bytes", "stepgate does not see the body"),
     ("on_lapse", STREAMS),

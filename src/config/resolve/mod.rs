@@ -2,6 +2,7 @@
 
 mod admin;
 mod app;
+mod approvals;
 mod approver;
 mod bearer;
 mod channels;
@@ -84,11 +85,12 @@ pub(super) fn resolve(
         .iter()
         .filter_map(|(name, node)| app::resolve(name, node, &names, basics.sessions.idle, report))
         .collect();
-
     rules::check_hosts(&drafts, report);
     let approver = approver::resolve(root, &names);
     if let Some(approver) = &approver {
         approver::check_host(approver, &drafts, report);
+        let approvals = drafts.iter_mut().flat_map(|draft| &mut draft.approvals);
+        approvals.for_each(|approval| approval.at_level(approver.level));
         // The last, whichever apps there are.
         drafts.push(approver.draft());
     }
@@ -98,6 +100,7 @@ pub(super) fn resolve(
         rules::check_floors(draft, &floors, report);
         rules::check_providers(draft, &floors, &names, report);
         bearer::check_met(draft, &floors, &names, report);
+        approvals::check(draft, park.body_bytes, root.has("approver_app"), report);
     }
     rules::check_floor_paths(&floors, &names, report);
     bearer::check_audiences(&drafts, report);

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use http::Method;
 
-use super::Names;
 use super::app::upstream;
 use super::installation::body_bytes;
-use super::park;
 use super::require::{self, Partial};
+use super::{Names, approvals, park};
 use crate::config::code::Code;
 use crate::config::document::Node;
 use crate::config::fields::{Fields, Text, check_name};
@@ -33,6 +32,8 @@ pub(super) struct RouteDraft {
     /// None: the app's.
     pub(super) body_bytes: Option<u64>,
     pub(super) park_bytes: Option<u64>,
+    /// Where it is named, whether or not there is such an approval.
+    pub(super) approval: Option<Place>,
     /// The app's own, for every path.
     pub(super) is_default: bool,
 }
@@ -56,13 +57,14 @@ impl RouteDraft {
             loosens: false,
             body_bytes: None,
             park_bytes: None,
+            approval: None,
             is_default: true,
         }
     }
 }
 
 /// What is broken is left out, with its problem reported.
-pub(super) fn resolve(app: Fields<'_>, names: &Names) -> Vec<RouteDraft> {
+pub(super) fn resolve(app_name: &str, app: Fields<'_>, names: &Names) -> Vec<RouteDraft> {
     let report = app.report();
     let default_upstream = app
         .required_text("upstream")
@@ -90,8 +92,13 @@ pub(super) fn resolve(app: Fields<'_>, names: &Names) -> Vec<RouteDraft> {
                 None => ids.push(id),
             }
         }
+        let approval = approvals::named(app_name, app, fields);
         let drafted = route(fields, own.as_ref(), default_upstream, names);
         routes.extend(drafted.map(|mut draft| {
+            if !draft.route.requirement.is_public() {
+                draft.route.requirement.approval = approval;
+            }
+            draft.approval = fields.key_place("approval").cloned();
             draft.route.challenge = self::challenge(fields).unwrap_or(challenge);
             draft.route.on_lapse = self::on_lapse(fields).unwrap_or(on_lapse);
             draft
@@ -237,6 +244,7 @@ fn default_route(
         loosens: false,
         body_bytes: None,
         park_bytes: None,
+        approval: None,
         is_default: true,
     })
 }
@@ -285,6 +293,7 @@ fn route(
         loosens,
         body_bytes,
         park_bytes,
+        approval: None,
         is_default: false,
     })
 }
@@ -314,7 +323,10 @@ fn requirement(
 
 fn check_public(fields: Fields<'_>, methods: Option<&[Method]>) {
     let report = fields.report();
-    if let Some(place) = fields.key_place("require") {
+    for key in ["require", "approval"] {
+        let Some(place) = fields.key_place(key) else {
+            continue;
+        };
         let problem = Problem::error(
             Code::PublicAndRequire,
             place,

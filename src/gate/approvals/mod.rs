@@ -49,6 +49,8 @@ pub struct Asking {
     pub summary: String,
     pub reason: Option<String>,
     pub terms: Terms,
+    /// Whom a claim of the requester names as the ones who may decide.
+    pub named: Vec<String>,
     /// Of the number, where it is typed.
     pub digits: u8,
     /// For so long it can be decided on.
@@ -170,6 +172,7 @@ impl Approvals {
             reason: asking.reason,
             tries: tries(asking.terms.mode),
             terms: asking.terms,
+            named: asking.named,
             number: number.map(Secret::new),
             choices,
             votes: Vec::new(),

@@ -117,6 +117,7 @@ fn asking(who: &str, target: &str) -> Asking {
             reason_required: false,
             redeem_ttl: MINUTE,
         },
+        named: Vec::new(),
         digits: 7,
         request_ttl: MINUTE,
     }

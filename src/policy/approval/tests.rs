@@ -60,6 +60,7 @@ fn asked(need: u32, mode: Mode) -> Approval {
             reason_required: false,
             redeem_ttl: Duration::from_secs(30),
         },
+        named: Vec::new(),
         choices: Vec::new(),
         number: (mode != Mode::ApproveDeny).then(|| Secret::new("4711")),
         tries: tries(mode),

@@ -1,0 +1,251 @@
+//! Who may decide on what somebody else asks for.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::model::approval::Approval;
+use crate::model::evidence::Identity;
+
+/// Whoever one of these names. Nobody, where none does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Approvers {
+    /// The requester, on a second device, and then nobody else.
+    pub by_self: bool,
+    pub groups_any: Vec<String>,
+    /// Of the requester's token: whom it names, such as the requester's manager.
+    pub claim: Option<String>,
+    /// By `sub`, `preferred_username`, or `email`.
+    pub people: Vec<String>,
+}
+
+impl Approvers {
+    pub fn is_nobody(&self) -> bool {
+        !self.by_self
+            && self.groups_any.is_empty()
+            && self.claim.is_none()
+            && self.people.is_empty()
+    }
+}
+
+/// As config spells it.
+impl fmt::Display for Approvers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |key: &str, names: &[String]| {
+            (!names.is_empty()).then(|| format!("{key} {}", names.join(", ")))
+        };
+        let claim = self.claim.as_ref().map(|name| format!("claim {name}"));
+        let all = [
+            self.by_self.then(|| "self".to_owned()),
+            list("groups_any", &self.groups_any),
+            claim,
+            list("people", &self.people),
+        ];
+        let all: Vec<_> = all.into_iter().flatten().collect();
+        f.write_str(&all.join(" or "))
+    }
+}
+
+/// Whom the requester's claim names now. It is written into the approval: whoever becomes somebody's manager later has no
+/// say in what was asked before.
+pub fn named(approvers: &Approvers, requester: &Identity) -> Vec<String> {
+    let claim = approvers.claim.as_ref();
+    match claim.and_then(|name| requester.claims.get(name)) {
+        Some(Value::String(one)) => vec![one.clone()],
+        Some(Value::Array(all)) => {
+            let texts = all.iter().filter_map(Value::as_str);
+            texts.map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Never the requester, unless it is theirs alone. At which level is asked elsewhere.
+pub fn may_decide(approval: &Approval, approvers: &Approvers, voter: &Identity) -> bool {
+    let requester = &approval.requester.person;
+    if voter.iss != requester.iss || voter.sub.is_empty() {
+        return false;
+    }
+    let is_requester = voter.sub == requester.sub;
+    if approval.terms.by_self || approvers.by_self {
+        return approval.terms.by_self && approvers.by_self && is_requester;
+    }
+    if is_requester {
+        return false;
+    }
+    let in_group = approvers.groups_any.iter();
+    let mut in_group = in_group.filter(|group| voter.groups.contains(group));
+    let by_claim = approval.named.iter().filter(|_| approvers.claim.is_some());
+    let mut by_name = approvers.people.iter().chain(by_claim);
+    in_group.next().is_some() || by_name.any(|name| is_called(voter, name))
+}
+
+/// What users choose for themselves must not make them somebody else: what looks like a `sub` is no user name, and what
+/// looks like an address is the address that the provider has seen to be theirs.
+fn is_called(voter: &Identity, name: &str) -> bool {
+    let claim = |key: &str| voter.claims.get(key).and_then(Value::as_str);
+    if name.is_empty() {
+        return false;
+    }
+    if voter.sub == name {
+        return true;
+    }
+    if name.contains('@') {
+        let is_verified = voter.claims.get("email_verified") == Some(&Value::Bool(true));
+        return is_verified && claim("email").is_some_and(|email| email.eq_ignore_ascii_case(name));
+    }
+    !is_like_a_sub(name) && claim("preferred_username") == Some(name)
+}
+
+/// A UUID, as Keycloak makes them (RFC 9562 section 4).
+fn is_like_a_sub(name: &str) -> bool {
+    let lengths = name.split('-').map(|part| {
+        let is_hexadecimal = part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_hexadecimal.then_some(part.len())
+    });
+    lengths.eq([8, 4, 4, 4, 12].map(Some))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::policy::example::{alice, given, strings};
+
+    const UUID: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+
+    fn bob() -> Identity {
+        Identity {
+            sub: UUID.to_owned(),
+            groups: strings(&["leads"]),
+            claims: [
+                ("preferred_username".to_owned(), json!("bob")),
+                ("email".to_owned(), json!("Bob@example.com")),
+                ("email_verified".to_owned(), json!(true)),
+            ]
+            .into(),
+            ..alice()
+        }
+    }
+
+    fn groups(names: &[&str]) -> Approvers {
+        Approvers {
+            groups_any: strings(names),
+            ..Approvers::default()
+        }
+    }
+
+    fn people(names: &[&str]) -> Approvers {
+        Approvers {
+            people: strings(names),
+            ..Approvers::default()
+        }
+    }
+
+    #[test]
+    fn whoever_is_named_decides_and_nobody_else() {
+        let rows = [
+            (Approvers::default(), false),
+            (groups(&["leads"]), true),
+            (groups(&["board", "leads"]), true),
+            (groups(&["Leads"]), false),
+            (groups(&["lead"]), false),
+            (people(&["carol", "bob"]), true),
+            (people(&[UUID]), true),
+            (people(&["bob@example.com"]), true),
+            (people(&["BOB"]), false),
+            (people(&[""]), false),
+            (people(&["alice"]), false),
+        ];
+        for (approvers, expected) in rows {
+            let may = may_decide(&given(), &approvers, &bob());
+            assert_eq!(may, expected, "{approvers:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_becomes_somebody_else_by_what_they_call_themselves() {
+        let mallory = |claims: &[(&str, Value)]| Identity {
+            sub: "mallory".to_owned(),
+            groups: Vec::new(),
+            claims: claims
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
+            ..bob()
+        };
+        let all = people(&["bob@example.com", UUID]);
+        for claims in [
+            &[("email", json!("bob@example.com"))][..],
+            &[("email", json!("bob@example.com")), ("email_verified", json!(false))],
+            &[("email", json!("bob@example.com")), ("email_verified", json!("true"))],
+            &[("email", json!(["bob@example.com"])), ("email_verified", json!(true))],
+            &[("preferred_username", json!("bob@example.com"))],
+            &[("preferred_username", json!(UUID))],
+        ] {
+            assert!(!may_decide(&given(), &all, &mallory(claims)), "{claims:?}");
+        }
+        let elsewhere = Identity {
+            iss: "https://other.example.com".to_owned(),
+            ..bob()
+        };
+        assert!(!may_decide(&given(), &groups(&["leads"]), &elsewhere));
+        let nobody = Identity {
+            sub: String::new(),
+            ..bob()
+        };
+        assert!(!may_decide(&given(), &groups(&["leads"]), &nobody));
+    }
+
+    #[test]
+    fn the_requester_decides_nothing_unless_it_is_theirs_alone() {
+        let all = Approvers {
+            claim: Some("manager".to_owned()),
+            people: strings(&["alice"]),
+            ..groups(&["clerks"])
+        };
+        let mut approval = given();
+        approval.named = strings(&["alice"]);
+        assert!(!may_decide(&approval, &all, &alice()));
+        let own = Approvers {
+            by_self: true,
+            ..all.clone()
+        };
+        // One of the two has changed since.
+        assert!(!may_decide(&approval, &own, &alice()));
+        assert!(!may_decide(&approval, &own, &bob()));
+        approval.terms.by_self = true;
+        assert!(!may_decide(&approval, &groups(&["leads"]), &bob()));
+        assert!(may_decide(&approval, &own, &alice()));
+        assert!(!may_decide(&approval, &own, &bob()));
+    }
+
+    #[test]
+    fn a_claim_names_whoever_it_named_then() {
+        let of = |value: Value| {
+            let mut alice = alice();
+            alice.claims.insert("manager".to_owned(), value);
+            let approvers = Approvers {
+                claim: Some("manager".to_owned()),
+                ..Approvers::default()
+            };
+            named(&approvers, &alice)
+        };
+        assert_eq!(of(json!("bob")), ["bob"]);
+        assert_eq!(of(json!(["bob", 7, "carol"])), ["bob", "carol"]);
+        assert!(of(json!({ "bob": 1 })).is_empty());
+        assert!(named(&groups(&["leads"]), &alice()).is_empty());
+
+        let approvers = Approvers {
+            claim: Some("manager".to_owned()),
+            ..Approvers::default()
+        };
+        let mut approval = given();
+        assert!(!may_decide(&approval, &approvers, &bob()));
+        approval.named = strings(&["bob"]);
+        assert!(may_decide(&approval, &approvers, &bob()));
+        // No rule asks the claim any more.
+        assert!(!may_decide(&approval, &Approvers::default(), &bob()));
+    }
+}
