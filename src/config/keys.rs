@@ -97,7 +97,7 @@ keys! {
         ["introspect", "approval"];
     APPROVAL = "[approvals.…]",
         ["summary", "approvers", "need", "deny", "mode", "digits", "reason", "request_ttl", "redeem_ttl", "level",
-         "bind_headers", "grant"],
-        ["when", "escalate", "break_glass", "channels", "cooldown"];
+         "bind_headers", "grant", "cooldown"],
+        ["when", "escalate", "break_glass", "channels"];
     APPROVERS = "approvers", ["groups_any", "claim", "people", "need"], ["self", "webhook"];
 }

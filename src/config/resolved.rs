@@ -170,6 +170,8 @@ pub struct ApprovalRule {
     pub reason: Reason,
     /// For so long it can be decided on.
     pub request_ttl: Duration,
+    /// After a no, the same requester asks for nothing on the route for so long.
+    pub cooldown: Duration,
     /// What approvers need.
     pub level: Rank,
     /// Fields of the request that it is bound to, beside those that say what its body is.

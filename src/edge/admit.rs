@@ -16,7 +16,9 @@ use super::snapshot::Snapshot;
 use super::upstream;
 use super::verify::{self, Asked};
 use crate::config::HostIndex;
-use crate::gate::{BODY_LIMIT, Forward, Gate, Incoming, Parking, Refusal, Reply, Verdict};
+use crate::gate::{
+    BODY_LIMIT, Forward, Gate, Incoming, NotKept, Parking, Refusal, Reply, Verdict, Wanting,
+};
 use crate::model::client_certificate::ClientCertificate;
 use crate::model::target::Target;
 
@@ -142,10 +144,11 @@ impl Snapshot {
         let Some(incoming) = incoming(session, context, inbound.place, &body) else {
             return Err(self.refusal(Refusal::Internal, session, context));
         };
-        let forward = match self.gate.judge(&incoming).await {
+        let mut forward = match self.gate.judge(&incoming).await {
             Verdict::Reply(reply) => return Err(reply),
             Verdict::Park(parking) => return Err(self.park(session, context, *parking).await),
             Verdict::Forward(forward) => forward,
+            Verdict::Approve(wanting) => self.approve(session, context, *wanting).await?,
         };
         // Nothing reaches it by here, whatever leads there.
         let app = self.gate.config().apps.get(forward.place.app);
@@ -166,7 +169,10 @@ impl Snapshot {
         match checked {
             Ok(body_bytes) => {
                 context.body_left = body_bytes;
-                Ok(forward)
+                match self.gate.redeem(&mut forward, &context.id).await {
+                    Ok(()) => Ok(forward),
+                    Err(reply) => Err(reply),
+                }
             }
             Err(refusal) => {
                 if let Some(sending) = &forward.sending {
@@ -185,7 +191,7 @@ impl Snapshot {
         context: &mut Context,
         mut parking: Parking,
     ) -> Reply {
-        let read = parking::read(session, &self.gate, &mut parking).await;
+        let read = parking::read(session, &self.gate, &mut parking.intake, false).await;
         let incoming = context
             .place
             .and_then(|place| incoming(session, context, place, &[]));
@@ -196,6 +202,57 @@ impl Snapshot {
             }
             (Err(Unread::Refused(refusal)), _) => self.refusal(refusal, session, context),
             (_, None) => self.refusal(Refusal::Internal, session, context),
+        }
+    }
+
+    /// Reads the body of what needs a yes, and has it asked for, or used.
+    async fn approve(
+        &self,
+        session: &mut Session,
+        context: &mut Context,
+        mut wanting: Wanting,
+    ) -> Result<Forward, Reply> {
+        // Before it is uploaded: whoever asks first (RFC 9110 10.1.1) never sends it.
+        let length = announced(&session.req_header().headers);
+        if length.is_some_and(|length| length > wanting.intake.most()) {
+            return Err(self.refusal(Refusal::BodyTooLarge, session, context));
+        }
+        match parking::read(session, &self.gate, &mut wanting.intake, true).await {
+            Ok(()) => {}
+            Err(Unread::NotKept(NotKept::TooLarge(_))) => {
+                return Err(self.refusal(Refusal::BodyTooLarge, session, context));
+            }
+            Err(Unread::NotKept(_)) => {
+                let place = context.place;
+                let incoming = place.and_then(|place| incoming(session, context, place, &[]));
+                let reply = incoming.map(|incoming| self.gate.no_room(&incoming, wanting));
+                session.as_downstream_mut().set_keepalive(None);
+                return Err(match reply {
+                    Some(reply) => reply,
+                    None => self.refusal(Refusal::Internal, session, context),
+                });
+            }
+            Err(Unread::Refused(refusal)) => return Err(self.refusal(refusal, session, context)),
+        }
+        let incoming = context
+            .place
+            .and_then(|place| incoming(session, context, place, &[]));
+        let Some(incoming) = incoming else {
+            return Err(self.refusal(Refusal::Internal, session, context));
+        };
+        match self.gate.approve(&incoming, wanting).await {
+            Verdict::Forward(forward) => Ok(forward),
+            Verdict::Reply(mut reply) => {
+                if let Some(place) = context.place {
+                    let headers = &session.req_header().headers;
+                    self.gate.allow_origin(&mut reply, place, headers);
+                }
+                Err(reply)
+            }
+            // It was judged with its body at hand.
+            Verdict::Park(_) | Verdict::Approve(_) => {
+                Err(self.refusal(Refusal::Internal, session, context))
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
-use crate::gate::{Gate, NotKept, Parking, Refusal, Sending};
+use crate::gate::{APPROVAL, Gate, Intake, NotKept, Refusal, Sending};
 use crate::model::parked::is_kept;
 
 /// For the body of what is to be parked, and so much more for each of its pieces that may come.
@@ -24,14 +24,19 @@ pub(in crate::edge) enum Unread {
     Refused(Refusal),
 }
 
-/// Reads as much as may be kept. Whoever waits for a word of ours (RFC 9110 10.1.1) gets it.
+/// Reads as much as may be kept. Whoever waits for a word of ours (RFC 9110 10.1.1) gets it. `goes_on`: the request may
+/// still go to an upstream. Pingora then looks for a body in what it has kept of it.
 pub(in crate::edge) async fn read(
     session: &mut Session,
     gate: &Gate,
-    parking: &mut Parking,
+    intake: &mut Intake,
+    goes_on: bool,
 ) -> std::result::Result<(), Unread> {
     let read = async {
         let downstream = session.as_downstream_mut();
+        if goes_on {
+            downstream.enable_retry_buffering();
+        }
         if downstream.req_header().headers.contains_key(header::EXPECT) {
             downstream
                 .write_continue_response()
@@ -40,7 +45,7 @@ pub(in crate::edge) async fn read(
         }
         loop {
             match downstream.read_request_body().await {
-                Ok(Some(piece)) => gate.take_in(parking, &piece).map_err(Unread::NotKept)?,
+                Ok(Some(piece)) => gate.take_in(intake, &piece).map_err(Unread::NotKept)?,
                 Ok(None) => return Ok(()),
                 Err(_) => return Err(Unread::Refused(Refusal::Framing)),
             }
@@ -65,7 +70,7 @@ pub(in crate::edge) fn restore(request: &mut RequestHeader, sending: &Sending) -
     for name in &of_the_click {
         request.remove_header(name);
     }
-    for name in [header::EXPECT, header::TRANSFER_ENCODING] {
+    for name in [header::EXPECT, header::TRANSFER_ENCODING, APPROVAL] {
         request.remove_header(&name);
     }
     for (name, value) in &parked.headers {

@@ -92,7 +92,7 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         context: &mut Context,
     ) -> Result<Box<HttpPeer>> {
-        let Some(forward) = &context.forward else {
+        let Some(forward) = context.forward.as_ref().filter(|forward| forward.may_go()) else {
             return Error::e_explain(ErrorType::InternalError, "no permit");
         };
         // Of an attempt that failed: Pingora reads a request's authority by what session it has.
@@ -218,6 +218,10 @@ impl ProxyHttp for Proxy {
         }
         if !is_interim(response.status) {
             counts::answered(context);
+            if let Some(forward) = &context.forward {
+                let gate = &context.snapshot.gate;
+                gate.note_answer(forward, response.status).await;
+            }
         }
         if response.headers.contains_key(header::SET_COOKIE) {
             let gate = &context.snapshot.gate;

@@ -14,6 +14,8 @@ pub(in crate::gate) struct Circumstances<'a> {
     pub(in crate::gate) who: Option<&'a Identity>,
     pub(in crate::gate) have: Option<Have>,
     pub(in crate::gate) need: Option<Need>,
+    /// Its id.
+    pub(in crate::gate) approval: Option<&'a str>,
 }
 
 impl<'a> Circumstances<'a> {
@@ -53,6 +55,7 @@ impl Gate {
             need: circumstances.need.map(|need| ladder.name_of(need.rank)),
             request: Some(incoming.request_id),
             client: Some(&client),
+            approval: circumstances.approval,
             ..AuditEvent::new(kind)
         };
         self.parts.audit.record(&event, self.parts.clock.now());

@@ -276,6 +276,7 @@ impl Gate {
             who: identity,
             have: Some(denial.have),
             need: Some(denial.need),
+            approval: None,
         };
         // Whoever asks for the decision alone asks again for what to tell.
         if !incoming.decision_only {

@@ -68,6 +68,8 @@ impl Gate {
                     bearer: None,
                     record,
                     sending: None,
+                    redeeming: None,
+                    is_redeemed: false,
                     key: None,
                 })
             }

@@ -9,7 +9,7 @@ use super::pages::Page;
 use super::sessions::Held;
 use super::start::{DONE, Start, step_up_href};
 use super::{Gate, Incoming, OWN_PREFIX, Record, Reply, Site};
-use super::{me, park, script};
+use super::{approvals, me, park, script};
 use crate::model::level::{Level, Rank};
 use crate::model::target::Target;
 use crate::policy::decision::Shortfall;
@@ -27,6 +27,9 @@ impl Gate {
         site: Site<'_>,
         name: &str,
     ) -> Reply {
+        if let Some(id) = name.strip_prefix(approvals::PREFIX) {
+            return self.approval(incoming, site, id).await;
+        }
         let allowed = match name {
             "ping" | "login" | "step-up" | "callback" | "me" | "status" | "done" | "done.js"
             | "agent.js" | "resume" => READ,
@@ -59,7 +62,7 @@ impl Gate {
         }
     }
 
-    fn unknown_endpoint(&self, incoming: &Incoming<'_>) -> Reply {
+    pub(in crate::gate) fn unknown_endpoint(&self, incoming: &Incoming<'_>) -> Reply {
         let record = Record {
             reason: Some("no-such-endpoint"),
             ..Record::of("own")
@@ -208,6 +211,7 @@ pub(in crate::gate) fn return_param(incoming: &Incoming<'_>, site: Site<'_>) -> 
         .filter(|target| {
             !target.path().starts_with(OWN_PREFIX)
                 || matches!(target.path(), me::HERE | DONE | park::HERE)
+                || approvals::id_of(target.path_and_query()).is_some()
         })
         .map_or_else(
             || "/".to_owned(),

@@ -3,16 +3,18 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::approvals::{self, Asker};
 use super::challenge::Short;
 use super::negotiate::kind_for;
 use super::sessions::Held;
 use super::{Forward, Gate, Incoming, OWN_PREFIX, Record, Refusal, Reply, Site, Verdict};
 use super::{cors, park};
+use crate::model::approval::{Action, Approval, Holder};
 use crate::model::requirement::Requirement;
 use crate::model::time::Timestamp;
 use crate::policy;
 use crate::policy::decision::{Decision, Shortfall};
-use crate::policy::facts::{Caller, Facts, Known};
+use crate::policy::facts::{Caller, Facts, Grant, Known};
 
 impl Gate {
     pub async fn judge(self: &Arc<Self>, incoming: &Incoming<'_>) -> Verdict {
@@ -34,9 +36,13 @@ impl Gate {
             let record = Record::of("unavailable");
             return Verdict::Reply(self.unavailable(incoming, None, record, "no-approver-app"));
         }
-        let mut verdict = match park::marked(incoming.method, incoming.target) {
-            Some(id) => self.click(incoming, site, id).await,
-            None => self.judge_route(incoming, site, None).await,
+        let (method, target) = (incoming.method, incoming.target);
+        let mut verdict = if let Some(id) = park::marked(method, target) {
+            self.click(incoming, site, id).await
+        } else if let Some(id) = approvals::marked(method, target) {
+            self.send_approved(incoming, site, &id).await
+        } else {
+            self.judge_route(incoming, site, Way::default()).await
         };
         if let Verdict::Reply(reply) = &mut verdict {
             self.allow_origin(reply, incoming.place, incoming.headers);
@@ -44,13 +50,13 @@ impl Gate {
         verdict
     }
 
-    /// `leads_back`: to this path instead of to the request itself, for which there is a session or none, and no bearer.
     pub(in crate::gate) async fn judge_route(
         self: &Arc<Self>,
         incoming: &Incoming<'_>,
         site: Site<'_>,
-        leads_back: Option<&str>,
+        way: Way<'_>,
     ) -> Verdict {
+        let leads_back = way.leads_back;
         let now = self.parts.clock.now();
         if let Some(wanted) = cors::preflight(incoming, site.app) {
             return self.preflight(incoming, site, &wanted, now);
@@ -60,7 +66,9 @@ impl Gate {
         let is_public = found.demand.iter().all(|part| part.is_public());
         if !is_public
             && leads_back.is_none()
-            && let Some(verdict) = self.judge_bearer(incoming, site, &found, now).await
+            && let Some(verdict) = self
+                .judge_bearer(incoming, site, &found, way.claimed, now)
+                .await
         {
             return verdict;
         }
@@ -69,7 +77,19 @@ impl Gate {
         } else {
             self.caller(incoming, site, now).await
         };
-        let decision = self.decide(&found.demand, facts_of(&caller), incoming.client, now);
+        let holder = match (&caller, way.claimed) {
+            (Known::Found(held), Some(_)) => {
+                Some(Holder::Session(held.live.session.lineage.clone()))
+            }
+            _ => None,
+        };
+        let facts = Facts {
+            caller: facts_of(&caller),
+            client: incoming.client,
+            preflight: false,
+            grant: granted(way.claimed, holder.as_ref()),
+        };
+        let decision = self.decide_on(&found.demand, &facts, now);
         let mut record = Record {
             route: site
                 .app
@@ -117,6 +137,8 @@ impl Gate {
                     bearer: None,
                     record,
                     sending: None,
+                    redeeming: None,
+                    is_redeemed: false,
                     key,
                 });
             }
@@ -140,12 +162,20 @@ impl Gate {
                 record.reason = Some(denial.condition);
                 self.forbidden(incoming, found.route, held.as_ref(), &denial, record)
             }
-            // No configuration asks for one yet, and nobody can be asked.
             Decision::Approve(approve) => {
                 record.need = Some(approve.need);
                 record.have = Some(approve.have);
-                let kind = kind_for(incoming.headers, found.route.challenge);
-                self.unavailable_to(kind, incoming, None, record, "approvals-unavailable")
+                match held {
+                    Some(held) => {
+                        let asker = Asker::Session(held);
+                        return self.want(incoming, site, &found, asker, approve, record);
+                    }
+                    // Nobody is asked for nobody.
+                    None => {
+                        let kind = kind_for(incoming.headers, found.route.challenge);
+                        self.unavailable_to(kind, incoming, None, record, "undecided")
+                    }
+                }
             }
             Decision::Unavailable(need) => {
                 record.need = Some(need);
@@ -170,7 +200,7 @@ impl Gate {
         }
     }
 
-    /// Here alone the policy is asked, and for a preflight below.
+    /// Without anybody's yes.
     pub(in crate::gate) fn decide(
         &self,
         demand: &[&Requirement],
@@ -184,7 +214,17 @@ impl Gate {
             preflight: false,
             grant: Known::Absent,
         };
-        policy::decide(demand, &facts, &self.parts.config.ladder, now)
+        self.decide_on(demand, &facts, now)
+    }
+
+    /// Here alone the policy is asked.
+    pub(in crate::gate) fn decide_on(
+        &self,
+        demand: &[&Requirement],
+        facts: &Facts<'_>,
+        now: Timestamp,
+    ) -> Decision {
+        policy::decide(demand, facts, &self.parts.config.ladder, now)
     }
 
     pub(in crate::gate) fn decide_preflight(
@@ -199,7 +239,42 @@ impl Gate {
             preflight: true,
             grant: Known::Absent,
         };
-        policy::decide(demand, &facts, &self.parts.config.ladder, now)
+        self.decide_on(demand, &facts, now)
+    }
+}
+
+/// What a request comes with beside itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::gate) struct Way<'w> {
+    /// To this path instead of to the request itself, for which there is a session or none, and no bearer.
+    pub(in crate::gate) leads_back: Option<&'w str>,
+    pub(in crate::gate) claimed: Option<Claimed<'w>>,
+}
+
+/// A yes that it says it has.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gate) struct Claimed<'w> {
+    pub(in crate::gate) approval: Known<&'w Approval>,
+    /// What it is, with its body.
+    pub(in crate::gate) action: &'w Action,
+}
+
+/// For the policy. Whoever is nobody holds nothing.
+pub(in crate::gate) fn granted<'g>(
+    claimed: Option<Claimed<'g>>,
+    holder: Option<&'g Holder>,
+) -> Known<Grant<'g>> {
+    let (Some(claimed), Some(holder)) = (claimed, holder) else {
+        return Known::Absent;
+    };
+    match claimed.approval {
+        Known::Found(approval) => Known::Found(Grant {
+            approval,
+            holder,
+            action: claimed.action,
+        }),
+        Known::Absent => Known::Absent,
+        Known::Unavailable => Known::Unavailable,
     }
 }
 

@@ -56,16 +56,18 @@ use crate::seal::Sealer;
 use crate::store::{Live, Store, SubjectTag};
 use crate::telemetry::{Audit, Metrics};
 
+pub use approvals::{APPROVAL, Redeeming, Wanting};
 pub use bearer::{DPOP, Told, Verified, told};
 pub use cookies::{pairs, sets_reserved};
 pub use forward_auth::Unbelievable;
 pub use negotiate::is_page;
 pub use operator::{LevelView, SessionView, Whose};
-pub use park::{NotKept, Parking, Sending};
+pub use park::{Intake, NotKept, Parking, Sending};
 pub use refusal::{NoAnswer, Refusal};
 pub use script::agent_src;
 pub use streams::{Closing, Hand, Lack, News, OpenStream, StreamKind, Streams};
 
+use approvals::Approvals;
 use bearer::Bearers;
 use limits::Limits;
 use pages::{Pages, PagesError};
@@ -100,6 +102,8 @@ pub struct Gate {
     under_way: UnderWay,
     in_hand: park::InHand,
     bearers: Bearers,
+    approvals: Approvals,
+    patience: approvals::Patience,
     /// Claims that a session keeps: those that the configuration reads, and what a user is called.
     kept: Vec<String>,
     /// `always_asked` levels that came back without having been asked: the realm is not what the configuration says.
@@ -138,6 +142,8 @@ pub enum Verdict {
     Reply(Reply),
     /// Its body is to be read and given to [`Gate::take_in`], and then it to [`Gate::park`].
     Park(Box<Parking>),
+    /// The same, and then it to [`Gate::approve`].
+    Approve(Box<Wanting>),
 }
 
 /// May go to the upstream.
@@ -154,6 +160,8 @@ pub struct Forward {
     pub record: Record,
     /// What goes upstream instead of the request that came.
     pub sending: Option<Box<Sending>>,
+    redeeming: Option<Box<Redeeming>>,
+    is_redeemed: bool,
     key: Option<crate::model::session::SessionKey>,
 }
 
@@ -222,6 +230,14 @@ impl Gate {
             under_way: before.map_or_else(UnderWay::default, |before| before.under_way.clone()),
             in_hand: before.map_or_else(park::InHand::default, |before| before.in_hand.clone()),
             bearers: Bearers::new(&parts.config)?,
+            approvals: Approvals::new(
+                Arc::clone(&parts.store),
+                Arc::clone(&parts.sealer),
+                Arc::clone(&parts.random),
+                &parts.config.keycloak.issuer,
+                &parts.config.keycloak.client_id,
+            ),
+            patience: before.map_or_else(Default::default, |before| before.patience.clone()),
             kept,
             broken: Mutex::default(),
             parts,
@@ -231,7 +247,9 @@ impl Gate {
     /// A request whose body is for us.
     pub fn reads_body(&self, place: HostIndex, method: &Method, target: &Target) -> bool {
         *method == Method::POST
-            && (self.answers(place, target) || park::marked(method, target).is_some())
+            && (self.answers(place, target)
+                || park::marked(method, target).is_some()
+                || approvals::marked(method, target).is_some())
     }
 
     /// Whether it is answered here whatever it is: nothing of it goes on to an upstream.
@@ -241,6 +259,11 @@ impl Gate {
 
     pub fn config(&self) -> &Arc<Config> {
         &self.parts.config
+    }
+
+    /// For operators.
+    pub fn approvals(&self) -> &Approvals {
+        &self.approvals
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {

@@ -16,16 +16,19 @@ use http::{HeaderName, HeaderValue, header};
 
 use super::*;
 use crate::config::{Input, Options, parse};
+use crate::model::approval::{Answer, ApprovalId, Person};
 use crate::model::evidence::Identity;
 use crate::model::level::Rank;
 use crate::model::session::{Lineage, Refresh, Secret, Session, SessionKey, Tokens};
 use crate::model::target::Relaxations;
 use crate::model::time::Timestamp;
+use crate::policy::approval::Ballot;
 use crate::policy::evidence::{Assumed, assumed};
 use crate::seal::{SystemRandom, fresh_key, session_key};
 use crate::store::{
-    ApprovalKey, ApprovalPut, Approvals, Capacity, Expect, KeptApproval, Mark, MemoryStore, Most,
-    Owner, Parked, ParkedAs, ParkedKey, Parking, Put, Room, Stock, Unavailable, Version,
+    ApprovalKey, ApprovalPut, Approvals as KeepsApprovals, Capacity, Expect, KeptApproval, Mark,
+    MemoryStore, Most, Owner, Parked, ParkedAs, ParkedKey, Parking, Put, Room, Stock, Unavailable,
+    Version,
 };
 use crate::telemetry::Lines;
 
@@ -45,6 +48,8 @@ base  = true
 proof = { acr = "1" }
 [upstreams.app]
 url = "http://127.0.0.1:1"
+[approver_app]
+url = "http://approve.localhost"
 "#;
 
 const APP: &str = r#"
@@ -56,6 +61,14 @@ app_cookies = ["JSESSIONID"]
 id     = "public"
 path   = "/public/**"
 public = true
+[[routes]]
+id       = "pay"
+path     = "/pay/{id}"
+methods  = ["POST"]
+approval = "four-eyes"
+[approvals.four-eyes]
+summary   = "Pay {path.id}: {form.amount}"
+approvers = { groups_any = ["leads"] }
 "#;
 
 #[derive(Debug)]
@@ -199,7 +212,7 @@ impl Parking for Failing {
 }
 
 #[async_trait]
-impl Approvals for Failing {
+impl KeepsApprovals for Failing {
     async fn put_approval(
         &self,
         key: &ApprovalKey,
@@ -352,6 +365,106 @@ impl World {
         };
         self.gate.judge(&incoming).await
     }
+}
+
+impl World {
+    /// A program sends a form to `/pay/7`, and says that it has an approval.
+    async fn pays(&self, body: &[u8], approval: Option<&str>) -> Verdict {
+        let mut headers = HeaderMap::new();
+        let mut put = |name: HeaderName, value: &str| {
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
+        };
+        put(header::COOKIE, &self.cookie);
+        put(header::ACCEPT, "application/json");
+        put(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        if let Some(id) = approval {
+            put(APPROVAL, id);
+        }
+        let target = Target::parse(b"/pay/7", Relaxations::NONE).unwrap();
+        let incoming = Incoming {
+            place: HostIndex { app: 0, origin: 0 },
+            method: &Method::POST,
+            target: &target,
+            headers: &headers,
+            client: "127.0.0.1".parse().unwrap(),
+            certificate: None,
+            request_id: "id",
+            body: b"",
+            decision_only: false,
+        };
+        match self.gate.judge(&incoming).await {
+            Verdict::Approve(mut wanting) => {
+                self.gate.take_in(&mut wanting.intake, body).unwrap();
+                self.gate.approve(&incoming, *wanting).await
+            }
+            other => other,
+        }
+    }
+
+    async fn agreed(&self) -> String {
+        let Verdict::Reply(reply) = self.pays(b"amount=42", None).await else {
+            panic!("nobody has agreed to it");
+        };
+        let told: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        let id = told["approval_id"].as_str().unwrap().to_owned();
+        let bob = Person {
+            iss: ISSUER.to_owned(),
+            sub: "bob".to_owned(),
+        };
+        let ballot = Ballot {
+            person: &bob,
+            name: "Bob",
+            answer: Answer::Yes,
+            reason: None,
+            number: None,
+            channel: "app",
+        };
+        let approval = ApprovalId(id.clone());
+        let voted = self.gate.vote_on(&approval, &ballot, NOW).await;
+        assert!(matches!(voted, Ok(approvals::Changed::Done(_))));
+        id
+    }
+}
+
+/// Whatever is not known of a yes, nothing is sent by it; and what is sent has used one up.
+#[tokio::test]
+async fn nothing_goes_by_a_yes_that_cannot_be_used_up() {
+    let world = World::new().await;
+    let id = world.agreed().await;
+    world.store.down.store(true, Ordering::SeqCst);
+    for approval in [None, Some(id.as_str())] {
+        let Verdict::Reply(reply) = world.pays(b"amount=42", approval).await else {
+            panic!("allowed without a store");
+        };
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    world.store.down.store(false, Ordering::SeqCst);
+    let Verdict::Forward(mut forward) = world.pays(b"amount=42", Some(&id)).await else {
+        panic!("bob has agreed");
+    };
+    assert!(!forward.may_go(), "it is not used up yet");
+    assert_eq!(forward.sending.as_ref().unwrap().request.body, "amount=42");
+    world.store.down.store(true, Ordering::SeqCst);
+    let refused = world.gate.redeem(&mut forward, "id").await.unwrap_err();
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!forward.may_go());
+    world.store.down.store(false, Ordering::SeqCst);
+
+    // Two that were judged before either was sent.
+    let Verdict::Forward(mut other) = world.pays(b"amount=42", Some(&id)).await else {
+        panic!("it was not used");
+    };
+    world.gate.redeem(&mut other, "id").await.unwrap();
+    assert!(other.may_go());
+    let refused = world.gate.redeem(&mut forward, "id").await.unwrap_err();
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    assert!(!forward.may_go());
+    // What a permit has nothing to do with needs none.
+    let Verdict::Forward(mut plain) = world.judge("GET /", true).await else {
+        panic!("alice is signed in");
+    };
+    assert!(plain.may_go());
+    world.gate.redeem(&mut plain, "id").await.unwrap();
 }
 
 #[tokio::test]

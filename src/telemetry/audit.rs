@@ -10,6 +10,18 @@ use crate::model::time::Timestamp;
 pub enum AuditKind {
     /// The realm, the clock or a seal is not what the configuration says.
     Alarm,
+    /// What the app said to a request that went by a yes.
+    ApprovalAnswered,
+    /// Somebody's yes is asked for.
+    ApprovalAsked,
+    /// By whoever asked.
+    ApprovalCancelled,
+    /// A yes was used up; what it was for is sent, once.
+    ApprovalConsumed,
+    /// By what people said of it.
+    ApprovalDecided,
+    /// One person's answer.
+    ApprovalVoted,
     Login,
     LoginFailed,
     Logout,
@@ -54,6 +66,9 @@ pub struct AuditEvent<'a> {
     /// The user id of the operator who did it, on this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operator: Option<u32>,
+    /// The id of an approval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<&'a str>,
 }
 
 impl AuditEvent<'_> {
@@ -71,6 +86,7 @@ impl AuditEvent<'_> {
             request: None,
             client: None,
             operator: None,
+            approval: None,
         }
     }
 }

@@ -24,6 +24,8 @@ use crate::policy::approval::who::Approvers;
 
 const TTL: Duration = Duration::from_secs(10 * 60);
 
+const COOLDOWN: Duration = Duration::from_secs(60);
+
 /// More than 20 bits, which is what NIST SP 800-63B-4 (3.1.3.2) wants of a number that is typed.
 const DIGITS: u8 = 7;
 const LEAST_DIGITS: u64 = 4;
@@ -61,7 +63,10 @@ pub(super) fn named(app_name: &str, app: Fields<'_>, route: Fields<'_>) -> Optio
     if !known.iter().any(|entry| entry.key == given.text) {
         let message = format!("there is no approval `{}`", given.text);
         let problem = Problem::error(Code::UnknownApproval, given.place, message);
-        let table = format!("[approvals.{}] of the same file says who may give it", given.text);
+        let table = format!(
+            "[approvals.{}] of the same file says who may give it",
+            given.text
+        );
         let names = known.iter().map(|entry| entry.key.as_str());
         let problem = problem.help(table).did_you_mean(given.text, names);
         route.report().push(problem);
@@ -160,7 +165,9 @@ fn check_one_each(app: &AppDraft, report: &Report) {
         .iter()
         .filter(|draft| draft.route.requirement.approval.is_some())
         .collect();
-    let first = asking.first().map(|draft| &draft.route.requirement.approval);
+    let first = asking
+        .first()
+        .map(|draft| &draft.route.requirement.approval);
     if asking
         .iter()
         .all(|draft| Some(&draft.route.requirement.approval) == first)
@@ -184,7 +191,10 @@ fn check_one_each(app: &AppDraft, report: &Report) {
             .find_map(|target| {
                 let method = methods.iter().find(|method| {
                     let found = table.find(method, &target);
-                    let mut wanted = found.demand.iter().filter_map(|part| part.approval.as_ref());
+                    let mut wanted = found
+                        .demand
+                        .iter()
+                        .filter_map(|part| part.approval.as_ref());
                     let first = wanted.next();
                     wanted.any(|other| Some(other) != first)
                 })?;
@@ -248,6 +258,7 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
     );
     let reason = reason.unwrap_or_default();
     let request_ttl = ttl(fields, "request_ttl");
+    let cooldown = fields.duration("cooldown").unwrap_or(COOLDOWN);
     let redeem_ttl = ttl(fields, "redeem_ttl");
     let level = match fields.has("level") {
         true => require::level(fields, names),
@@ -273,6 +284,7 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
             digits,
             reason,
             request_ttl,
+            cooldown: cooldown.min(LONGEST),
             level: level?,
             bind_headers,
             channels: Vec::new(),

@@ -216,7 +216,7 @@ impl Snapshot {
         let forward = match self.gate.judge(&incoming).await {
             Verdict::Reply(reply) => return Ok(reply.never_a_yes()),
             // Nothing is kept of a body that is not seen, nor sent from here.
-            Verdict::Park(_) => return Err(Refusal::Internal),
+            Verdict::Park(_) | Verdict::Approve(_) => return Err(Refusal::Internal),
             Verdict::Forward(forward) if forward.sending.is_some() => {
                 return Err(Refusal::Internal);
             }

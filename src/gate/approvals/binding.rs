@@ -2,10 +2,14 @@
 
 use http::{HeaderMap, HeaderName, header};
 use ring::digest::{SHA256, digest};
+use serde_json::{Value, json};
 
+use crate::config::{ApprovalRule, Reason, Upstream};
 use crate::model::approval::{Action, Digest};
 use crate::model::evidence::Identity;
+use crate::model::level::Ladder;
 use crate::model::parked::ParkedRequest;
+use crate::model::requirement::{Network, Requirement};
 use crate::model::route::Pattern;
 use crate::model::target::Target;
 use crate::policy::approval::summary::{Asked, Summary, Unreadable};
@@ -47,6 +51,66 @@ pub fn action(
         headers: headers?,
         body: sha256(&request.body),
     })
+}
+
+/// Of everything that a request is judged by: what its route and all floors demand, the approval, and where it would go. A
+/// yes of before a change of any of it is none after.
+pub fn policy(
+    ladder: &Ladder,
+    demand: &[&Requirement],
+    rule: &ApprovalRule,
+    upstream: &Upstream,
+) -> Digest {
+    let network = |network: &Network| {
+        let ranges: Vec<_> = network.ranges.iter().map(ToString::to_string).collect();
+        json!({ "name": network.name, "ranges": ranges })
+    };
+    let mut parts: Vec<Value> = demand
+        .iter()
+        .map(|part| {
+            let conditions = &part.conditions;
+            let networks: Vec<_> = conditions.networks_any.iter().map(network).collect();
+            json!({
+                "level": ladder.name_of(part.rank),
+                "max_age": part.max_age.map(|age| age.as_millis().to_string()),
+                "groups_any": conditions.groups_any,
+                "groups_all": conditions.groups_all,
+                "roles_any": conditions.roles_any,
+                "roles_all": conditions.roles_all,
+                "scopes_any": conditions.scopes_any,
+                "scopes_all": conditions.scopes_all,
+                "networks_any": networks,
+                "claims": conditions.claims,
+                "approval": part.approval,
+            })
+        })
+        .collect();
+    // They hold together, whichever comes first.
+    parts.sort_by_key(Value::to_string);
+    let (terms, approvers) = (&rule.terms, &rule.approvers);
+    let bind_headers: Vec<_> = rule.bind_headers.iter().map(HeaderName::as_str).collect();
+    let urls: Vec<_> = upstream.urls.iter().map(|url| url.as_str()).collect();
+    let all = json!({
+        "demand": parts,
+        "approval": {
+            "name": rule.name,
+            "summary": rule.summary.to_string(),
+            "self": approvers.by_self,
+            "groups_any": approvers.groups_any,
+            "claim": approvers.claim,
+            "people": approvers.people,
+            "need": terms.need,
+            "deny": terms.deny,
+            "mode": terms.mode.name(),
+            "digits": rule.digits,
+            "reason": rule.reason == Reason::Required,
+            "level": ladder.name_of(rule.level),
+            "bind_headers": bind_headers,
+        },
+        "upstream": { "name": upstream.name, "urls": urls },
+    });
+    // The keys always come in the same order.
+    sha256(all.to_string().as_bytes())
 }
 
 /// What people are asked of it. `target` is the request's, parsed.

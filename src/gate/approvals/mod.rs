@@ -4,8 +4,15 @@
 //! Whoever gets [`Unavailable`] does not know whether the change was made, and acts as if it was not: a yes of which it is
 //! not known whether it was used up is not used.
 
+mod ask;
+mod asker;
 pub mod binding;
+mod going;
 mod numbers;
+mod redeem;
+mod votes;
+mod waiting;
+mod want;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +28,12 @@ use crate::seal::{OpenError, Sealer, session_key, token};
 use crate::store::{
     ApprovalKey, ApprovalPut, Expect, KeptApproval, Most, Owner, Store, Unavailable, Version,
 };
+
+pub use want::{APPROVAL, Redeeming, Wanting};
+
+pub(in crate::gate) use asker::Asker;
+pub(in crate::gate) use going::marked;
+pub(in crate::gate) use waiting::{PREFIX, Patience, id_of};
 
 const PURPOSE: &str = "approval";
 

@@ -54,7 +54,7 @@ pub fn told<'l>(
     is_dated: bool,
 ) -> Option<Told<'l>> {
     match decision {
-        // No configuration asks for an approval yet.
+        // An approval is asked for in another way, for either kind of caller.
         Decision::Allow(_) | Decision::Approve(_) | Decision::Unavailable(_) => None,
         Decision::StepUp(step_up) => Some(told_step_up(ladder, rules, step_up, is_dated)),
         Decision::Deny(denial) if is_of_scopes(denial) => Some(Told {
@@ -243,6 +243,7 @@ impl Gate {
                     who: Some(&verified.identity),
                     have: Some(denial.have),
                     need: Some(denial.need),
+                    approval: None,
                 };
                 if !incoming.decision_only {
                     self.audit(AuditKind::Refusal, incoming, circumstances);

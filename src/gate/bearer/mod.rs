@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, header};
 
-use super::{Forward, Gate, Incoming, Record, Site, Verdict};
+use super::approvals::Asker;
+use super::judge::{Claimed, granted};
+use super::{Forward, Gate, Incoming, Record, Reply, Site, Verdict};
 use crate::config::{self, DpopUse};
 use crate::model::requirement::Requirement;
 use crate::model::route::Match;
@@ -18,7 +20,7 @@ use crate::model::target::Target;
 use crate::model::time::Timestamp;
 use crate::oidc::{OidcError, Proven, TokenFlaw, check_proof};
 use crate::policy::decision::Decision;
-use crate::policy::facts::Known;
+use crate::policy::facts::{Facts, Known};
 use crate::store::{Mark, Unavailable};
 use crate::telemetry::metrics::BearerResult;
 
@@ -42,6 +44,15 @@ enum Refused {
     Unavailable(&'static str),
 }
 
+/// By what a good token is judged.
+#[derive(Clone, Copy, Debug)]
+struct Judging<'j> {
+    site: Site<'j>,
+    rules: &'j config::Bearer,
+    found: &'j Match<'j>,
+    claimed: Option<Claimed<'j>>,
+}
+
 impl Gate {
     /// Nothing where the request brings no token, or the app takes none: then its cookie decides.
     pub(in crate::gate) async fn judge_bearer(
@@ -49,6 +60,7 @@ impl Gate {
         incoming: &Incoming<'_>,
         site: Site<'_>,
         found: &Match<'_>,
+        claimed: Option<Claimed<'_>>,
         now: Timestamp,
     ) -> Option<Verdict> {
         let rules = site.app.bearer.as_ref()?;
@@ -65,7 +77,15 @@ impl Gate {
             Err(_) => BearerResult::Invalid,
         });
         Some(match taken {
-            Ok((verified, _)) => self.decided(incoming, rules, found, &verified, record, now),
+            Ok((verified, _)) => {
+                let judging = Judging {
+                    site,
+                    rules,
+                    found,
+                    claimed,
+                };
+                self.decided(incoming, judging, &verified, record, now)
+            }
             Err(refused) => {
                 Verdict::Reply(self.refused_bearer(incoming, rules, presented, &refused, record))
             }
@@ -76,19 +96,30 @@ impl Gate {
     fn decided(
         &self,
         incoming: &Incoming<'_>,
-        rules: &config::Bearer,
-        found: &Match<'_>,
+        judging: Judging<'_>,
         verified: &Arc<Verified>,
         mut record: Record,
         now: Timestamp,
     ) -> Verdict {
-        let caller = Known::Found(verified.caller());
+        let Judging {
+            site,
+            rules,
+            found,
+            claimed,
+        } = judging;
+        let holder = claimed.map(|_| verified.holder());
+        let facts = Facts {
+            caller: Known::Found(verified.caller()),
+            client: incoming.client,
+            preflight: false,
+            grant: granted(claimed, holder.as_ref()),
+        };
         let decision = match &rules.required {
-            None => self.decide(&found.demand, caller, incoming.client, now),
+            None => self.decide_on(&found.demand, &facts, now),
             Some(required) => {
                 let demand = found.demand.iter().copied().chain([required]);
                 let demand: Vec<&Requirement> = demand.collect();
-                self.decide(&demand, caller, incoming.client, now)
+                self.decide_on(&demand, &facts, now)
             }
         };
         record.decision = decision.name();
@@ -106,8 +137,16 @@ impl Gate {
                     bearer: Some(Arc::clone(verified)),
                     record,
                     sending: None,
+                    redeeming: None,
+                    is_redeemed: false,
                     key: None,
                 })
+            }
+            Decision::Approve(approve) if !incoming.decision_only => {
+                record.need = Some(approve.need);
+                record.have = Some(approve.have);
+                let asker = Asker::Bearer(Arc::clone(verified));
+                self.want(incoming, site, found, asker, approve, record)
             }
             other => {
                 let reply = self.not_enough_for(incoming, rules, found, verified, &other, record);
@@ -146,6 +185,26 @@ impl Gate {
             return Err(Refused::Token(TokenFlaw::Confirmation));
         }
         Ok((verified, how))
+    }
+
+    /// Whoever sends a token to an endpoint of ours. `None`: nobody does, or the app takes none.
+    pub(in crate::gate) async fn bearer(
+        &self,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Arc<Verified>, Reply>> {
+        let rules = site.app.bearer.as_ref()?;
+        let presented = presented(incoming.headers)?;
+        let record = Record {
+            credential: Some("bearer"),
+            ..Record::of("own")
+        };
+        let taken = self.taken(incoming, site, rules, presented, now).await;
+        Some(match taken {
+            Ok((verified, _)) => Ok(verified),
+            Err(refused) => Err(self.refused_bearer(incoming, rules, presented, &refused, record)),
+        })
     }
 
     /// Each proof is good once, over all instances (RFC 9449 section 11.1).

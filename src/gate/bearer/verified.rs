@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::Refused;
 use crate::config::{self, Config};
 use crate::gate::{Gate, Incoming};
+use crate::model::approval::Holder;
 use crate::model::evidence::{Evidence, Identity};
 use crate::model::time::Timestamp;
 use crate::oidc::{
@@ -302,6 +303,24 @@ impl Verified {
         Caller {
             evidence: &self.evidence,
             identity: &self.identity,
+        }
+    }
+
+    pub(in crate::gate) fn subject(&self) -> SubjectTag {
+        self.subject
+    }
+
+    /// The client, and what its token is bound to: the same user with another token of that client goes on.
+    pub(in crate::gate) fn holder(&self) -> Holder {
+        let Binding { key, certificate } = &self.binding;
+        let bound = [("jkt", key), ("x5t#S256", certificate)];
+        let bound: Vec<_> = bound
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)))
+            .collect();
+        Holder::Bearer {
+            azp: self.client.as_deref().map(str::to_owned),
+            cnf: (!bound.is_empty()).then(|| bound.join(" ")),
         }
     }
 

@@ -26,6 +26,7 @@ macro_rules! templates {
 
 templates![
     "layout.html",
+    "asked-for.html",
     "being-confirmed.html",
     "confirm-logout.html",
     "continue.html",
@@ -40,6 +41,7 @@ templates![
     "not-enough.html",
     "not-sent.html",
     "nothing-kept.html",
+    "other-pending.html",
     "refused.html",
     "send-kept.html",
     "signed-out.html",
@@ -49,6 +51,7 @@ templates![
     "unavailable.html",
     "user-switched.html",
     "wait-for-others.html",
+    "waiting.html",
 ];
 
 #[derive(Debug)]
@@ -195,6 +198,43 @@ pub(in crate::gate) enum Page<'a> {
     KeptForAnother {
         user: &'a str,
     },
+    /// Somebody was asked for their yes; on the way to the page that waits for it.
+    AskedFor {
+        summary: &'a str,
+        href: &'a str,
+    },
+    /// What waits for somebody's yes, and what became of it.
+    Waiting {
+        /// `pending approved denied expired cancelled revoked consumed`
+        state: &'a str,
+        summary: &'a str,
+        number: Option<&'a str>,
+        /// Among others; else it is typed.
+        is_picked: bool,
+        who: &'a [String],
+        given: u32,
+        need: u32,
+        #[serde(serialize_with = "seconds")]
+        left: Duration,
+        /// Of a no: `no reported number`
+        why: &'a str,
+        by: Option<&'a str>,
+        reason: Option<&'a str>,
+        app_status: Option<u16>,
+        here: &'a str,
+        /// Where it goes on, and sends what was kept.
+        go: Option<&'a str>,
+    },
+    /// Something else waits already.
+    OtherPending {
+        /// Nothing where it is of another session.
+        summary: Option<&'a str>,
+        href: Option<&'a str>,
+        /// What was sent now.
+        kept: Option<&'a str>,
+        #[serde(serialize_with = "seconds")]
+        left: Duration,
+    },
     /// Of an upstream, called by its name, that could not be reached.
     StillKept {
         status: u16,
@@ -273,6 +313,9 @@ impl Page<'_> {
             Self::SendKept { .. } => "send-kept.html",
             Self::NothingKept { .. } => "nothing-kept.html",
             Self::KeptForAnother { .. } => "kept-for-another.html",
+            Self::AskedFor { .. } => "asked-for.html",
+            Self::Waiting { .. } => "waiting.html",
+            Self::OtherPending { .. } => "other-pending.html",
             Self::StillKept { .. } => "still-kept.html",
             Self::InFrame { .. } => "in-frame.html",
             Self::SomebodyElse { .. } => "somebody-else.html",
@@ -328,7 +371,7 @@ impl Pages {
         });
         let csp = match page {
             Page::InFrame { .. } => &self.framed_csp,
-            Page::SendKept { .. } => &self.sending_csp,
+            Page::SendKept { .. } | Page::Waiting { go: Some(_), .. } => &self.sending_csp,
             Page::Done {} => &self.scripted_csp,
             _ => &self.csp,
         };

@@ -68,6 +68,22 @@ fn each<'a>(
             href: link,
         },
         Page::KeptForAnother { user: text },
+        Page::AskedFor {
+            summary: text,
+            href: link,
+        },
+        Page::OtherPending {
+            summary: Some(text),
+            href: Some(link),
+            kept: Some("an-id"),
+            left: minute,
+        },
+        Page::OtherPending {
+            summary: None,
+            href: None,
+            kept: None,
+            left: minute,
+        },
         Page::StillKept {
             status: 502,
             code: text,
@@ -106,6 +122,34 @@ fn each<'a>(
             back: link,
         },
     ];
+    for state in [
+        "pending",
+        "approved",
+        "denied",
+        "expired",
+        "cancelled",
+        "revoked",
+        "consumed",
+    ] {
+        for (why, full) in [("no", true), ("reported", true), ("number", false)] {
+            pages.push(Page::Waiting {
+                state,
+                summary: text,
+                number: full.then_some(text),
+                is_picked: why == "reported",
+                who: if full { texts } else { &[] },
+                given: 1,
+                need: if full { 2 } else { 1 },
+                left: minute,
+                why,
+                by: full.then_some(text),
+                reason: full.then_some(text),
+                app_status: full.then_some(204),
+                here: link,
+                go: full.then_some(link),
+            });
+        }
+    }
     for why in [
         "parking-off",
         "nobody-known",

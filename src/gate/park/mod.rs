@@ -25,14 +25,14 @@ use crate::model::parked::{ParkedBy, ParkedRequest, kept};
 use crate::model::time::Timestamp;
 use crate::policy::decision::{Have, Need, Shortfall};
 use crate::seal::token;
-use crate::store::{Mark, Owner, Parked, ParkedAs, Room, Unavailable};
+use crate::store::{Mark, Owner, Parked, ParkedAs, ParkedKey, Room, Unavailable};
 use crate::telemetry::AuditKind;
 use crate::telemetry::metrics::ParkedResult;
 
 pub use resume::Sending;
 
 pub(in crate::gate) use browser::cleared as browser_cleared;
-pub(in crate::gate) use resume::{HERE, marked};
+pub(in crate::gate) use resume::{HERE, is_id, marked};
 pub(in crate::gate) use room::InHand;
 
 const PURPOSE: &str = "parked";
@@ -96,12 +96,30 @@ impl NotKept {
     }
 }
 
-/// A request that is to be kept once its body is there.
+/// A body on its way in, as far as it may be held.
 #[derive(Debug)]
-pub struct Parking {
+pub struct Intake {
     body: BytesMut,
     most: u64,
     in_hand: room::Held,
+}
+
+impl Intake {
+    /// The most that it may become.
+    pub fn most(&self) -> u64 {
+        self.most
+    }
+
+    /// It is there whole. Its bytes are in hand as long as the second part is.
+    pub(in crate::gate) fn into_parts(self) -> (Bytes, room::Held) {
+        (self.body.freeze(), self.in_hand)
+    }
+}
+
+/// A request that is to be kept once its body is there.
+#[derive(Debug)]
+pub struct Parking {
+    pub intake: Intake,
     place: HostIndex,
     owner: ParkedBy,
     /// Where the browser has none that says whose it is.
@@ -167,9 +185,7 @@ impl Gate {
         }
         let (owner, cookie) = self.whose(incoming, short).await?;
         Ok(Parking {
-            body: BytesMut::new(),
-            most,
-            in_hand: self.in_hand.nothing(),
+            intake: self.intake(most),
             place: incoming.place,
             owner,
             cookie,
@@ -206,18 +222,26 @@ impl Gate {
     }
 
     /// A piece of the body came; an error says why the rest need not be read.
-    pub fn take_in(&self, parking: &mut Parking, piece: &[u8]) -> Result<(), NotKept> {
-        let length = parking.body.len().saturating_add(piece.len());
-        if u64::try_from(length).is_ok_and(|length| length > parking.most) {
-            return Err(NotKept::TooLarge(parking.most));
+    pub fn take_in(&self, intake: &mut Intake, piece: &[u8]) -> Result<(), NotKept> {
+        let length = intake.body.len().saturating_add(piece.len());
+        if u64::try_from(length).is_ok_and(|length| length > intake.most) {
+            return Err(NotKept::TooLarge(intake.most));
         }
         let stock = self.parts.store.stock().bytes;
         let budget = self.parts.config.park.budget;
-        if !parking.in_hand.grow(piece.len() as u64, stock, budget) {
+        if !intake.in_hand.grow(piece.len() as u64, stock, budget) {
             return Err(NotKept::Full);
         }
-        parking.body.extend_from_slice(piece);
+        intake.body.extend_from_slice(piece);
         Ok(())
+    }
+
+    pub(in crate::gate) fn intake(&self, most: u64) -> Intake {
+        Intake {
+            body: BytesMut::new(),
+            most,
+            in_hand: self.in_hand.nothing(),
+        }
     }
 
     /// The body is there: the request is kept, and its user sent on for what is missing.
@@ -281,14 +305,14 @@ impl Gate {
             method: incoming.method.clone(),
             target: incoming.target.path_and_query().to_owned(),
             headers: kept(incoming.headers),
-            body: std::mem::take(&mut parking.body).freeze(),
+            body: std::mem::take(&mut parking.intake.body).freeze(),
             origin: site.origin.text.clone(),
             owner: parking.owner.clone(),
             at: now,
             expires: now.plus(config.park.lasts),
         };
         let id = token(&*self.parts.random, ID_BYTES);
-        match self.put(&id, &request).await {
+        match self.put(&resume::key(&request.origin, &id), &request).await {
             Ok(ParkedAs::Kept) => {}
             Ok(ParkedAs::Full | ParkedAs::Crowded) => return Err(NotKept::Full),
             Ok(ParkedAs::Taken) | Err(Unavailable) => return Err(NotKept::Unavailable),
@@ -333,9 +357,12 @@ impl Gate {
         Ok(id)
     }
 
-    async fn put(&self, id: &str, request: &ParkedRequest) -> Result<ParkedAs, Unavailable> {
+    pub(in crate::gate) async fn put(
+        &self,
+        key: &ParkedKey,
+        request: &ParkedRequest,
+    ) -> Result<ParkedAs, Unavailable> {
         let now = self.parts.clock.now();
-        let key = resume::key(&request.origin, id);
         let plaintext = request.encode().ok_or(Unavailable)?;
         let place: &[&[u8]] = &[&key.0, request.origin.as_bytes()];
         let parked = Parked {
@@ -349,7 +376,7 @@ impl Gate {
             share: budget / SHARE,
             requests: REQUESTS,
         };
-        self.parts.store.park(&key, parked, room, now).await
+        self.parts.store.park(key, parked, room, now).await
     }
 
     /// Whether a logout of user, SSO session or session came after `then`.

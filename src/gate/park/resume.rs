@@ -9,8 +9,10 @@ use http::{Method, StatusCode, header};
 
 use super::browser::Browser;
 use super::{PURPOSE, room};
+use crate::gate::approvals;
 use crate::gate::audit::Circumstances;
 use crate::gate::endpoints::param;
+use crate::gate::judge::Way;
 use crate::gate::logout::is_same_origin;
 use crate::gate::negotiate::{Kind, kind};
 use crate::gate::pages::Page;
@@ -39,8 +41,9 @@ const WISH: &str = "do";
 pub struct Sending {
     pub request: ParkedRequest,
     pub target: Target,
-    id: String,
-    _in_hand: room::Held,
+    /// Where it was kept, and where that is shown; nothing of what was just read.
+    pub(in crate::gate) kept: Option<(ParkedKey, String)>,
+    pub(in crate::gate) _in_hand: room::Held,
 }
 
 /// What keeps a request from being sent on by who asks for it.
@@ -82,11 +85,16 @@ impl Gate {
             }
         }
         let back = href(&id);
-        match self.judge_route(&there, site, Some(&back)).await {
+        let way = Way {
+            leads_back: Some(&back),
+            claimed: None,
+        };
+        match self.judge_route(&there, site, way).await {
             Verdict::Reply(reply) => reply,
             // What leads back is not parked again.
             Verdict::Park(_) => self.cannot_tell(incoming, &id),
-            Verdict::Forward(_) => match held {
+            // The click asks for the yes.
+            Verdict::Forward(_) | Verdict::Approve(_) => match held {
                 Some(held) => self.ask_to_send(incoming, site, &id, &request, &held),
                 // Open to everybody by now; whose it is has to be known all the same.
                 None => Reply::redirect(&site.url(&login_href(&back)), Record::of("own")),
@@ -194,10 +202,19 @@ impl Gate {
             body: &[],
             ..*incoming
         };
-        let forward = match self.judge_route(&there, site, Some(&back)).await {
+        let way = Way {
+            leads_back: Some(&back),
+            claimed: None,
+        };
+        let forward = match self.judge_route(&there, site, way).await {
             Verdict::Forward(forward) if is_of(&forward, &held) => forward,
             // Signed out in the middle of it.
             Verdict::Forward(_) => return again(),
+            Verdict::Approve(wanting) => {
+                let key = key(&site.origin.text, id);
+                let reply = self.ask_with_kept(&there, site, *wanting, request.clone(), key);
+                return Verdict::Reply(reply.await);
+            }
             // A page that would be asked for again: by its own address.
             Verdict::Reply(reply) if reply.headers.contains_key(header::REFRESH) => return again(),
             other => return other,
@@ -222,7 +239,7 @@ impl Gate {
             Ok(taken) => taken,
             Err(Unavailable) => return Verdict::Reply(self.cannot_tell(incoming, id)),
         };
-        let found = match taken.map(|sealed| self.open_kept(site, id, &sealed)) {
+        let found = match taken.map(|sealed| self.open_kept(site, &key, &sealed)) {
             Some(Ok(found)) => found,
             Some(Err(Unavailable)) => return Verdict::Reply(self.cannot_tell(incoming, id)),
             None => None,
@@ -252,7 +269,7 @@ impl Gate {
         forward.sending = Some(Box::new(Sending {
             request,
             target,
-            id: id.to_owned(),
+            kept: Some((key, href(id))),
             _in_hand: in_hand,
         }));
         Verdict::Forward(forward)
@@ -266,7 +283,12 @@ impl Gate {
         refusal: Refusal,
         request_id: &str,
     ) -> Option<Reply> {
-        let kept = self.put(&sending.id, &sending.request).await;
+        let (key, again) = sending.kept.as_ref()?;
+        // With its yes used up it would have to be asked for anew.
+        if forward.is_redeemed {
+            return None;
+        }
+        let kept = self.put(key, &sending.request).await;
         if !matches!(kept, Ok(ParkedAs::Kept)) {
             return None;
         }
@@ -276,7 +298,7 @@ impl Gate {
             code: refusal.code(),
             upstream: &upstream.name,
             left: sending.request.expires.since(self.parts.clock.now()),
-            again: &href(&sending.id),
+            again,
         };
         let record = Record::of("refuse");
         Some(self.page(refusal.status(), &page, request_id, record))
@@ -324,8 +346,10 @@ impl Gate {
         return_to: &str,
         now: Timestamp,
     ) -> Option<(Method, Target)> {
-        let id = id_of(return_to)?;
-        let (request, target) = self.kept(site, &id, now).await.ok()??;
+        let (request, target) = match approvals::id_of(return_to) {
+            Some(id) => self.kept_for(site, &id, now).await.ok()??,
+            None => self.kept(site, &id_of(return_to)?, now).await.ok()??,
+        };
         Some((request.method, target))
     }
 
@@ -337,19 +361,19 @@ impl Gate {
     ) -> Result<Option<(ParkedRequest, Target)>, Unavailable> {
         let key = key(&site.origin.text, id);
         match self.parts.store.parked(&key, now).await? {
-            Some(sealed) => self.open_kept(site, id, &sealed),
+            Some(sealed) => self.open_kept(site, &key, &sealed),
             None => Ok(None),
         }
     }
 
-    fn open_kept(
+    pub(in crate::gate) fn open_kept(
         &self,
         site: Site<'_>,
-        id: &str,
+        key: &ParkedKey,
         sealed: &[u8],
     ) -> Result<Option<(ParkedRequest, Target)>, Unavailable> {
         let origin = &site.origin.text;
-        let place: &[&[u8]] = &[&key(origin, id).0, origin.as_bytes()];
+        let place: &[&[u8]] = &[&key.0, origin.as_bytes()];
         let plaintext = match self.parts.sealer.open_bytes(PURPOSE, place, sealed) {
             Ok(plaintext) => plaintext,
             Err(OpenError::UnknownKey) => return Err(Unavailable),
@@ -471,7 +495,7 @@ fn id_of(return_to: &str) -> Option<String> {
     is_id(id).then(|| id.to_owned())
 }
 
-fn is_id(id: &str) -> bool {
+pub(in crate::gate) fn is_id(id: &str) -> bool {
     id.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }

@@ -178,9 +178,18 @@ mod tests {
         let all = people(&["bob@example.com", UUID]);
         for claims in [
             &[("email", json!("bob@example.com"))][..],
-            &[("email", json!("bob@example.com")), ("email_verified", json!(false))],
-            &[("email", json!("bob@example.com")), ("email_verified", json!("true"))],
-            &[("email", json!(["bob@example.com"])), ("email_verified", json!(true))],
+            &[
+                ("email", json!("bob@example.com")),
+                ("email_verified", json!(false)),
+            ],
+            &[
+                ("email", json!("bob@example.com")),
+                ("email_verified", json!("true")),
+            ],
+            &[
+                ("email", json!(["bob@example.com"])),
+                ("email_verified", json!(true)),
+            ],
             &[("preferred_username", json!("bob@example.com"))],
             &[("preferred_username", json!(UUID))],
         ] {
@@ -210,7 +219,7 @@ mod tests {
         assert!(!may_decide(&approval, &all, &alice()));
         let own = Approvers {
             by_self: true,
-            ..all.clone()
+            ..all
         };
         // One of the two has changed since.
         assert!(!may_decide(&approval, &own, &alice()));

@@ -5,6 +5,7 @@
 
 mod agent;
 mod answers;
+mod approvals;
 mod asking;
 mod bearer;
 mod between;

@@ -355,9 +355,15 @@ impl World {
                 None => url
                     .query_pairs()
                     .filter(|(name, _)| {
+                        // By an approval's id nobody may do anything, and operators look for it.
                         !matches!(
                             &**name,
-                            "error" | "iss" | "level" | "return" | "session_state"
+                            "__stepgate_approved"
+                                | "error"
+                                | "iss"
+                                | "level"
+                                | "return"
+                                | "session_state"
                         )
                     })
                     .map(|(_, value)| value.into_owned())

@@ -96,6 +96,8 @@ impl Browser {
         body: Option<Vec<u8>>,
     ) -> Page {
         let (mut method, mut url, mut headers, mut body) = (method, url, headers, body);
+        // As browsers tell it of what a page leads on to by itself.
+        let mut from_here = false;
         for _ in 0..REDIRECTS {
             self.seen.push((url.clone(), None));
             let stops = |url: &Url| {
@@ -119,6 +121,9 @@ impl Browser {
             if method != Method::GET && !says_origin {
                 request = request.header(ORIGIN, url.origin().ascii_serialization());
             }
+            if from_here {
+                request = request.header("sec-fetch-site", "same-origin");
+            }
             let cookies = self.cookies_for(&url);
             if !cookies.is_empty() {
                 request = request.header(COOKIE, cookies);
@@ -140,9 +145,13 @@ impl Browser {
                 .map(|location| location.to_str().unwrap());
             let refresh = answer.headers().get(REFRESH);
             let at_once = refresh.and_then(|when| when.to_str().unwrap().strip_prefix("0; url="));
+            let location_is_none = location.is_none();
             match location.or(at_once) {
                 Some(location) => {
-                    url = url.join(location).unwrap();
+                    let next = url.join(location).unwrap();
+                    let by_itself = location_is_none || from_here;
+                    from_here = by_itself && next.origin() == url.origin();
+                    url = next;
                     (method, headers, body) = (Method::GET, &[], None);
                 }
                 None => {

@@ -1,0 +1,137 @@
+//! Uses a yes up, before anything is sent: whatever fails afterwards is not sent a second time.
+
+use http::StatusCode;
+
+use super::Changed;
+use crate::gate::pages::Page;
+use crate::gate::{Forward, Gate, Record, Reply};
+use crate::store::{ParkedAs, Unavailable};
+use crate::telemetry::{AuditEvent, AuditKind};
+
+impl Forward {
+    /// Whether nothing has to be used up any more before it goes.
+    pub fn may_go(&self) -> bool {
+        self.permit.uses().is_none() || self.is_redeemed
+    }
+}
+
+impl Gate {
+    /// The last thing before an upstream is chosen, whichever way the request came. Without `Ok` nothing goes.
+    pub async fn redeem(&self, forward: &mut Forward, request_id: &str) -> Result<(), Reply> {
+        let Some(id) = forward.permit.uses() else {
+            return Ok(());
+        };
+        let now = self.parts.clock.now();
+        let changed = match &forward.redeeming {
+            Some(redeeming) => {
+                let (holder, action) = (&redeeming.holder, &redeeming.action);
+                self.approvals.redeem(id, holder, action, now).await
+            }
+            // Nothing makes such a one.
+            None => Err(Unavailable),
+        };
+        match changed {
+            Ok(Changed::Done(approval)) => {
+                let event = AuditEvent {
+                    reason: Some(&approval.name),
+                    origin: Some(&approval.action.origin),
+                    route: Some(&approval.action.route),
+                    sub: Some(&approval.requester.person.sub),
+                    request: Some(request_id),
+                    approval: Some(&approval.id.0),
+                    ..AuditEvent::new(AuditKind::ApprovalConsumed)
+                };
+                self.parts.audit.record(&event, now);
+                forward.is_redeemed = true;
+                Ok(())
+            }
+            // Somebody else was faster, or it was taken back in between.
+            Ok(Changed::Refused(_) | Changed::Absent) => {
+                let text =
+                    "The approval was used, taken back or has expired meanwhile. Nothing was sent.";
+                let reply = self.not_redeemed(
+                    forward,
+                    StatusCode::CONFLICT,
+                    "approval-over",
+                    text,
+                    request_id,
+                );
+                Err(reply)
+            }
+            Err(Unavailable) => {
+                if let Some(sending) = &forward.sending
+                    && let Some((key, _)) = &sending.kept
+                    && !matches!(self.put(key, &sending.request).await, Ok(ParkedAs::Kept))
+                {
+                    tracing::warn!("what was about to be sent by an approval is lost with it");
+                }
+                let text =
+                    "Whether the approval was used cannot be told at the moment. Nothing was sent.";
+                let mut reply = self.not_redeemed(
+                    forward,
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "store-unavailable",
+                    text,
+                    request_id,
+                );
+                reply.record.decision = "unavailable";
+                reply.retry_after(5);
+                Err(reply)
+            }
+        }
+    }
+
+    fn not_redeemed(
+        &self,
+        forward: &Forward,
+        status: StatusCode,
+        code: &'static str,
+        text: &str,
+        request_id: &str,
+    ) -> Reply {
+        let record = Record {
+            decision: "approve",
+            reason: Some(code),
+            ..forward.record.clone()
+        };
+        let waits_on_page = forward
+            .sending
+            .as_ref()
+            .and_then(|sending| sending.kept.as_ref());
+        if let Some((_, href)) = waits_on_page {
+            let page = Page::Refused {
+                status: status.as_u16(),
+                code,
+                text,
+                back: Some(href),
+            };
+            return self.page(status, &page, request_id, record);
+        }
+        let problem = crate::gate::reply::Problem {
+            status: status.as_u16(),
+            title: text,
+            code,
+            request_id,
+            ..Default::default()
+        };
+        Reply::json(status, &problem, record)
+    }
+
+    /// What the upstream said to what a yes was used for.
+    pub async fn note_answer(&self, forward: &Forward, status: StatusCode) {
+        let Some(id) = forward.permit.uses().filter(|_| forward.is_redeemed) else {
+            return;
+        };
+        let now = self.parts.clock.now();
+        let event = AuditEvent {
+            reason: Some(status.as_str()),
+            approval: Some(&id.0),
+            ..AuditEvent::new(AuditKind::ApprovalAnswered)
+        };
+        self.parts.audit.record(&event, now);
+        let noted = self.approvals.answered(id, status.as_u16(), now).await;
+        if noted.is_err() {
+            tracing::warn!("what an upstream said to an approved request could not be noted");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What people say of a request, with what follows from it beside the vote: the audit log, and the end of what a session
+//! has proven when somebody says that it was not its user.
+
+use super::Changed;
+use crate::gate::Gate;
+use crate::model::approval::{Answer, Approval, ApprovalId, Holder, Status};
+use crate::model::time::Timestamp;
+use crate::policy::approval::{Ballot, Refused};
+use crate::store::{Owner, Unavailable};
+use crate::telemetry::{AuditEvent, AuditKind};
+
+impl Gate {
+    /// Whether the voter may vote at all, by group, level or list, is known before.
+    pub async fn vote_on(
+        &self,
+        id: &ApprovalId,
+        ballot: &Ballot<'_>,
+        now: Timestamp,
+    ) -> Result<Changed, Unavailable> {
+        let changed = self.approvals.vote(id, ballot, now).await?;
+        match &changed {
+            Changed::Done(approval) => {
+                let answer = match ballot.answer {
+                    Answer::Yes => "yes",
+                    Answer::No => "no",
+                    Answer::Report => "report",
+                };
+                self.note_vote(approval, ballot, answer, now);
+                if ballot.answer == Answer::Report {
+                    self.was_reported(approval, now).await;
+                }
+            }
+            Changed::Refused(Refused::WrongNumber) => {
+                if let Ok(Some(approval)) = self.approvals.find(id, now).await {
+                    self.note_vote(&approval, ballot, "wrong-number", now);
+                }
+            }
+            Changed::Refused(_) | Changed::Absent => {}
+        }
+        Ok(changed)
+    }
+
+    fn note_vote(&self, approval: &Approval, ballot: &Ballot<'_>, answer: &str, now: Timestamp) {
+        let event = AuditEvent {
+            reason: Some(answer),
+            origin: Some(&approval.action.origin),
+            route: Some(&approval.action.route),
+            sub: Some(&ballot.person.sub),
+            approval: Some(&approval.id.0),
+            ..AuditEvent::new(AuditKind::ApprovalVoted)
+        };
+        self.parts.audit.record(&event, now);
+        if approval.status == Status::Pending {
+            return;
+        }
+        let event = AuditEvent {
+            reason: Some(super::waiting::name(&approval.status)),
+            sub: Some(&approval.requester.person.sub),
+            event: AuditKind::ApprovalDecided,
+            ..event
+        };
+        self.parts.audit.record(&event, now);
+    }
+
+    /// Somebody else may have the session: what it has proven above the base level counts no more.
+    async fn was_reported(&self, approval: &Approval, now: Timestamp) {
+        let requester = &approval.requester;
+        let event = AuditEvent {
+            reason: Some("approval-reported"),
+            origin: Some(&approval.action.origin),
+            route: Some(&approval.action.route),
+            sub: Some(&requester.person.sub),
+            approval: Some(&approval.id.0),
+            ..AuditEvent::new(AuditKind::Alarm)
+        };
+        self.parts.audit.record(&event, now);
+        // A token is Keycloak's to take back.
+        let Holder::Session(lineage) = &requester.holder else {
+            return;
+        };
+        let ladder = &self.parts.config.ladder;
+        let is_base = |name: &str| ladder.by_name(name).is_some_and(|level| level.base);
+        let client = &self.parts.config.keycloak.client_id;
+        let owner = Owner::sub(&requester.person.iss, client, &requester.person.sub);
+        let store = &self.parts.store;
+        let ended = async {
+            for key in store.by_index(&owner).await? {
+                let live = store.get(&key, now).await?;
+                if live.is_none_or(|live| live.session.lineage != *lineage) {
+                    continue;
+                }
+                self.update(&key, |session| {
+                    let levels = &mut session.evidence.levels;
+                    levels.retain(|known| is_base(&known.level));
+                })
+                .await?;
+            }
+            Ok::<_, Unavailable>(())
+        };
+        if ended.await.is_err() {
+            tracing::error!("what a reported session has proven could not be taken from it");
+        }
+    }
+}

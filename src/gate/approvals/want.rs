@@ -1,0 +1,383 @@
+//! A request that needs somebody's yes: its body is read, what it would do is written down, and a yes is asked for or used.
+
+use std::sync::Arc;
+
+use http::{HeaderName, StatusCode, header};
+
+use super::asker::Asker;
+use super::binding;
+use crate::config::ApprovalRule;
+use crate::gate::judge::{Claimed, Way};
+use crate::gate::negotiate::{Kind, kind_for};
+use crate::gate::pages::Page;
+use crate::gate::park::{Intake, Sending, is_id};
+use crate::gate::{Gate, Incoming, Record, Reply, Site, Verdict};
+use crate::model::approval::{Action, ApprovalId, Holder};
+use crate::model::parked::{ParkedBy, ParkedRequest, kept};
+use crate::model::requirement::Requirement;
+use crate::model::route::{Challenge, Match, Route};
+use crate::model::target::Target;
+use crate::policy::approval::LONGEST;
+use crate::policy::decision::Approve;
+use crate::policy::facts::Known;
+use crate::store::Unavailable;
+
+/// By which a program's request refers to the approval that it has.
+pub const APPROVAL: HeaderName = HeaderName::from_static("stepgate-approval");
+
+/// Of a program's body, which Pingora sends on from a buffer of this size.
+const PROGRAM: u64 = 64 << 10;
+
+/// A request that needs a yes once its body is there.
+#[derive(Debug)]
+pub struct Wanting {
+    pub intake: Intake,
+    pub(super) asker: Asker,
+    pub(super) approve: Approve,
+    pub(super) record: Record,
+}
+
+/// By whom, and for what, a yes is used up.
+#[derive(Clone, Debug)]
+pub struct Redeeming {
+    pub(super) holder: Holder,
+    pub(super) action: Action,
+}
+
+/// What people are asked, and what their yes is bound to.
+pub(super) struct Bound<'c> {
+    pub(super) rule: &'c ApprovalRule,
+    pub(super) action: Action,
+    pub(super) summary: String,
+}
+
+impl Gate {
+    /// Everything is there but a yes.
+    pub(in crate::gate) fn want(
+        &self,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        found: &Match<'_>,
+        asker: Asker,
+        approve: Approve,
+        record: Record,
+    ) -> Verdict {
+        let challenge = found.route.challenge;
+        if site.app.forward_auth.is_some() {
+            let text = "Somebody has to agree to this, and behind another proxy nobody can be shown what it is.";
+            let code = "approval-not-seen";
+            let status = StatusCode::FORBIDDEN;
+            return Verdict::Reply(self.say(incoming, challenge, status, code, text, record));
+        }
+        if incoming.headers.contains_key(header::UPGRADE) {
+            let text = "Somebody has to agree to this, and nobody can agree to a connection that stays open.";
+            let code = "approval-of-a-stream";
+            let status = StatusCode::FORBIDDEN;
+            return Verdict::Reply(self.say(incoming, challenge, status, code, text, record));
+        }
+        let position = site.app.table.position(found.route);
+        let most = position.and_then(|position| site.app.park_bytes.get(position));
+        let most = most.copied().unwrap_or_default();
+        let most = match is_page(incoming, found.route) {
+            true => most,
+            false => most.min(PROGRAM),
+        };
+        Verdict::Approve(Box::new(Wanting {
+            intake: self.intake(most),
+            asker,
+            approve,
+            record,
+        }))
+    }
+
+    /// The body is there.
+    pub async fn approve(self: &Arc<Self>, incoming: &Incoming<'_>, wanting: Wanting) -> Verdict {
+        let now = self.parts.clock.now();
+        let Some(site) = self.site(incoming.place) else {
+            let reply = self.unavailable(incoming, None, wanting.record, "no-such-host");
+            return Verdict::Reply(reply);
+        };
+        let route = site.app.table.find(incoming.method, incoming.target).route;
+        let Wanting {
+            intake,
+            asker,
+            approve,
+            record,
+        } = wanting;
+        let (body, in_hand) = intake.into_parts();
+        let mut headers = kept(incoming.headers);
+        headers.remove(APPROVAL);
+        let request = ParkedRequest {
+            method: incoming.method.clone(),
+            target: incoming.target.path_and_query().to_owned(),
+            headers,
+            body,
+            origin: site.origin.text.clone(),
+            owner: self.owned_by(&asker),
+            at: now,
+            // Until it is known when the approval ends.
+            expires: now.plus(LONGEST),
+        };
+        let bound = self.bind(site, &approve, &asker, &request, incoming.target);
+        let bound = match bound {
+            Ok(bound) => bound,
+            Err(why) => return Verdict::Reply(self.unreadable(incoming, route, &why, record)),
+        };
+        let id = match reference(incoming) {
+            Ok(None) => {
+                let wish = Wish {
+                    asker: &asker,
+                    bound,
+                    request,
+                    record,
+                };
+                return Verdict::Reply(self.ask(incoming, site, wish, now).await);
+            }
+            Ok(Some(id)) => id,
+            Err(()) => {
+                let text = "The Stepgate-Approval field is not one approval's id.";
+                let (code, status) = ("approval-reference", StatusCode::BAD_REQUEST);
+                let reply = self.say(incoming, route.challenge, status, code, text, record);
+                return Verdict::Reply(reply);
+            }
+        };
+        let found = self.approvals.find(&id, now).await;
+        // Whoever it is not for learns nothing of it.
+        let found = found.map(|found| found.filter(|found| asker.asked_for(found)));
+        let claimed = Claimed {
+            approval: match &found {
+                Ok(Some(found)) => Known::Found(found),
+                Ok(None) => {
+                    return Verdict::Reply(self.no_such(incoming, route, record));
+                }
+                Err(Unavailable) => Known::Unavailable,
+            },
+            action: &bound.action,
+        };
+        let way = Way {
+            leads_back: None,
+            claimed: Some(claimed),
+        };
+        match self.judge_route(incoming, site, way).await {
+            Verdict::Forward(mut forward) => {
+                forward.redeeming = Some(Box::new(Redeeming {
+                    holder: asker.holder(),
+                    action: bound.action,
+                }));
+                forward.sending = Some(Box::new(Sending {
+                    request,
+                    target: incoming.target.clone(),
+                    kept: None,
+                    _in_hand: in_hand,
+                }));
+                Verdict::Forward(forward)
+            }
+            Verdict::Approve(wanting) => {
+                let refused = wanting.approve.refused;
+                let approval = found.ok().flatten();
+                let record = wanting.record;
+                Verdict::Reply(self.not_given(
+                    incoming,
+                    site,
+                    route,
+                    approval.as_ref(),
+                    refused,
+                    record,
+                ))
+            }
+            // What is kept until its user is back would have to be asked for anew.
+            Verdict::Park(_) => {
+                let text = "This needs a stronger or more recent sign-in first.";
+                let (code, status) = ("step-up", StatusCode::UNAUTHORIZED);
+                let reply = self.say(incoming, Challenge::Api, status, code, text, record);
+                Verdict::Reply(reply)
+            }
+            Verdict::Reply(reply) => Verdict::Reply(reply),
+        }
+    }
+
+    /// What was kept for a sign-in needs a yes as well. `key`: where it is kept.
+    pub(in crate::gate) async fn ask_with_kept(
+        &self,
+        there: &Incoming<'_>,
+        site: Site<'_>,
+        wanting: Wanting,
+        mut request: ParkedRequest,
+        key: crate::store::ParkedKey,
+    ) -> Reply {
+        let now = self.parts.clock.now();
+        let route = site.app.table.find(there.method, there.target).route;
+        let Wanting {
+            asker,
+            approve,
+            record,
+            ..
+        } = wanting;
+        request.owner = self.owned_by(&asker);
+        let bound = match self.bind(site, &approve, &asker, &request, there.target) {
+            Ok(bound) => bound,
+            Err(why) => return self.unreadable(there, route, &why, record),
+        };
+        let wish = Wish {
+            asker: &asker,
+            bound,
+            request,
+            record,
+        };
+        let reply = self.ask(there, site, wish, now).await;
+        if reply.status.is_success() || reply.status.is_redirection() {
+            // It waits in another place by now; where this one stays, its yes is asked for anew.
+            let _gone = self.parts.store.unpark(&key, now).await;
+        }
+        reply
+    }
+
+    /// Under the policy of now.
+    pub(super) fn bind<'c>(
+        &'c self,
+        site: Site<'c>,
+        approve: &Approve,
+        asker: &Asker,
+        request: &ParkedRequest,
+        target: &Target,
+    ) -> Result<Bound<'c>, Unbound> {
+        let config = &self.parts.config;
+        let rule = config.approval(&approve.approval);
+        let rule = rule.ok_or(Unbound::NoRule)?;
+        let found = site.app.table.find(&request.method, target);
+        let required = match asker {
+            Asker::Session(_) => None,
+            Asker::Bearer(_) => site.app.bearer.as_ref(),
+        };
+        let required = required.and_then(|rules| rules.required.as_ref());
+        let demand: Vec<&Requirement> = found.demand.iter().copied().chain(required).collect();
+        let upstream = config.upstreams.get(found.route.upstream);
+        let upstream = upstream.ok_or(Unbound::NoRule)?;
+        let policy = binding::policy(&config.ladder, &demand, rule, upstream);
+        let route = format!("{}/{}", site.app.name, found.route.id);
+        let action = binding::action(request, &route, policy, &rule.bind_headers)
+            .map_err(Unbound::Repeated)?;
+        // The one whose summary it is may be another than the one that it falls under.
+        let is_asking = |route: &&Route| {
+            let requirement = &route.requirement;
+            requirement.approval.as_ref() == Some(&rule.name)
+                && demand.iter().any(|part| std::ptr::eq(*part, requirement))
+        };
+        let asking = site.app.table.routes().iter().find(is_asking);
+        let pattern = &asking.unwrap_or(found.route).pattern;
+        let summary = binding::summary(&rule.summary, request, target, pattern, asker.identity());
+        Ok(Bound {
+            rule,
+            action,
+            summary: summary.map_err(Unbound::Unreadable)?,
+        })
+    }
+
+    /// By its session alone: whoever has another one, of the same user even, sends nothing of it.
+    fn owned_by(&self, asker: &Asker) -> ParkedBy {
+        let keycloak = &self.parts.config.keycloak;
+        let identity = asker.identity();
+        ParkedBy {
+            iss: identity.iss.clone(),
+            client: keycloak.client_id.clone(),
+            sub: identity.sub.clone(),
+            sid: identity.sid.clone(),
+            lineage: asker
+                .session()
+                .map(|held| held.live.session.lineage.clone()),
+            browser: String::new(),
+        }
+    }
+
+    pub(super) fn unreadable(
+        &self,
+        incoming: &Incoming<'_>,
+        route: &Route,
+        why: &Unbound,
+        mut record: Record,
+    ) -> Reply {
+        if matches!(why, Unbound::NoRule) {
+            return self.unavailable(incoming, None, record, "no-such-approval");
+        }
+        record.decision = "refuse";
+        let text = format!("Nobody can be asked to agree to this: {why}.");
+        let status = StatusCode::BAD_REQUEST;
+        self.say(incoming, route.challenge, status, why.code(), &text, record)
+    }
+
+    /// A page or a problem.
+    pub(super) fn say(
+        &self,
+        incoming: &Incoming<'_>,
+        challenge: Challenge,
+        status: StatusCode,
+        code: &'static str,
+        text: &str,
+        record: Record,
+    ) -> Reply {
+        let page = Page::Refused {
+            status: status.as_u16(),
+            code,
+            text,
+            back: Some("/"),
+        };
+        let kind = kind_for(incoming.headers, challenge);
+        let id = incoming.request_id;
+        self.page_or_problem(kind, status, &page, code, text, id, record)
+            .reason(code)
+    }
+
+    /// No memory for another body.
+    pub fn no_room(&self, incoming: &Incoming<'_>, wanting: Wanting) -> Reply {
+        self.unavailable(incoming, None, wanting.record, "no-room-to-park")
+    }
+}
+
+/// What is asked for, for whom.
+pub(super) struct Wish<'w> {
+    pub(super) asker: &'w Asker,
+    pub(super) bound: Bound<'w>,
+    pub(super) request: ParkedRequest,
+    pub(super) record: Record,
+}
+
+/// Why nobody can be asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unbound {
+    #[error("there is no such approval")]
+    NoRule,
+    #[error("{0}")]
+    Repeated(binding::RepeatedField),
+    #[error("{0}")]
+    Unreadable(crate::policy::approval::summary::Unreadable),
+}
+
+impl Unbound {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::NoRule => "no-such-approval",
+            Self::Repeated(_) => "repeated",
+            Self::Unreadable(unreadable) => unreadable.why.code(),
+        }
+    }
+}
+
+/// Whether a person waits for it in a tab.
+pub(super) fn is_page(incoming: &Incoming<'_>, route: &Route) -> bool {
+    kind_for(incoming.headers, route.challenge) == Kind::Page
+}
+
+/// The approval that the request says it has.
+fn reference(incoming: &Incoming<'_>) -> Result<Option<ApprovalId>, ()> {
+    let mut fields = incoming.headers.get_all(APPROVAL).iter();
+    match (fields.next(), fields.next()) {
+        (None, _) => Ok(None),
+        (Some(field), None) => match field.to_str() {
+            Ok(id) if !id.is_empty() && id.len() <= 64 && is_id(id) => {
+                Ok(Some(ApprovalId(id.to_owned())))
+            }
+            _ => Err(()),
+        },
+        (Some(_), Some(_)) => Err(()),
+    }
+}
