@@ -1,13 +1,14 @@
-//! gRPC's own interoperability client, through stepgate over HTTP/2 with TLS, to its own server: every kind of call, and what
-//! trailers tell. And trailers as such, of nghttpd to nghttp.
+//! gRPC's own interoperability client, through stepgate over HTTP/2 with TLS, to its own server and to tonic's: every kind
+//! of call, and what trailers tell. And trailers as such, of nghttpd to nghttp.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::process::Command;
 
 use super::folder;
 use super::parts::{Authority, Leaf, Part, nghttpd, program};
+use super::tonic;
 use crate::harness::{BOUND, Stepgate, bounded, realm};
 use crate::keycloak::{free_port, not_run};
 
@@ -87,6 +88,38 @@ pub(crate) async fn server(test: &str, leaf: Option<&Leaf>) -> Option<Part> {
     program(test, &interop(test, "server")?, &arguments, port).await
 }
 
+/// The client, of which every case has to pass before this upstream.
+async fn every_case_passes(client: &Path, lines: &str, ours: &Authority) {
+    let stepgate = secure(lines, ours).await;
+    let session = stepgate.log_in("alice").await;
+    let ca = ours.certificate.display();
+    let call = async |case: &str, metadata: &str| {
+        let port = stepgate.tls.unwrap().port();
+        let output = Command::new(client)
+            .arg("--use_tls")
+            .arg("--server_host=127.0.0.1")
+            .arg(format!("--server_port={port}"))
+            .arg("--server_host_override=app.localhost")
+            .arg("--use_test_ca")
+            .arg(format!("--ca_file={ca}"))
+            .arg(format!("--test_case={case}"))
+            .arg(format!("--additional_metadata={metadata}"))
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = bounded(output).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), said)
+    };
+    for case in CASES {
+        let (passed, said) = call(case, &format!("cookie:{session}")).await;
+        assert!(passed, "{case}, {lines}: {said}");
+    }
+    // Without a session the app is not asked, and the client understands why.
+    let (passed, said) = call("empty_unary", "x-nobody:1").await;
+    assert!(!passed && said.contains("Unauthenticated"), "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_kind_of_call_passes_over_h2_and_h2c() {
     let Some(client) = interop("grpc", "client") else {
@@ -94,44 +127,29 @@ async fn every_kind_of_call_passes_over_h2_and_h2c() {
     };
     let ours = Authority::new("ours");
     let leaf = ours.sign("app", "IP:127.0.0.1");
-    let ca = ours.certificate.display();
     for certificate in [None, Some(&leaf)] {
         let app = server("grpc", certificate).await.unwrap();
         let address = app.address(0);
         let lines = match certificate {
             None => format!("url = \"http://{address}\"\nprotocol = \"h2c\""),
             Some(_) => {
+                let ca = ours.certificate.display();
                 format!("url = \"https://{address}\"\nprotocol = \"h2\"\ntls = {{ ca = \"{ca}\" }}")
             }
         };
-        let stepgate = secure(&lines, &ours).await;
-        let session = stepgate.log_in("alice").await;
-        let call = async |case: &str, metadata: &str| {
-            let port = stepgate.tls.unwrap().port();
-            let output = Command::new(&client)
-                .arg("--use_tls")
-                .arg("--server_host=127.0.0.1")
-                .arg(format!("--server_port={port}"))
-                .arg("--server_host_override=app.localhost")
-                .arg("--use_test_ca")
-                .arg(format!("--ca_file={ca}"))
-                .arg(format!("--test_case={case}"))
-                .arg(format!("--additional_metadata={metadata}"))
-                .stdin(Stdio::null())
-                .kill_on_drop(true)
-                .output();
-            let output = bounded(output).await.unwrap();
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            (output.status.success(), said)
-        };
-        for case in CASES {
-            let (passed, said) = call(case, &format!("cookie:{session}")).await;
-            assert!(passed, "{case} to {address}: {said}");
-        }
-        // Without a session the app is not asked, and the client understands why.
-        let (passed, said) = call("empty_unary", "x-nobody:1").await;
-        assert!(!passed && said.contains("Unauthenticated"), "{said}");
+        every_case_passes(&client, &lines, &ours).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_of_call_passes_to_tonic() {
+    let Some(client) = interop("grpc-tonic", "client") else {
+        return;
+    };
+    let ours = Authority::new("ours");
+    let address = tonic::serve().await;
+    let lines = format!("url = \"http://{address}\"\nprotocol = \"h2c\"");
+    every_case_passes(&client, &lines, &ours).await;
 }
 
 /// An answer whose trailers come after its body, to a client that shows them.

@@ -7,6 +7,7 @@ pub(crate) mod parts;
 mod passing;
 mod streams;
 mod tls;
+mod tonic;
 mod tunnels;
 
 use std::net::SocketAddr;
