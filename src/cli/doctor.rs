@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, header};
 
-use super::{DoctorForwardAuth, FINDINGS, USAGE, say};
-use crate::config::{self, App, Config, HostIndex, Options, Origin, Problem, Secrets};
+use super::{DoctorForwardAuth, FINDINGS, USAGE, loaded, say};
+use crate::config::{App, Config, HostIndex, Origin};
 use crate::model::target::Target;
 
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -57,14 +57,8 @@ pub(super) fn forward_auth(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> u8 {
-    let config = match config::load(path, &Options::from_environment(Secrets::Optional)) {
-        Ok(loaded) => loaded.config,
-        Err(problems) => {
-            for problem in &problems {
-                say(err, &(Problem::render(problem, false) + "\n\n"));
-            }
-            return USAGE;
-        }
+    let Some(config) = loaded(path, err) else {
+        return USAGE;
     };
     match examined(&config, typed, out) {
         Ok(0) => 0,

@@ -9,8 +9,8 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::report::{Answer, Demanded, Explanation, Lost, Place, Pushed, Wanted};
-use super::{Explain, FINDINGS, Format, USAGE, say};
-use crate::config::{self, App, Bearer, Config, Options, Problem, Secrets};
+use super::{Explain, FINDINGS, Format, USAGE, loaded, say};
+use crate::config::{self, App, Bearer, Config};
 use crate::gate::{Told, told};
 use crate::model::evidence::{Evidence, Identity};
 use crate::model::level::{Ladder, Level, Rank};
@@ -28,14 +28,8 @@ use crate::policy::facts::{Caller, Facts, Known};
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 
 pub(super) fn run(path: &Path, asked: &Explain, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    let config = match config::load(path, &Options::from_environment(Secrets::Optional)) {
-        Ok(loaded) => loaded.config,
-        Err(problems) => {
-            for problem in &problems {
-                say(err, &(Problem::render(problem, false) + "\n\n"));
-            }
-            return FINDINGS;
-        }
+    let Some(config) = loaded(path, err) else {
+        return FINDINGS;
     };
     match explanation(&config, asked) {
         Ok(explanation) => {

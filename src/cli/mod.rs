@@ -2,6 +2,7 @@
 //!
 //! 0 fine, 1 findings, 2 not typed as it should be, or nobody to ask. `serve`: see [`crate::server::Ended`].
 
+mod audit;
 mod channels;
 mod check;
 mod doctor;
@@ -13,12 +14,13 @@ mod snippets;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{self, ForwardAuth};
+use crate::config::{self, Config, ForwardAuth, Options, Secrets};
 use crate::server;
+use crate::telemetry::Head;
 
 /// Typed wrongly, or with names that the configuration does not have.
 const USAGE: u8 = 2;
@@ -55,6 +57,11 @@ enum Command {
     },
     /// Print what a proxy has to be told that stands before an app and asks stepgate (`forward_auth`).
     Snippets(Snippets),
+    /// Read the audit log again.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Make a key.
     Keygen {
         #[command(subcommand)]
@@ -85,6 +92,21 @@ enum Keygen {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Whether every line stands there as it was written, and none is gone.
+    Verify(AuditVerify),
+}
+
+#[derive(Debug, Args)]
+struct AuditVerify {
+    /// The oldest first; by default the configuration's.
+    files: Vec<PathBuf>,
+    /// A line that has to be there, as an earlier run named the last one.
+    #[arg(long, value_name = "NUMBER:HASH")]
+    head: Option<Head>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -307,12 +329,28 @@ pub fn run(
             what: ChannelsCommand::Test { name },
         } => channels::test(&path, &name, out, err),
         Command::Snippets(snippets) => snippets::run(&path, &snippets, out, err),
+        Command::Audit {
+            command: AuditCommand::Verify(typed),
+        } => audit::verify(&path, typed, out, err),
         Command::Keygen {
             kind: Keygen::Seal { out: file },
         } => keygen::seal(file.as_deref(), out, err),
         Command::Sessions(sessions) => operate::sessions(&path, &sessions, out, err),
         Command::Reload { socket } => operate::reload(&path, socket.as_deref(), out, err),
         Command::Drain(drain) => operate::drain(&path, &drain, out, err),
+    }
+}
+
+/// The configuration of a command that does without its secrets; what is wrong with it goes to `err`.
+fn loaded(path: &Path, err: &mut dyn Write) -> Option<Config> {
+    match config::load(path, &Options::from_environment(Secrets::Optional)) {
+        Ok(loaded) => Some(loaded.config),
+        Err(problems) => {
+            for problem in &problems {
+                say(err, &(problem.render(false) + "\n\n"));
+            }
+            None
+        }
     }
 }
 

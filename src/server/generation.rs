@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, LogTarget};
+use crate::config::Config;
 use crate::edge::{Peers, Snapshot};
 use crate::gate::{Gate, Parts, Streams};
 use crate::model::random::Random;
@@ -106,7 +106,7 @@ pub(in crate::server) struct Generation {
     pub(in crate::server) snapshot: Arc<Snapshot>,
     pub(in crate::server) gate: Arc<Gate>,
     access: Lines,
-    audit: Lines,
+    audit: Audit,
 }
 
 impl Generation {
@@ -128,17 +128,20 @@ impl Generation {
                 Some(Arc::new(Watching(Arc::clone(&lasting.metrics)))),
             )?),
         };
-        let lines = |target: &LogTarget, known: Option<(&LogTarget, &Lines)>| match known {
-            Some((same, lines)) if same == target => {
-                lines.reopen()?;
-                Ok(lines.clone())
+        let audit = match before.filter(|before| before.config.log.audit == config.log.audit) {
+            Some(before) => {
+                before.audit.reopen()?;
+                before.audit.clone()
             }
-            _ => Lines::open(target),
+            None => Audit::open(&config.log.audit)?,
         };
-        let known = before.map(|before| (&before.config.log.audit, &before.audit));
-        let audit = lines(&config.log.audit, known)?;
-        let known = before.map(|before| (&before.config.log.access, &before.access));
-        let access = lines(&config.log.access, known)?;
+        let access = match before.filter(|before| before.config.log.access == config.log.access) {
+            Some(before) => {
+                before.access.reopen()?;
+                before.access.clone()
+            }
+            None => Lines::open(&config.log.access)?,
+        };
         let parts = Parts {
             config: Arc::clone(&config),
             provider: Arc::clone(&provider),
@@ -146,7 +149,7 @@ impl Generation {
             sealer: Arc::clone(&lasting.sealer),
             clock: Arc::clone(&lasting.clock),
             random: Arc::clone(&lasting.random),
-            audit: Audit::new(audit.clone()),
+            audit: audit.clone(),
             metrics: Arc::clone(&lasting.metrics),
             streams: Arc::clone(&lasting.streams),
         };

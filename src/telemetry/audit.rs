@@ -1,8 +1,12 @@
 //! What happened to whom: logins, step-ups, refusals, logouts, and alarms that an operator must see.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde::Serialize;
 
-use super::Lines;
+use super::chain::{self, Head};
+use super::{Lines, LinesError, lines};
+use crate::config::LogTarget;
 use crate::model::time::Timestamp;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -91,15 +95,33 @@ impl AuditEvent<'_> {
     }
 }
 
-/// The audit log.
+/// The audit log: a chain ([`chain`]), which goes on over restarts where it is a file.
 #[derive(Clone, Debug)]
 pub struct Audit {
     lines: Lines,
+    head: Arc<Mutex<Head>>,
 }
 
 impl Audit {
+    pub fn open(target: &LogTarget) -> Result<Self, LinesError> {
+        let lines = Lines::open(target)?;
+        let head = match target {
+            LogTarget::File(path) => chain::end_of(path)?,
+            LogTarget::Stdout | LogTarget::Off => Head::none(),
+        };
+        let head = Arc::new(Mutex::new(head));
+        Ok(Self { lines, head })
+    }
+
+    /// A new chain.
     pub fn new(lines: Lines) -> Self {
-        Self { lines }
+        let head = Arc::new(Mutex::new(Head::none()));
+        Self { lines, head }
+    }
+
+    /// As [`Lines::reopen`]; the new file goes on where the old one ends.
+    pub fn reopen(&self) -> Result<(), LinesError> {
+        self.lines.reopen()
     }
 
     /// An alarm is also a warning in the diagnostics log, where somebody may look sooner.
@@ -107,11 +129,23 @@ impl Audit {
         if event.event == AuditKind::Alarm {
             tracing::warn!(reason = event.reason, origin = event.origin, "alarm");
         }
-        self.lines.write(&Line {
+        if self.lines.is_off() {
+            return;
+        }
+        // Until the line is on its way: they are written in the order of the chain.
+        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = Line {
             log: "audit",
             time: rfc3339(now),
             event,
-        });
+            seq: head.number.saturating_add(1),
+            prev: &head.hash,
+        };
+        let Some(line) = lines::json(&line) else {
+            return;
+        };
+        *head = head.followed_by(&line);
+        self.lines.send(line);
     }
 }
 
@@ -121,6 +155,8 @@ struct Line<'a> {
     time: String,
     #[serde(flatten)]
     event: &'a AuditEvent<'a>,
+    seq: u64,
+    prev: &'a str,
 }
 
 fn rfc3339(at: Timestamp) -> String {
@@ -130,9 +166,12 @@ fn rfc3339(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+
+    use std::fs;
 
     use super::*;
+    use crate::telemetry::Verifier;
 
     #[test]
     fn an_event_is_one_json_line_without_empty_fields() {
@@ -145,8 +184,45 @@ mod tests {
         assert_eq!(
             written.lock().unwrap().as_slice(),
             [
-                r#"{"log":"audit","time":"1970-01-01T00:00:00Z","event":"step-up-failed","sub":"alice\n\""}"#
+                r#"{"log":"audit","time":"1970-01-01T00:00:00Z","event":"step-up-failed","sub":"alice\n\"","seq":1,"prev":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#
             ]
         );
+    }
+
+    #[test]
+    fn the_chain_goes_on_over_restarts_files_and_torn_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let target = LogTarget::File(path.clone());
+        let write = |audit: &Audit, times: usize| {
+            for _ in 0..times {
+                audit.record(&AuditEvent::new(AuditKind::Login), Timestamp::from_unix(0));
+            }
+        };
+        write(&Audit::open(&target).unwrap(), 3);
+        // A crash in the middle of a line.
+        let mut text = fs::read_to_string(&path).unwrap();
+        text.push_str("{\"log\":\"audit\",\"eve");
+        fs::write(&path, &text).unwrap();
+        let audit = Audit::open(&target).unwrap();
+        let other = audit.clone();
+        std::thread::scope(|scope| {
+            scope.spawn(|| write(&audit, 50));
+            scope.spawn(|| write(&other, 50));
+        });
+        drop((audit, other));
+        let moved = folder.path().join("audit.log.1");
+        let audit = Audit::open(&target).unwrap();
+        fs::rename(&path, &moved).unwrap();
+        audit.reopen().unwrap();
+        write(&audit, 2);
+        drop(audit);
+        let mut verifier = Verifier::new(None);
+        for path in [moved, path] {
+            let text = fs::read(path).unwrap();
+            assert_eq!(verifier.read(text.as_slice()).unwrap(), []);
+        }
+        assert_eq!((verifier.lines, verifier.unreadable), (105, 1));
+        assert_eq!(verifier.head().number, 105);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,14 +34,22 @@ pub struct LinesError {
     source: io::Error,
 }
 
+impl LinesError {
+    pub(in crate::telemetry) fn new(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        Self { path, source }
+    }
+}
+
 impl Lines {
     pub fn open(target: &LogTarget) -> Result<Self, LinesError> {
         Ok(match target {
             LogTarget::Off => Self(Sink::Off),
             LogTarget::Stdout => Self::on_thread(io::stdout(), None),
             LogTarget::File(path) => {
+                let file = opened_whole(path).map_err(|source| LinesError::new(path, source))?;
                 let file = Arc::new(LogFile {
-                    file: Mutex::new(opened(path)?),
+                    file: Mutex::new(file),
                     path: path.clone(),
                 });
                 Self::on_thread(Shared(Arc::clone(&file)), Some(file))
@@ -57,7 +65,7 @@ impl Lines {
         else {
             return Ok(());
         };
-        let new = opened(&file.path)?;
+        let new = opened(&file.path).map_err(|source| LinesError::new(&file.path, source))?;
         *file.lock() = new;
         Ok(())
     }
@@ -72,15 +80,17 @@ impl Lines {
         matches!(self.0, Sink::Off)
     }
 
-    /// One line. Every field is text or a number, so serialising cannot fail.
     pub(in crate::telemetry) fn write<T: Serialize>(&self, value: &T) {
         if self.is_off() {
             return;
         }
-        let mut line = Vec::with_capacity(512);
-        if serde_json::to_writer(&mut line, value).is_err() {
-            return;
+        if let Some(line) = json(value) {
+            self.send(line);
         }
+    }
+
+    /// One line, without its line feed.
+    pub(in crate::telemetry) fn send(&self, mut line: Vec<u8>) {
         match &self.0 {
             Sink::Off => {}
             Sink::Memory(lines) => {
@@ -133,15 +143,36 @@ impl Write for Shared {
     }
 }
 
-fn opened(path: &Path) -> Result<File, LinesError> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(|source| LinesError {
-            path: path.to_owned(),
-            source,
-        })
+/// Every field is text or a number, so it cannot fail.
+pub(in crate::telemetry) fn json<T: Serialize>(value: &T) -> Option<Vec<u8>> {
+    let mut line = Vec::with_capacity(512);
+    serde_json::to_writer(&mut line, value).ok()?;
+    Some(line)
+}
+
+fn opened(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// Where a crash came before the end of the last line, what is appended begins on one of its own.
+fn opened_whole(path: &Path) -> io::Result<File> {
+    let mut file = opened(path)?;
+    if is_torn(path)? {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
+}
+
+fn is_torn(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }
 
 impl fmt::Debug for Lines {

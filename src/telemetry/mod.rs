@@ -4,12 +4,14 @@
 
 mod access;
 mod audit;
+mod chain;
 mod lines;
 pub mod metrics;
 mod reloads;
 
 pub use access::AccessLine;
 pub use audit::{Audit, AuditEvent, AuditKind};
+pub use chain::{Break, Broken, Head, NoHead, Verifier};
 pub use lines::{Lines, LinesError};
 pub use metrics::Metrics;
 pub use reloads::{Outcome, ReloadStatus, Reloads};

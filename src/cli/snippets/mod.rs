@@ -10,11 +10,8 @@ use minijinja::{Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
 use url::Url;
 
-use super::{FINDINGS, Protocol, Snippets, USAGE, say};
-use crate::config::{
-    self, App, Config, ForwardAuth, Options, Origin, PRESETS, Problem, Secrets, Upstream,
-    UpstreamHost,
-};
+use super::{FINDINGS, Protocol, Snippets, USAGE, loaded, say};
+use crate::config::{App, Config, ForwardAuth, Origin, PRESETS, Upstream, UpstreamHost};
 use crate::edge::{NEVER_A_CLIENTS, NEVER_A_CLIENTS_FAMILIES};
 
 const NGINX: &str = include_str!("nginx.conf");
@@ -101,14 +98,8 @@ struct Server {
 }
 
 pub(super) fn run(path: &Path, typed: &Snippets, out: &mut dyn Write, err: &mut dyn Write) -> u8 {
-    let config = match config::load(path, &Options::from_environment(Secrets::Optional)) {
-        Ok(loaded) => loaded.config,
-        Err(problems) => {
-            for problem in &problems {
-                say(err, &(Problem::render(problem, false) + "\n\n"));
-            }
-            return FINDINGS;
-        }
+    let Some(config) = loaded(path, err) else {
+        return FINDINGS;
     };
     match snippet(&config, typed) {
         Ok(text) => {

@@ -46,6 +46,7 @@ async fn metric(world: &World, series: &str) -> f64 {
     line.map_or(0.0, |value| value.parse().unwrap())
 }
 
+#[derive(Debug)]
 struct Typed {
     code: i32,
     out: String,

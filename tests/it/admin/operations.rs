@@ -354,3 +354,46 @@ fn procfs_uid() -> u32 {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").unwrap().uid()
 }
+
+/// What the log holds after a while and a restart is one chain; a change of it, or of its end, shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_log_is_a_chain_over_restarts() {
+    let mut world = world().await;
+    world.lands("/mfa/", "alice").await;
+    world.restart().await;
+    let asking = world.open("/.stepgate/logout").await;
+    world.browser.submit(&asking, &[]).await;
+    world.audited("logout", "user").await;
+    let verify = async |more: &[&str]| {
+        let typed_words = [&["audit", "verify"], more].concat();
+        typed(&world, &typed_words).await
+    };
+    let good = verify(&[]).await;
+    assert_eq!(good.code, 0, "{good:?}");
+    let head = good.out.trim_end().rsplit(' ').next().unwrap().to_owned();
+    let lines = world.stepgate.log("audit.log");
+    assert!(lines.lines().count() >= 3, "{lines}");
+    let count = format!("{} lines, unbroken; head", lines.lines().count());
+    assert!(good.out.starts_with(&count), "{good:?}");
+    assert_eq!(verify(&["--head", &head]).await.code, 0);
+
+    let path = world.stepgate.path("changed.log");
+    let changed = path.to_str().unwrap();
+    std::fs::write(&path, lines.replacen("alice", "carol", 1)).unwrap();
+    let bad = verify(&[changed]).await;
+    assert_eq!(bad.code, 1, "{bad:?}");
+    assert!(
+        bad.out.contains("changed.log:2: does not follow"),
+        "{bad:?}"
+    );
+    let (kept, _) = lines.trim_end().rsplit_once('\n').unwrap();
+    std::fs::write(&path, kept).unwrap();
+    assert_eq!(
+        verify(&[changed]).await.code,
+        0,
+        "the chain itself cannot tell"
+    );
+    let bad = verify(&["--head", &head, changed]).await;
+    assert_eq!(bad.code, 1, "{bad:?}");
+    assert_eq!(verify(&["/nowhere"]).await.code, 2);
+}
