@@ -22,6 +22,7 @@ pub(in crate::sandbox) async fn discovery(State(realm): State<Arc<Realm>>) -> Js
         "authorization_endpoint": format!("{protocol}/auth"),
         "token_endpoint": format!("{protocol}/token"),
         "jwks_uri": format!("{protocol}/certs"),
+        "introspection_endpoint": format!("{protocol}/token/introspect"),
         "end_session_endpoint": format!("{protocol}/logout"),
         "pushed_authorization_request_endpoint": format!("{protocol}/ext/par/request"),
         "response_types_supported": ["code"],

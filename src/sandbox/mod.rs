@@ -57,6 +57,10 @@ fn provider(realm: Arc<Realm>) -> Router {
         )
         .route(&format!("{protocol}/token"), post(tokens::token))
         .route(
+            &format!("{protocol}/token/introspect"),
+            post(tokens::introspect),
+        )
+        .route(
             &format!("{protocol}/logout"),
             get(logout::logout).post(logout::logout),
         )

@@ -28,6 +28,8 @@ pub struct Quirks {
     pub response_iss: Option<String>,
     /// Grants the level without asking for its factor.
     pub skip_factors: bool,
+    /// What every opaque token that is asked about stands for; without it none is active.
+    pub opaque_token: Option<Map<String, Value>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -50,6 +50,25 @@ pub(in crate::sandbox) async fn token(
     }
 }
 
+/// Of opaque tokens alone (RFC 7662).
+pub(in crate::sandbox) async fn introspect(
+    State(realm): State<Arc<Realm>>,
+    headers: HeaderMap,
+    Form(form): Form<Parameters>,
+) -> Response {
+    if let Err(refused) = authenticate(&realm, &headers, &form) {
+        return *refused;
+    }
+    let opaque = form
+        .get("token")
+        .is_some_and(|token| !token.is_empty() && !token.contains('.'));
+    let known = realm.quirks().opaque_token.clone();
+    let mut answer = known.filter(|_| opaque).unwrap_or_default();
+    let active = !answer.is_empty();
+    answer.insert("active".to_owned(), json!(active));
+    Json(answer).into_response()
+}
+
 fn code(realm: &Realm, form: &Parameters) -> Response {
     let field = |name: &str| form.get(name).map_or("", String::as_str);
     let Some(grant) = realm.state().codes.remove(field("code")) else {

@@ -262,6 +262,7 @@ const CASES: &[Case] = &[
     ("SG0601-nobody-asks", &[(IDENTITY, "forward_auth = \"nginx\"")]),
     ("SG0602-app-cookies", &[(IDENTITY, "forward_auth = \"nginx\"\napp_cookies = [\"JSESSIONID\"]"), (LISTEN, TRUSTED)]),
     ("SG0602-body-of-a-route", &[(IDENTITY, "forward_auth = \"caddy\""), (METHODS, "methods = [\"POST\", \"PUT\"]\nbody_bytes = \"1KiB\""), (LISTEN, TRUSTED)]),
+    ("SG0602-what-stays-open", &[(IDENTITY, "forward_auth = \"traefik\"\npark_bytes = \"1KiB\"\non_lapse = \"keep\""), (METHODS, "methods = [\"POST\", \"PUT\"]\npark_bytes = \"1KiB\"\non_lapse = \"grace\"\nlapse_grace = \"1m\""), (LISTEN, TRUSTED)]),
     ("SG0602-client-certificate", &[(IDENTITY, "forward_auth = \"envoy\"\nidentity = { X-Subject = \"{client_cert.subject}\" }"), (LISTEN, TRUSTED)]),
     // Approvals.
     ("SG0006-approval-without-a-summary", &[(METHODS, FOUR_EYES), (MORE_APP, "[approvals.four-eyes]\n"), (MORE, APPROVER_APP)]),

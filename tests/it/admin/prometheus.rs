@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
+use stepgate::telemetry::metrics::CATALOGUE;
 use tempfile::TempDir;
 
 use super::{read, world};
@@ -259,4 +260,94 @@ async fn who_asks_for_openmetrics_gets_it() {
     assert!(text.ends_with("# EOF\n"));
     let (_, plain) = read(&world, "/metrics", &[("accept", "*/*")]).await;
     assert!(!plain.contains("# EOF"));
+}
+
+/// The names of metrics and of their labels that a query asks for, by the letters that they are made of.
+fn words(query: &str) -> impl Iterator<Item = &str> {
+    query
+        .split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'))
+        .filter(|word| !word.is_empty())
+}
+
+/// Every query of the dashboard and of the alert rules asks for what is there, by labels that it has.
+#[test]
+fn the_dashboard_and_the_alerts_ask_for_what_is_there() {
+    // What Prometheus itself adds or takes.
+    const OF_PROMETHEUS: &[&str] = &["up", "job", "instance", "le"];
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("config/grafana/stepgate.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    let mut queries = Vec::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let query = target["expr"].as_str().unwrap();
+            queries.push((
+                query.to_owned(),
+                target["legendFormat"].as_str().unwrap().to_owned(),
+            ));
+        }
+    }
+    assert!(queries.len() > 20, "{}", queries.len());
+    let rules_path = root.join("config/prometheus/stepgate.rules.yml");
+    let rules = std::fs::read_to_string(&rules_path).unwrap();
+    // An alert's expression and what it says, up to the next one.
+    for alert in rules.split("- alert:").skip(1) {
+        let (query, said) = alert.split_once("labels:").unwrap();
+        let (_, query) = query.split_once("expr:").unwrap();
+        queries.push((query.to_owned(), said.replace("$labels.", "")));
+    }
+    for (query, said) in &queries {
+        let asked: Vec<_> = words(query)
+            .filter(|word| word.starts_with("stepgate_") || word.starts_with("process_"))
+            .map(|word| {
+                let bare = ["_bucket", "_sum", "_count"]
+                    .iter()
+                    .find_map(|end| word.strip_suffix(end));
+                let found = CATALOGUE
+                    .iter()
+                    .find(|known| known.name == word || Some(known.name) == bare);
+                found.unwrap_or_else(|| panic!("no metric {word}: {query}"))
+            })
+            .collect();
+        assert!(!asked.is_empty() || query.contains("up{"), "{query}");
+        let is_known = |label: &str| {
+            OF_PROMETHEUS.contains(&label)
+                || asked.iter().any(|known| known.labels.contains(&label))
+        };
+        let by = query
+            .split("by (")
+            .skip(1)
+            .map(|rest| rest.split(')').next().unwrap());
+        let matched = query
+            .split(['{', ','])
+            .skip(1)
+            .filter_map(|rest| rest.split_once('='));
+        let shown = said
+            .split("{{")
+            .skip(1)
+            .map(|rest| rest.split("}}").next().unwrap());
+        let labels = by
+            .flat_map(words)
+            .chain(
+                matched.filter_map(|(label, _)| words(label).next().filter(|word| *word == label)),
+            )
+            .chain(shown.flat_map(words));
+        for label in labels {
+            assert!(is_known(label), "no label {label}: {query} {said}");
+        }
+    }
+    let checked = Command::new("promtool")
+        .arg("check")
+        .arg("rules")
+        .arg(rules_path)
+        .output();
+    let Ok(checked) = checked else {
+        missing("promtool");
+        return;
+    };
+    assert!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
 }

@@ -34,7 +34,7 @@ impl World {
     }
 
     /// Of alice, with `over` laid over the claims; `null` removes one.
-    fn claims(&self, over: &Value) -> Value {
+    pub(super) fn claims(&self, over: &Value) -> Value {
         let now = self.clock.seconds();
         let mut claims = json!({
             "iss": self.realm.issuer, "sub": "sub-alice", "aud": ["account", "payroll"], "azp": "the-cli", "typ": "Bearer",

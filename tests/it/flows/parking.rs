@@ -7,6 +7,8 @@ use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::routing::any;
 use futures_util::future::join_all;
+use stepgate::admin::Control as _;
+use stepgate::gate::Whose;
 use stepgate::telemetry::metrics::ParkedResult;
 use tokio::net::TcpListener;
 
@@ -438,6 +440,39 @@ async fn a_logout_ends_it() {
     let again = world.visit(&path_of(walk.page.url.as_str()), "alice").await;
     is(&again.page, 410, "Nothing is kept here");
     assert_eq!(world.hit_count(), hits + 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_ends_it_with_the_session() {
+    let mut world = World::signed_in("alice", "/").await;
+    let hits = world.hit_count();
+    let page = world.kept("alice", "/mfa/form", b"amount=1").await;
+    assert_eq!(world.parked(), 1);
+    let gate = world.stepgate.operations().gate();
+    let whose = Whose::Subject("sub-alice".to_owned());
+    // With the session's id of before the step-up, which lives for some seconds more.
+    assert!(!gate.revoke(&whose, 0).await.unwrap().is_empty());
+    assert_eq!(world.parked(), 0);
+    world.clock.advance(2);
+    let walk = world.visit(&path_of(page.url.as_str()), "alice").await;
+    is(&walk.page, 410, "Nothing is kept here");
+    assert_eq!(world.hit_count(), hits);
+}
+
+/// What nobody can open any more is not sent, and nobody is told that it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sealed_by_a_key_that_is_gone_is_not_sent() {
+    let mut world = World::signed_in("alice", "/").await;
+    let hits = world.hit_count();
+    let page = world.kept("alice", "/mfa/form", b"amount=1").await;
+    std::fs::write(world.stepgate.path("other.key"), "k".repeat(40)).unwrap();
+    world.stepgate.edit("stepgate.toml", |config| {
+        format!("{config}\n[seal]\nkeys = [{{ file = \"other.key\" }}]\n")
+    });
+    world.restart().await;
+    let answer = world.clicks(&page, "send").await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_eq!(world.hit_count(), hits);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::flows::{Twist, World};
-use crate::harness::{field, status};
+use crate::harness::{bounded, field, status};
 
 const TRUSTED: (&str, &str) = (
     "policies = \"policies\"",
@@ -191,6 +191,32 @@ async fn forwarded_headers_from_anywhere_else_are_hostile() {
         assert_eq!(told(&world, &request).await, stranger, "{request}");
     }
     assert_eq!(world.hit_count(), 0);
+}
+
+/// With a stranger no HTTP/2 is spoken without TLS at all, and so no gRPC.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_gets_no_answer_by_grpc() {
+    for (trusted, is_answered) in [("127.0.0.1/32", true), ("203.0.113.0/24", false)] {
+        let world = behind("envoy", trusted).await;
+        let stream = tokio::net::TcpStream::connect(world.stepgate.address);
+        let stream = bounded(stream).await.unwrap();
+        let handshake = h2::client::handshake(stream);
+        let (client, connection) = bounded(handshake).await.unwrap();
+        tokio::spawn(connection);
+        let mut client = bounded(client.ready()).await.unwrap();
+        let check = "http://stepgate/envoy.service.auth.v3.Authorization/Check";
+        let request = http::Request::post(check)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers");
+        let (answer, mut body) = client
+            .send_request(request.body(()).unwrap(), false)
+            .unwrap();
+        // A message that says nothing.
+        body.send_data(vec![0; 5].into(), true).unwrap();
+        let answer = bounded(answer).await;
+        assert_eq!(answer.is_ok(), is_answered, "{answer:?}");
+        assert_eq!(world.hit_count(), 0);
+    }
 }
 
 #[tokio::test]

@@ -3,10 +3,10 @@
 mod ends;
 mod grpc;
 mod site;
+mod tokens;
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use stepgate::admin::Control as _;
 use stepgate::gate::Whose;
 use stepgate::telemetry::metrics::{Both, StreamEnd, StreamLabel};
@@ -436,33 +436,4 @@ async fn a_stream_that_ends_by_itself_ends_as_ever() {
         (metrics.streams_closed.get(closed) == 1).then_some(())
     })
     .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_token_opened_ends_with_it() {
-    let mut site = Site::with_keys("bearer = { audience = \"erp\" }").await;
-    let clock = site.world.clock.clone();
-    site.token = Some(site.world.token(&json!({})));
-    let (mut open, mut app) = site.websocket("/mfa/ws", false).await;
-    let (mut call, _call_app) = site.call("/mfa/grpc/call").await;
-    site.token = Some(
-        site.world
-            .token(&json!({ "sid": "another", "exp": clock.seconds() + 100 })),
-    );
-    let (mut short, _short_app) = site.events("/mfa/events", false).await;
-    // A token counts for a minute more, and is looked at meanwhile.
-    for _ in 0..4 {
-        clock.advance(31);
-        goes_on(&mut open, &mut app).await;
-    }
-    clock.advance(40);
-    assert_eq!(short.last_event().await, "invalid-token");
-    goes_on(&mut open, &mut app).await;
-    let gate = site.world.stepgate.operations().gate();
-    let whose = Whose::Sid("of-the-cli".to_owned());
-    gate.revoke(&whose, 0).await.unwrap();
-    let start = Instant::now();
-    assert_eq!(open.closed().await, "1008 session ended");
-    assert!(call.grpc_status().await.starts_with("16 The access token"));
-    assert!(start.elapsed() < IN_TIME, "{:?}", start.elapsed());
 }

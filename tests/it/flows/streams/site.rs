@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::super::world::{Twist, World};
+use crate::dpop::ProofKey;
 use crate::harness::{Wire, bounded, status, upstream};
 use crate::keycloak::free_port;
 use crate::oracle::note;
@@ -46,6 +47,8 @@ pub(super) struct Site {
     pub(super) apps: Apps,
     /// What clients send instead of a cookie.
     pub(super) token: Option<String>,
+    /// That it is bound to (RFC 9449).
+    key: Option<ProofKey>,
     roots: RootCertStore,
     pub(super) tls: SocketAddr,
     /// Of the certificate, and of its authority's (`ca.pem`).
@@ -139,6 +142,7 @@ impl Site {
             world,
             apps: Apps { wires, calls },
             token: None,
+            key: None,
             roots: authority.roots(),
             tls,
             folder,
@@ -157,18 +161,39 @@ impl Site {
 
     fn request(&self, target: &str, more: &str) -> String {
         let url: reqwest::Url = self.world.url("/").parse().unwrap();
-        let (name, value) = self.credential(&url);
+        let asked = url.join(target).unwrap();
+        let credentials = self.credentials("GET", &asked);
+        let credentials = credentials.map(|(name, value)| format!("{name}: {value}\r\n"));
         format!(
-            "GET {target} HTTP/1.1\r\nHost: payroll.localhost:{}\r\n{name}: {value}\r\n{more}\r\n",
+            "GET {target} HTTP/1.1\r\nHost: payroll.localhost:{}\r\n{}{more}\r\n",
             url.port().unwrap(),
+            credentials.collect::<String>(),
         )
     }
 
-    fn credential(&self, url: &reqwest::Url) -> (&'static str, String) {
-        match &self.token {
-            Some(token) => ("authorization", format!("Bearer {token}")),
-            None => ("cookie", self.world.browser.cookies_for(url)),
-        }
+    pub(super) fn bind(&mut self, token: String, key: ProofKey) {
+        self.token = Some(token);
+        self.key = Some(key);
+    }
+
+    fn credentials(
+        &self,
+        method: &str,
+        url: &reqwest::Url,
+    ) -> impl Iterator<Item = (&'static str, String)> {
+        let fields = match (&self.token, &self.key) {
+            (Some(token), Some(key)) => {
+                let now = self.world.clock.seconds();
+                let claims = ProofKey::claims(method, url.as_str(), Some(token), now);
+                vec![
+                    ("authorization", format!("DPoP {token}")),
+                    ("dpop", key.sign(&claims)),
+                ]
+            }
+            (Some(token), None) => vec![("authorization", format!("Bearer {token}"))],
+            (None, _) => vec![("cookie", self.world.browser.cookies_for(url))],
+        };
+        fields.into_iter()
     }
 
     pub(super) async fn connect(&self, protocol: &[u8]) -> TlsStream<TcpStream> {
@@ -225,11 +250,13 @@ impl Site {
         let mut client = bounded(client.ready()).await.unwrap();
         let url: reqwest::Url = self.world.url(target).parse().unwrap();
         let secure = url.as_str().replacen("http:", "https:", 1);
-        let (name, value) = self.credential(&url);
-        let mut request = Request::builder().uri(secure).header(name, value);
+        let method = if kind.is_some() { "POST" } else { "GET" };
+        let mut request = Request::builder().uri(secure).method(method);
+        for (name, value) in self.credentials(method, &url) {
+            request = request.header(name, value);
+        }
         if let Some(kind) = kind {
             request = request
-                .method("POST")
                 .header("content-type", kind)
                 .header("te", "trailers");
         } else {
