@@ -372,7 +372,7 @@ async fn the_audit_log_is_a_chain_over_restarts() {
     assert_eq!(good.code, 0, "{good:?}");
     let head = good.out.trim_end().rsplit(' ').next().unwrap().to_owned();
     let lines = world.stepgate.log("audit.log");
-    assert!(lines.lines().count() >= 3, "{lines}");
+    assert!(lines.lines().count() >= 2, "{lines}");
     let count = format!("{} lines, unbroken; head", lines.lines().count());
     assert!(good.out.starts_with(&count), "{good:?}");
     assert_eq!(verify(&["--head", &head]).await.code, 0);
