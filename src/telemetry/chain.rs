@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(verified(&unchained).0, [(3, Broken::Outside)]);
         let begun_anew = [good.clone(), chain(&["login"])].concat();
         assert_eq!(verified(&begun_anew).0, [(5, Broken::Begins)]);
-        let mut garbled = good.clone();
+        let mut garbled = good;
         garbled[1] = "{".to_owned();
         let (breaks, verifier) = verified(&garbled);
         assert_eq!((breaks, verifier.unreadable), (vec![(3, Broken::Link)], 1));
