@@ -32,9 +32,7 @@ impl Gate {
             return Verdict::Reply(self.own(incoming, site, name).await);
         }
         if self.parts.config.is_approver(incoming.place) {
-            // Its pages are not there yet, and nothing else ever answers on that host.
-            let record = Record::of("unavailable");
-            return Verdict::Reply(self.unavailable(incoming, None, record, "no-approver-app"));
+            return Verdict::Reply(self.approver(incoming, site).await);
         }
         let (method, target) = (incoming.method, incoming.target);
         let mut verdict = if let Some(id) = park::marked(method, target) {

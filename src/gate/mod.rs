@@ -5,6 +5,7 @@
 //! Keycloak goes `callback` → `land`. A form that falls short is kept by `park`, and goes on from there.
 
 pub mod approvals;
+mod approver;
 mod audit;
 mod authenticate;
 mod bearer;
@@ -97,6 +98,7 @@ pub struct Parts {
 pub struct Gate {
     parts: Parts,
     pages: Pages,
+    desk: approver::Desk,
     limits: Limits,
     refreshes: Arc<InFlight>,
     under_way: UnderWay,
@@ -221,6 +223,7 @@ impl Gate {
         }
         Ok(Self {
             pages: Pages::new(&[&provider])?,
+            desk: approver::Desk::new(&parts.config)?,
             limits: Limits::new(
                 &parts.config.limits,
                 parts.metrics.limit_refusals.clone(),

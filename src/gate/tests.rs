@@ -72,7 +72,7 @@ approvers = { groups_any = ["leads"] }
 "#;
 
 #[derive(Debug)]
-struct Still(AtomicI64);
+pub(in crate::gate) struct Still(pub(in crate::gate) AtomicI64);
 
 impl Clock for Still {
     fn now(&self) -> Timestamp {

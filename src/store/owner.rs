@@ -36,6 +36,11 @@ impl Owner {
         Self(digest(&["waiting", approval]))
     }
 
+    /// What one user has decided on.
+    pub fn decided(issuer: &str, client: &str, sub: &str) -> Self {
+        Self(digest(&["decided", issuer, client, sub]))
+    }
+
     /// Under which a session is found.
     pub(super) fn of(session: &Session) -> impl Iterator<Item = Self> {
         let identity = &session.identity;

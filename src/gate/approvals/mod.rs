@@ -17,6 +17,8 @@ mod want;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::model::approval::{
     Action, Approval, ApprovalId, Holder, Mode, Person, Requester, Status, Terms,
 };
@@ -98,6 +100,7 @@ pub struct Approvals {
     random: Arc<dyn Random>,
     issuer: String,
     client: String,
+    changes: watch::Sender<u64>,
 }
 
 impl Approvals {
@@ -115,6 +118,7 @@ impl Approvals {
             random,
             issuer: issuer.to_owned(),
             client: client.to_owned(),
+            changes: watch::Sender::new(0),
         }
     }
 
@@ -222,6 +226,22 @@ impl Approvals {
         Ok(found)
     }
 
+    /// What somebody has answered and that is still to be looked at, the oldest first.
+    pub async fn decided_by(
+        &self,
+        person: &Person,
+        now: Timestamp,
+    ) -> Result<Vec<Approval>, Unavailable> {
+        let mut found = self.found_under(&self.decided(person), now).await?;
+        found.retain(|one| one.votes.iter().any(|vote| vote.person == *person));
+        Ok(found)
+    }
+
+    /// Moves with every change of any of them that is made here: for whoever waits, instead of asking all the time.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
     /// Whether the voter may vote at all, by group, level or list, is known before.
     pub async fn vote(
         &self,
@@ -324,6 +344,8 @@ impl Approvals {
             .seal_bytes(PURPOSE, &self.place(&key), &plaintext);
         let person = &approval.requester.person;
         let mut owners = vec![self.requester(person)];
+        let voters = approval.votes.iter().map(|vote| &vote.person);
+        owners.extend(voters.map(|voter| self.decided(voter)));
         let mut alone = None;
         if approval.status == Status::Pending {
             owners.push(Owner::waiting(&approval.name));
@@ -337,7 +359,13 @@ impl Approvals {
             owners,
             expires: over.plus(HISTORY),
         };
-        self.store.put_approval(&key, kept, expect, MOST, now).await
+        let put = self.store.put_approval(&key, kept, expect, MOST, now).await;
+        if matches!(put, Ok(ApprovalPut::Done(_))) {
+            // Whoever waits for it looks again; where nobody does, there is nobody to be told.
+            self.changes
+                .send_modify(|count| *count = count.wrapping_add(1));
+        }
+        put
     }
 
     async fn look(
@@ -384,6 +412,10 @@ impl Approvals {
 
     fn requester(&self, person: &Person) -> Owner {
         Owner::sub(&person.iss, &self.client, &person.sub)
+    }
+
+    fn decided(&self, person: &Person) -> Owner {
+        Owner::decided(&person.iss, &self.client, &person.sub)
     }
 }
 

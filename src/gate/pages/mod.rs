@@ -13,10 +13,12 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
 use serde::{Serialize, Serializer};
 
+pub(in crate::gate) use words::href;
+
 #[cfg(test)]
 mod tests;
 
-const STYLE: &str = include_str!("style.css");
+pub(in crate::gate) const STYLE: &str = include_str!("style.css");
 
 macro_rules! templates {
     ($($name:literal),* $(,)?) => {
@@ -336,7 +338,7 @@ impl Pages {
         templates.set_auto_escape_callback(|_| AutoEscape::Html);
         templates.set_undefined_behavior(UndefinedBehavior::Strict);
         templates.add_filter("span", words::span);
-        templates.add_filter("href", words::href);
+        templates.add_filter("href", href);
         templates.add_filter("size", words::size);
         templates.add_global("style", Value::from_safe_string(STYLE.to_owned()));
         for (name, text) in TEMPLATES {

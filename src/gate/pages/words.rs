@@ -52,7 +52,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// A path on this origin, escaped for an attribute, else the start page: `//host`, `/\host` and other schemes lead away.
-pub(super) fn href(link: &str) -> Value {
+pub(in crate::gate) fn href(link: &str) -> Value {
     let mut bytes = link.bytes();
     let here = bytes.next() == Some(b'/') && !matches!(bytes.next(), Some(b'/' | b'\\'));
     if !here || !link.bytes().all(|byte| byte.is_ascii_graphic()) {

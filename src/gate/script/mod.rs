@@ -9,6 +9,7 @@ use super::endpoints::param;
 use super::{Incoming, Record, Reply};
 
 const AGENT: &str = include_str!("agent.min.js");
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const DONE: &str = include_str!("done.js");
 
 /// Seconds that a browser may go on with an older one.
@@ -26,14 +27,18 @@ pub fn agent_src() -> String {
 }
 
 pub(in crate::gate) fn agent(incoming: &Incoming<'_>) -> Reply {
-    served(incoming, AGENT)
+    served(incoming, AGENT, JAVASCRIPT)
 }
 
 pub(in crate::gate) fn done(incoming: &Incoming<'_>) -> Reply {
-    served(incoming, DONE)
+    served(incoming, DONE, JAVASCRIPT)
 }
 
-fn served(incoming: &Incoming<'_>, text: &'static str) -> Reply {
+pub(in crate::gate) fn served(
+    incoming: &Incoming<'_>,
+    text: &'static str,
+    kind: &'static str,
+) -> Reply {
     let name = name_of(text);
     let tag = format!("\"{name}\"");
     let (status, body) = if is_known(incoming.headers, &tag) {
@@ -48,7 +53,7 @@ fn served(incoming: &Incoming<'_>, text: &'static str) -> Reply {
     };
     for (name, value) in [
         (header::CACHE_CONTROL, lasts),
-        (header::CONTENT_TYPE, "text/javascript; charset=utf-8"),
+        (header::CONTENT_TYPE, kind),
         // No other site gets to run or read it.
         (
             header::HeaderName::from_static("cross-origin-resource-policy"),

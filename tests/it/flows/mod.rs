@@ -6,6 +6,7 @@
 mod agent;
 mod answers;
 mod approvals;
+mod approver;
 mod asking;
 mod bearer;
 mod between;

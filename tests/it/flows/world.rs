@@ -167,7 +167,11 @@ impl World {
         let front = twist.front.unwrap_or(port);
         let origin = format!("http://payroll.localhost:{front}");
         let other = format!("http://other.localhost:{front}");
-        realm.client().redirects = vec![format!("{origin}/"), format!("{other}/")];
+        realm.client().redirects = vec![
+            format!("{origin}/"),
+            format!("{other}/"),
+            format!("http://approve.localhost:{front}/"),
+        ];
         realm.client().backchannel = vec![format!(
             "http://127.0.0.1:{port}/.stepgate/backchannel-logout"
         )];
@@ -446,6 +450,8 @@ fn realm(issuer: &str, clock: Arc<TestClock>, jwk: Option<&Value>) -> Arc<Realm>
         user("alice", &["clerks"], true),
         user("bob", &["clerks"], false),
         user("carol", &["clerks", "admins"], true),
+        user("dave", &["clerks", "leads"], true),
+        user("erin", &["clerks", "leads"], true),
     ];
     Realm::new(issuer, client, users, clock, Arc::new(SystemRandom::new())).unwrap()
 }
@@ -501,13 +507,15 @@ url = "{upstream}"
         assert!(text.contains(from), "{from:?} is not there");
         text.replacen(from, to, 1)
     };
-    write("stepgate.toml", &twist.config.iter().fold(config, replaced));
+    let front = twist.front.unwrap_or(port);
+    let approver = format!("http://approve.localhost:{front}");
+    let config = twist.config.iter().fold(config, replaced);
+    write("stepgate.toml", &config.replace("APPROVER", &approver));
     write("secret", SECRET);
     write("key.pem", twist.key.unwrap_or_default());
     std::fs::create_dir(path("policies")).unwrap();
     std::fs::create_dir(path("sessions")).unwrap();
     let policy = twist.policy.iter().fold(POLICY.to_owned(), replaced);
-    let front = twist.front.unwrap_or(port);
     for host in ["payroll", "other"] {
         // The provider's calls come by address: its resolver does not know the names.
         let address = match host {

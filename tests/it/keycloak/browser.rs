@@ -64,6 +64,7 @@ impl Browser {
                 .redirect(reqwest::redirect::Policy::none())
                 .resolve("payroll.localhost", here)
                 .resolve("other.localhost", here)
+                .resolve("approve.localhost", here)
                 .build()
                 .unwrap(),
             cookies: BTreeMap::new(),

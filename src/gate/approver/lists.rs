@@ -1,0 +1,132 @@
+//! The inbox, oldest first, and what was.
+
+use http::StatusCode;
+
+use super::pages::{Live, Page, Row};
+use super::{Visit, answer_of, href, live, state, time_left};
+use crate::gate::{Gate, Reply};
+use crate::model::approval::{Approval, Person, Status};
+use crate::policy::approval::standing;
+use crate::policy::approval::who::may_decide;
+use crate::store::Unavailable;
+
+/// One of what waits, and whether its own level is there to read it.
+#[derive(Debug)]
+pub(super) struct Waiting<'c> {
+    pub(super) approval: Approval,
+    /// The level that is missing.
+    missing: Option<&'c str>,
+}
+
+impl Gate {
+    pub(super) async fn inbox(&self, visit: &Visit<'_, '_>) -> Result<Reply, Unavailable> {
+        let waiting = self.waiting_for(visit).await?;
+        let asked = self.asked_by(visit).await?;
+        let seen = live::digest_of(
+            waiting.iter().map(|one| &one.approval).chain(&asked),
+            visit.now,
+        );
+        let person = visit.person();
+        let rows: Vec<_> = waiting
+            .iter()
+            .map(|one| Row {
+                summary: one
+                    .missing
+                    .is_none()
+                    .then_some(one.approval.summary.as_str()),
+                level: one.missing.unwrap_or_default(),
+                ..row(&one.approval, &person, visit)
+            })
+            .collect();
+        let asked: Vec<_> = asked
+            .iter()
+            .filter(|one| {
+                matches!(
+                    standing(one, visit.now),
+                    Status::Pending | Status::Approved { .. }
+                )
+            })
+            .map(|one| row(one, &person, visit))
+            .collect();
+        let page = Page::Inbox {
+            waiting: &rows,
+            asked: &asked,
+        };
+        let live = Live {
+            of: live::INBOX,
+            seen: &seen,
+        };
+        Ok(self.visit_page(StatusCode::OK, &page, visit, Some(live)))
+    }
+
+    pub(super) async fn history(&self, visit: &Visit<'_, '_>) -> Result<Reply, Unavailable> {
+        let person = visit.person();
+        let newest_first = |mut all: Vec<Approval>| {
+            all.reverse();
+            all
+        };
+        let decided = newest_first(self.approvals().decided_by(&person, visit.now).await?);
+        let asked = newest_first(self.asked_by(visit).await?);
+        let decided: Vec<_> = decided.iter().map(|one| row(one, &person, visit)).collect();
+        let asked: Vec<_> = asked.iter().map(|one| row(one, &person, visit)).collect();
+        let page = Page::History {
+            decided: &decided,
+            asked: &asked,
+        };
+        Ok(self.visit_page(StatusCode::OK, &page, visit, None))
+    }
+
+    /// What this person may decide on and has not answered.
+    pub(super) async fn waiting_for(
+        &self,
+        visit: &Visit<'_, '_>,
+    ) -> Result<Vec<Waiting<'_>>, Unavailable> {
+        let config = &self.parts.config;
+        let (identity, person) = (visit.identity(), visit.person());
+        let mut waiting = Vec::new();
+        for rule in config.apps.iter().flat_map(|app| &app.approvals) {
+            let pending = self.approvals().pending(&rule.name, visit.now).await?;
+            let mut own = pending
+                .into_iter()
+                .filter(|one| !one.terms.by_self && may_decide(one, &rule.approvers, identity))
+                .filter(|one| answer_of(one, &person).is_none())
+                .peekable();
+            if own.peek().is_none() {
+                continue;
+            }
+            let missing = match self.has_level(visit, rule.level) {
+                true => None,
+                false => config
+                    .ladder
+                    .level(rule.level)
+                    .map(|level| level.label.as_str()),
+            };
+            waiting.extend(own.map(|approval| Waiting { approval, missing }));
+        }
+        waiting.sort_by(|one, other| {
+            let key = |one: &Waiting<'_>| (one.approval.created, one.approval.id.clone());
+            key(one).cmp(&key(other))
+        });
+        Ok(waiting)
+    }
+
+    pub(super) async fn asked_by(
+        &self,
+        visit: &Visit<'_, '_>,
+    ) -> Result<Vec<Approval>, Unavailable> {
+        self.approvals().asked_by(&visit.person(), visit.now).await
+    }
+}
+
+fn row<'a>(approval: &'a Approval, person: &Person, visit: &Visit<'_, '_>) -> Row<'a> {
+    Row {
+        href: href(&approval.id),
+        summary: Some(&approval.summary),
+        level: "",
+        who: &approval.requester.name,
+        ago: visit.now.since(approval.created).as_secs(),
+        left: time_left(approval, visit.now),
+        state: state(approval, visit.now),
+        mine: answer_of(approval, person),
+    }
+}

@@ -1,0 +1,123 @@
+//! The event stream (HTML, 9.2) of the inbox and of one request: it says that something has changed, and never what. A
+//! page then asks for itself again, with its cookie, and is judged again.
+//!
+//! One answer waits for one change, for a while, and ends; browsers come back by themselves. So a session that has ended
+//! meanwhile is seen, and an instance that stops is not held up.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use ring::digest::{Context, SHA256};
+
+use super::one::Access;
+use super::{Visit, state};
+use crate::gate::endpoints::param;
+use crate::gate::{Gate, Reply};
+use crate::model::approval::{Approval, ApprovalId};
+use crate::model::time::Timestamp;
+use crate::store::Unavailable;
+
+pub(super) const INBOX: &str = "inbox";
+
+/// Of all that wait at the same time.
+pub(super) const MOST: usize = 1024;
+
+/// How long one answer waits.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// Until a browser comes back, in milliseconds: at once, and where there is no room to wait.
+const AT_ONCE: u32 = 500;
+const LATER: u32 = 10_000;
+
+impl Gate {
+    pub(super) async fn events(&self, visit: &Visit<'_, '_>) -> Result<Reply, Unavailable> {
+        let Some(of) = param(visit.incoming, "for") else {
+            return Ok(self.nothing_here(visit));
+        };
+        let last = visit.incoming.headers.get("last-event-id");
+        let known = last
+            .and_then(|last| last.to_str().ok().map(str::to_owned))
+            .or_else(|| param(visit.incoming, "seen"))
+            .unwrap_or_default();
+        let Ok(_place) = self.desk.waiting.try_acquire() else {
+            return Ok(match self.seen_now(visit, &of).await? {
+                Some(seen) => told(visit, &known, &seen, LATER),
+                None => self.nothing_here(visit),
+            });
+        };
+        // Before the first look: what changes after it is not missed.
+        let mut changes = self.approvals().changes();
+        let waits = async {
+            loop {
+                match self.seen_now(visit, &of).await? {
+                    Some(seen) if seen == known => {}
+                    other => return Ok(other),
+                }
+                if changes.changed().await.is_err() {
+                    // The engine is another one by now.
+                    return Ok(Some(known.clone()));
+                }
+            }
+        };
+        let seen = match tokio::time::timeout(WAIT, waits).await {
+            Ok(seen) => seen?,
+            // It may have expired, which nobody has to write for it to be so.
+            Err(_) => self.seen_now(visit, &of).await?,
+        };
+        Ok(match seen {
+            Some(seen) => told(visit, &known, &seen, AT_ONCE),
+            None => self.nothing_here(visit),
+        })
+    }
+
+    /// `None`: it is not this person's.
+    async fn seen_now(
+        &self,
+        visit: &Visit<'_, '_>,
+        of: &str,
+    ) -> Result<Option<String>, Unavailable> {
+        let now = visit.now;
+        if of != INBOX {
+            let id = ApprovalId(of.to_owned());
+            return Ok(match self.access(visit, &id).await? {
+                Access::Seen(seen) => Some(digest_of([&seen.approval], now)),
+                Access::Short(_) | Access::Nothing => None,
+            });
+        }
+        let waiting = self.waiting_for(visit).await?;
+        let asked = self.asked_by(visit).await?;
+        let all = waiting.iter().map(|one| &one.approval).chain(&asked);
+        Ok(Some(digest_of(all, now)))
+    }
+}
+
+/// Of what pages show of them: how far each is.
+pub(super) fn digest_of<'a>(
+    approvals: impl IntoIterator<Item = &'a Approval>,
+    now: Timestamp,
+) -> String {
+    let mut context = Context::new(&SHA256);
+    for one in approvals {
+        let votes = one.votes.len();
+        let line = format!("{} {} {votes} {}\n", one.id.0, state(one, now), one.tries);
+        context.update(line.as_bytes());
+    }
+    let digest = context.finish();
+    let bytes = digest.as_ref().iter().take(8);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn told(visit: &Visit<'_, '_>, known: &str, seen: &str, retry: u32) -> Reply {
+    let mut text = format!("retry: {retry}\nid: {seen}\n");
+    if seen != known {
+        text.push_str("event: state\ndata: changed\n");
+    }
+    text.push('\n');
+    let mut reply = Reply::new(StatusCode::OK, Bytes::from(text), visit.record.clone());
+    reply.headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream"),
+    );
+    reply
+}

@@ -1,0 +1,265 @@
+//! The approver app's pages: one template a page, in every language of [`Language`], filled with text that is escaped.
+//!
+//! Everything works without the script; with it, pages change by themselves. The policy (CSP) lets that one script run,
+//! and what it needs: this host, and nothing else.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use minijinja::value::{Kwargs, Serde, merge_maps};
+use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value, context};
+use ring::digest::{SHA256, digest};
+use serde::Serialize;
+
+use super::words::{self, Language};
+use crate::gate::pages::{PagesError, Rendered, STYLE, href};
+
+const OWN_STYLE: &str = include_str!("style.css");
+
+macro_rules! templates {
+    ($($name:literal),* $(,)?) => {
+        const TEMPLATES: &[(&str, &str)] = &[$(($name, include_str!($name))),*];
+    };
+}
+
+templates![
+    "layout.html",
+    "rows.html",
+    "confirm.html",
+    "history.html",
+    "inbox.html",
+    "message.html",
+    "request.html",
+];
+
+/// What every page has.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gate) struct Around<'a> {
+    pub(in crate::gate) language: Language,
+    /// Nobody's name where nobody is known.
+    pub(in crate::gate) user: Option<&'a str>,
+    pub(in crate::gate) request_id: &'a str,
+    /// What the script listens for.
+    pub(in crate::gate) live: Option<Live<'a>>,
+}
+
+/// Whose news: `inbox`, or an approval's id; and what was seen of it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(in crate::gate) struct Live<'a> {
+    pub(in crate::gate) of: &'a str,
+    pub(in crate::gate) seen: &'a str,
+}
+
+/// One of a list. Spans in seconds.
+#[derive(Clone, Debug, Serialize)]
+pub(in crate::gate) struct Row<'a> {
+    pub(in crate::gate) href: String,
+    /// Nothing as long as a level is missing for it.
+    pub(in crate::gate) summary: Option<&'a str>,
+    /// Which one, then.
+    pub(in crate::gate) level: &'a str,
+    pub(in crate::gate) who: &'a str,
+    pub(in crate::gate) ago: u64,
+    pub(in crate::gate) left: Option<u64>,
+    pub(in crate::gate) state: &'static str,
+    /// What the reader said to it: `yes no report`.
+    pub(in crate::gate) mine: Option<&'static str>,
+}
+
+/// One request, and how far it is. Spans in seconds.
+#[derive(Clone, Debug, Serialize)]
+pub(in crate::gate) struct One<'a> {
+    pub(in crate::gate) summary: &'a str,
+    pub(in crate::gate) who: &'a str,
+    pub(in crate::gate) why: Option<&'a str>,
+    pub(in crate::gate) origin: &'a str,
+    pub(in crate::gate) route: &'a str,
+    pub(in crate::gate) address: &'a str,
+    pub(in crate::gate) ago: u64,
+    /// To decide.
+    pub(in crate::gate) left: Option<u64>,
+    /// To use the yes.
+    pub(in crate::gate) redeem: u64,
+    pub(in crate::gate) state: &'static str,
+    /// What the app answered.
+    pub(in crate::gate) upstream: Option<u16>,
+    /// By the same requester.
+    pub(in crate::gate) lately: usize,
+    pub(in crate::gate) lately_denied: usize,
+    pub(in crate::gate) yes: usize,
+    pub(in crate::gate) need: u32,
+    pub(in crate::gate) votes: Vec<VoteRow<'a>>,
+    pub(in crate::gate) mine: Option<&'static str>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(in crate::gate) struct VoteRow<'a> {
+    pub(in crate::gate) name: &'a str,
+    pub(in crate::gate) answer: &'static str,
+    pub(in crate::gate) ago: u64,
+    pub(in crate::gate) reason: Option<&'a str>,
+}
+
+/// What can be answered.
+#[derive(Clone, Debug, Serialize)]
+pub(in crate::gate) struct Form<'a> {
+    pub(in crate::gate) action: &'a str,
+    /// Who asks can only report.
+    pub(in crate::gate) may_say_yes: bool,
+    pub(in crate::gate) mode: &'static str,
+    pub(in crate::gate) choices: &'a [String],
+    pub(in crate::gate) digits: usize,
+    pub(in crate::gate) tries: u32,
+    pub(in crate::gate) reason_required: bool,
+    pub(in crate::gate) reason_most: usize,
+}
+
+/// A page and what it says. Links are paths on this origin.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(in crate::gate) enum Page<'a> {
+    Inbox {
+        waiting: &'a [Row<'a>],
+        asked: &'a [Row<'a>],
+    },
+    History {
+        decided: &'a [Row<'a>],
+        asked: &'a [Row<'a>],
+    },
+    Request {
+        one: &'a One<'a>,
+        form: Option<&'a Form<'a>>,
+        /// Why an answer was not taken.
+        notice: Option<String>,
+    },
+    /// Something has to be confirmed first: a level, or, without one, that somebody is here at all.
+    Confirm { level: Option<&'a str>, go: &'a str },
+    /// Title and text are names of texts.
+    Message { title: &'a str, text: &'a str },
+}
+
+impl Page<'_> {
+    const fn template(&self) -> &'static str {
+        match self {
+            Self::Inbox { .. } => "inbox.html",
+            Self::History { .. } => "history.html",
+            Self::Request { .. } => "request.html",
+            Self::Confirm { .. } => "confirm.html",
+            Self::Message { .. } => "message.html",
+        }
+    }
+
+    const fn here(&self) -> &'static str {
+        match self {
+            Self::Inbox { .. } => "inbox",
+            Self::History { .. } => "history",
+            _ => "",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(in crate::gate) struct Pages {
+    languages: Vec<(Language, Environment<'static>)>,
+    title: String,
+    csp: HeaderValue,
+}
+
+impl Pages {
+    pub(in crate::gate) fn new(title: &str) -> Result<Self, PagesError> {
+        let style = format!("{STYLE}{OWN_STYLE}");
+        let languages: Result<Vec<_>, PagesError> = Language::ALL
+            .into_iter()
+            .map(|language| Ok((language, environment(language, &style)?)))
+            .collect();
+        let hash = STANDARD.encode(digest(&SHA256, style.as_bytes()));
+        let csp = format!(
+            "default-src 'none'; img-src 'self'; style-src 'sha256-{hash}'; script-src 'self'; connect-src 'self'; \
+             manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        );
+        Ok(Self {
+            languages: languages?,
+            title: title.to_owned(),
+            csp: HeaderValue::try_from(csp)?,
+        })
+    }
+
+    pub(in crate::gate) fn title(&self) -> &str {
+        &self.title
+    }
+
+    pub(in crate::gate) fn render(&self, page: &Page<'_>, around: Around<'_>) -> Rendered {
+        let html = self.html(page, around).unwrap_or_else(|error| {
+            // Each template is rendered by a test; the answer's status stands all the same.
+            tracing::error!(page = page.template(), %error, "a page could not be made");
+            "<!doctype html><html lang=\"en\"><title>stepgate</title><h1>Something went wrong</h1>\
+             <p><a href=\"/\">Go to the inbox</a></p>"
+                .to_owned()
+        });
+        Rendered {
+            html: html.into_bytes(),
+            csp: self.csp.clone(),
+        }
+    }
+
+    fn html(&self, page: &Page<'_>, around: Around<'_>) -> Result<String, Error> {
+        let environment = self
+            .languages
+            .iter()
+            .find(|(language, _)| *language == around.language)
+            .map(|(_, environment)| environment)
+            .ok_or(minijinja::ErrorKind::TemplateNotFound)?;
+        let template = environment.get_template(page.template())?;
+        let (user, request_id) = (around.user, around.request_id);
+        let common =
+            context! { user, request_id, here => page.here(), app_title => self.title.as_str() };
+        let live = match around.live {
+            Some(live) => context! { live => Value::from(Serde(live)) },
+            None => context! {},
+        };
+        template.render(merge_maps([common, live, Value::from(Serde(page))]))
+    }
+}
+
+fn environment(language: Language, style: &str) -> Result<Environment<'static>, Error> {
+    let table = language.table();
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.add_filter("span", move |seconds: u64| words::span(seconds, table));
+    environment.add_filter("with", with);
+    environment.add_filter("href", href);
+    environment.add_global("lang", language.tag());
+    environment.add_global("style", Value::from_safe_string(style.to_owned()));
+    environment.add_global("t", Value::from_pairs(table.iter().copied()));
+    for (name, text) in TEMPLATES {
+        environment.add_template(name, text)?;
+    }
+    Ok(environment)
+}
+
+/// Each `{name}` of a text once, by the argument of that name; what is filled in is not looked at again.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "that is how a filter gets them"
+)]
+fn with(text: &str, arguments: Kwargs) -> Result<String, Error> {
+    let mut pieces = text.split('{');
+    let mut filled = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (name, rest) = piece
+            .split_once('}')
+            .ok_or(minijinja::ErrorKind::SyntaxError)?;
+        let value: Value = arguments.get(name)?;
+        filled.push_str(&value.to_string());
+        filled.push_str(rest);
+    }
+    // A text need not use all that it could.
+    for name in arguments.args() {
+        let _: Value = arguments.get(name)?;
+    }
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests;

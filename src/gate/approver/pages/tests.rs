@@ -1,0 +1,224 @@
+//! Every page in every language, with hostile text in every place.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use super::*;
+
+const HOSTILE: &str = "\"><script>alert(1)</script>'&{{ 7*7 }}{who}";
+const ID: &str = "0123abcd-1";
+const STATES: [&str; 9] = [
+    "pending",
+    "approved",
+    "denied",
+    "reported",
+    "number",
+    "expired",
+    "cancelled",
+    "revoked",
+    "consumed",
+];
+const ANSWERS: [&str; 3] = ["yes", "no", "report"];
+
+fn row(state: &'static str) -> Row<'static> {
+    Row {
+        href: "/approvals/abc".to_owned(),
+        summary: Some(HOSTILE),
+        level: HOSTILE,
+        who: HOSTILE,
+        ago: 61,
+        left: Some(59),
+        state,
+        mine: Some("yes"),
+    }
+}
+
+fn one(state: &'static str) -> One<'static> {
+    One {
+        summary: HOSTILE,
+        who: HOSTILE,
+        why: Some(HOSTILE),
+        origin: HOSTILE,
+        route: HOSTILE,
+        address: HOSTILE,
+        ago: 0,
+        left: Some(60),
+        redeem: 600,
+        state,
+        upstream: Some(200),
+        lately: 3,
+        lately_denied: 1,
+        yes: 1,
+        need: 2,
+        votes: ANSWERS
+            .into_iter()
+            .map(|answer| VoteRow {
+                name: HOSTILE,
+                answer,
+                ago: 7,
+                reason: Some(HOSTILE),
+            })
+            .collect(),
+        mine: Some("no"),
+    }
+}
+
+fn form<'a>(mode: &'static str, choices: &'a [String]) -> Form<'a> {
+    Form {
+        action: "/approvals/abc",
+        may_say_yes: true,
+        mode,
+        choices,
+        digits: 7,
+        tries: 2,
+        reason_required: true,
+        reason_most: 500,
+    }
+}
+
+/// What is checked of each page in each language.
+fn check(pages: &Pages, page: &Page<'_>) {
+    for language in Language::ALL {
+        for live in [
+            None,
+            Some(Live {
+                of: "inbox",
+                seen: HOSTILE,
+            }),
+        ] {
+            // Lists and requests are shown to somebody.
+            let somebody = !matches!(page, Page::Confirm { .. } | Page::Message { .. });
+            for user in [None, Some(HOSTILE)] {
+                if somebody && user.is_none() {
+                    continue;
+                }
+                let around = Around {
+                    language,
+                    user,
+                    request_id: ID,
+                    live,
+                };
+                let html = pages.html(page, around).unwrap();
+                assert!(html.contains(ID), "{html}");
+                assert!(!html.contains("<script>alert"), "{html}");
+                assert!(html.contains(&format!("lang=\"{}\"", language.tag())));
+                assert!(html.contains("href=\"/\""), "no way on: {html}");
+                assert_eq!(html.matches("<h1>").count(), 1);
+                // The one script is a file of ours, and no style stands at an element.
+                assert_eq!(html.matches("<script").count(), 1);
+                assert!(!html.contains("style=") && !html.contains("onclick"));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_page_says_what_it_has_to_in_every_language() {
+    let pages = Pages::new(HOSTILE).unwrap();
+    let rows: Vec<_> = STATES.into_iter().map(row).collect();
+    let veiled = [Row {
+        summary: None,
+        left: None,
+        mine: None,
+        ..row("pending")
+    }];
+    for list in [&rows[..], &veiled, &[]] {
+        let (waiting, asked, decided) = (list, list, list);
+        check(&pages, &Page::Inbox { waiting, asked });
+        check(&pages, &Page::History { decided, asked });
+    }
+    let choices: Vec<_> = (10..20).map(|choice: u32| choice.to_string()).collect();
+    for state in STATES {
+        let mut one = one(state);
+        for upstream in [None, Some(200)] {
+            one.upstream = upstream;
+            let notice = Some(HOSTILE.to_owned());
+            check(
+                &pages,
+                &Page::Request {
+                    one: &one,
+                    form: None,
+                    notice,
+                },
+            );
+        }
+        (one.why, one.left, one.mine, one.lately) = (None, None, None, 1);
+        one.votes.clear();
+        for mode in ["approve-deny", "number-matching", "number-challenge"] {
+            let mut form = form(mode, &choices);
+            for (may_say_yes, reason_required) in [(true, true), (true, false), (false, false)] {
+                (form.may_say_yes, form.reason_required) = (may_say_yes, reason_required);
+                check(
+                    &pages,
+                    &Page::Request {
+                        one: &one,
+                        form: Some(&form),
+                        notice: None,
+                    },
+                );
+            }
+        }
+    }
+    for level in [None, Some(HOSTILE)] {
+        check(&pages, &Page::Confirm { level, go: "/" });
+    }
+    for (title, text) in [
+        ("nothing_here", "nothing_here_about"),
+        ("not_done", "refused_form"),
+        ("not_done", "refused_cross_site"),
+        ("not_done", "unavailable"),
+    ] {
+        check(&pages, &Page::Message { title, text });
+    }
+}
+
+#[test]
+fn what_is_filled_in_is_not_filled_in_again() {
+    let mut environment = Environment::new();
+    environment.add_filter("with", with);
+    let filled = environment
+        .render_str(
+            "{{ '{who} asks {what}'|with(who=a, what=b, more=1) }}",
+            context! { a => "{what}", b => "{who}" },
+        )
+        .unwrap();
+    assert_eq!(filled, "{what} asks {who}");
+    assert!(
+        environment
+            .render_str("{{ '{who}'|with(what=1) }}", context! {})
+            .is_err()
+    );
+}
+
+#[test]
+fn nothing_is_decided_by_a_link_and_no_form_shows_more_than_it_needs() {
+    let pages = Pages::new("Approvals").unwrap();
+    let choices = ["10".to_owned(), "42".to_owned()];
+    let html = |form: &Form<'_>| {
+        let page = Page::Request {
+            one: &one("pending"),
+            form: Some(form),
+            notice: None,
+        };
+        let around = Around {
+            language: Language::En,
+            user: Some("bob"),
+            request_id: ID,
+            live: None,
+        };
+        pages.html(&page, around).unwrap()
+    };
+    let picked = html(&form("number-matching", &choices));
+    assert!(picked.contains("name=\"number\" value=\"42\""));
+    assert!(!picked.contains("inputmode"));
+    let typed = html(&form("number-challenge", &choices));
+    assert!(typed.contains("inputmode=\"numeric\" autocomplete=\"off\""));
+    assert!(!typed.contains("value=\"42\""));
+    let own = html(&Form {
+        may_say_yes: false,
+        ..form("number-matching", &choices)
+    });
+    assert!(own.contains("value=\"report\"") && !own.contains("value=\"yes\""));
+    assert!(!own.contains("value=\"no\"") && !own.contains("value=\"42\""));
+    for html in [picked, typed, own] {
+        assert!(!html.contains("method=\"get\"") && html.contains("method=\"post\""));
+    }
+}

@@ -1,0 +1,208 @@
+//! German.
+
+use super::Table;
+
+pub(super) const WORDS: Table = &[
+    // Around every page.
+    ("inbox", "Eingang"),
+    ("history", "Verlauf"),
+    ("session", "Meine Sitzung"),
+    ("menu", "Seiten"),
+    ("signed_in", "Angemeldet als {user}"),
+    ("request_id", "Anfrage"),
+    ("to_inbox", "Zum Eingang"),
+    ("news", "Auf dieser Seite hat sich etwas geändert."),
+    // Spans of time.
+    ("day", "Tag"),
+    ("days", "Tage"),
+    ("hour", "Stunde"),
+    ("hours", "Stunden"),
+    ("minute", "Minute"),
+    ("minutes", "Minuten"),
+    ("second", "Sekunde"),
+    ("seconds", "Sekunden"),
+    ("ago", "vor {span}"),
+    ("just_now", "gerade eben"),
+    ("left", "noch {span}"),
+    // Lists.
+    ("waiting", "Wartet auf Sie"),
+    ("nothing_waiting", "Nichts wartet auf Sie."),
+    ("asked", "Worum Sie gebeten haben"),
+    (
+        "nothing_asked",
+        "In den letzten Tagen haben Sie um nichts gebeten.",
+    ),
+    ("decided", "Worüber Sie entschieden haben"),
+    (
+        "nothing_decided",
+        "In den letzten Tagen haben Sie über nichts entschieden.",
+    ),
+    ("asked_by", "{who} bittet darum"),
+    (
+        "needs_level",
+        "Eine Anfrage. Um sie zu lesen, bestätigen Sie Ihre Identität: {level}",
+    ),
+    // States.
+    ("state_pending", "Wartet"),
+    ("state_approved", "Genehmigt"),
+    ("state_denied", "Abgelehnt"),
+    ("state_reported", "Als verdächtig gemeldet"),
+    ("state_number", "Abgelehnt: Die Zahl war falsch"),
+    ("state_expired", "Abgelaufen"),
+    ("state_cancelled", "Zurückgezogen"),
+    ("state_revoked", "Widerrufen"),
+    ("state_consumed", "Ausgeführt"),
+    (
+        "about_pending",
+        "Es geht weiter, sobald genügend Personen zugestimmt haben.",
+    ),
+    (
+        "about_approved",
+        "Es geht weiter, sobald {who} darauf zurückkommt, innerhalb von: {span}. Danach verfällt die Zustimmung.",
+    ),
+    (
+        "about_denied",
+        "Es wurde nichts ausgeführt. Wer gefragt hat, weiß es und kann später erneut fragen.",
+    ),
+    (
+        "about_reported",
+        "Es wurde nichts ausgeführt. Die Meldung steht im Protokoll, für alle, die dieses System betreuen.",
+    ),
+    (
+        "about_number",
+        "Es wurde nichts ausgeführt. Wer gefragt hat, kann erneut fragen; dann gilt eine andere Zahl.",
+    ),
+    (
+        "about_expired",
+        "Es wurde nichts ausgeführt: Die Antwort kam nicht rechtzeitig oder wurde nicht rechtzeitig genutzt. Wer gefragt hat, kann erneut fragen.",
+    ),
+    (
+        "about_cancelled",
+        "Es wurde nichts ausgeführt: {who} hat es zurückgezogen.",
+    ),
+    (
+        "about_revoked",
+        "Es wurde nichts ausgeführt: Die Zustimmung wurde vor ihrer Nutzung widerrufen.",
+    ),
+    (
+        "about_consumed",
+        "Es wurde mit Zustimmung einmal ausgeführt. Die Anwendung antwortete mit {status}.",
+    ),
+    (
+        "about_consumed_unknown",
+        "Es wurde einmal an die Anwendung gesendet; was sie geantwortet hat, ist nicht bekannt.",
+    ),
+    // One request.
+    ("question", "Stimmen Sie zu?"),
+    ("what", "Was"),
+    ("who", "Wer fragt"),
+    ("why", "Angegebener Grund"),
+    ("app", "In der Anwendung"),
+    ("route", "Art der Anfrage"),
+    ("address", "Von der Adresse"),
+    ("when", "Gefragt"),
+    ("time_left", "Verbleibende Zeit"),
+    ("lately", "Zuletzt gefragt"),
+    (
+        "lately_text",
+        "{count}-mal in den letzten 24 Stunden, davon {denied}-mal abgelehnt",
+    ),
+    (
+        "lately_once",
+        "in den letzten 24 Stunden nur dieses eine Mal",
+    ),
+    ("votes", "Bisher zugestimmt"),
+    ("votes_text", "{yes} von {need}"),
+    ("vote_yes", "{name} hat zugestimmt"),
+    ("vote_no", "{name} hat abgelehnt"),
+    ("vote_report", "{name} hat es gemeldet"),
+    ("mine_yes", "Sie haben zugestimmt."),
+    ("mine_no", "Sie haben abgelehnt."),
+    ("mine_report", "Sie haben es gemeldet."),
+    (
+        "own_request",
+        "Sie haben selbst darum gebeten, deshalb entscheidet jemand anderes. Die Zahl, falls es eine gibt, steht auf der Seite, auf der Sie gefragt haben.",
+    ),
+    // Forms.
+    ("yes", "Zustimmen"),
+    ("no", "Ablehnen"),
+    ("report", "Melden: Das sieht falsch aus"),
+    ("report_own", "Melden: Das war ich nicht"),
+    (
+        "report_about",
+        "Beendet die Anfrage sofort und löst einen Alarm aus.",
+    ),
+    ("reason", "Ihr Grund"),
+    ("reason_optional", "Ihr Grund (freiwillig)"),
+    ("reason_no", "Grund angeben"),
+    ("pick", "Welche Zahl sieht {who}?"),
+    (
+        "pick_about",
+        "Fragen Sie nach, telefonisch oder persönlich. Raten Sie nicht: Eine falsche Zahl lehnt die Anfrage ab.",
+    ),
+    ("type", "Die Zahl, die {who} sieht"),
+    (
+        "type_about",
+        "Fragen Sie nach, telefonisch oder persönlich: {digits} Ziffern. Falsche Zahlen, die noch möglich sind, von allen zusammen: {tries}; die letzte lehnt die Anfrage ab.",
+    ),
+    // What did not work.
+    (
+        "refused_over",
+        "Es war schon beendet, bevor Ihre Antwort kam.",
+    ),
+    (
+        "refused_expired",
+        "Die Zeit war abgelaufen, bevor Ihre Antwort kam.",
+    ),
+    (
+        "refused_requester",
+        "Sie haben selbst darum gebeten, deshalb entscheidet jemand anderes.",
+    ),
+    (
+        "refused_voted",
+        "Sie haben schon geantwortet; jede Person antwortet einmal.",
+    ),
+    ("refused_no_reason", "Ein Grund ist nötig."),
+    ("refused_no_number", "Die Zahl ist nötig."),
+    (
+        "refused_wrong_number",
+        "Die Zahl ist falsch. Verbleibende Versuche: {tries}.",
+    ),
+    (
+        "refused_last_number",
+        "Die Zahl ist falsch, und es gibt keinen Versuch mehr: Die Anfrage ist abgelehnt.",
+    ),
+    (
+        "refused_other",
+        "Diese Antwort kann nicht angenommen werden.",
+    ),
+    (
+        "refused_form",
+        "Das Formular kann nicht gelesen werden. Es wurde nichts entschieden.",
+    ),
+    (
+        "refused_cross_site",
+        "Nur eine Seite dieses Hosts kann entscheiden. Es wurde nichts entschieden.",
+    ),
+    ("nothing_here", "Hier ist nichts"),
+    (
+        "nothing_here_about",
+        "Es existiert nicht, ist längst vorbei, oder Sie entscheiden nicht darüber.",
+    ),
+    ("not_done", "Das hat nicht geklappt"),
+    ("confirm", "Bestätigen Sie Ihre Identität"),
+    (
+        "confirm_level",
+        "Um diese Anfrage zu sehen und darüber zu entscheiden, brauchen Sie: {level}.",
+    ),
+    ("confirm_go", "Bestätigen"),
+    (
+        "confirm_again",
+        "Es wurde nichts entschieden: Bestätigen Sie zuerst Ihre Identität. Danach kommen Sie zur Anfrage zurück.",
+    ),
+    ("go_on", "Weiter"),
+    (
+        "unavailable",
+        "Das lässt sich im Moment nicht sagen. Es wurde nichts entschieden.",
+    ),
+];
