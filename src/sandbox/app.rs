@@ -16,6 +16,8 @@ pub fn sample_app() -> Router {
         .route("/", get(home))
         .route("/payroll", get(payroll))
         .route("/payroll/{id}/release", post(release))
+        .route("/payments", get(payments))
+        .route("/payments/{id}", post(pay))
         .route("/expenses", get(expenses).post(receipt))
         .route("/admin", get(admin))
         .route("/static/style.css", get(style))
@@ -28,6 +30,7 @@ async fn home(headers: HeaderMap) -> Html<String> {
         "Payroll 1998",
         &headers,
         "<ul><li><a href=\"/payroll\">Payroll</a> (needs a one-time code)</li>\
+         <li><a href=\"/payments\">Payments</a> (each needs somebody else's yes)</li>\
          <li><a href=\"/spa\">Payroll, in one page</a> (asks for the code without leaving the page)</li>\
          <li><a href=\"/expenses\">Expenses</a> (sending the form needs a one-time code)</li>\
          <li><a href=\"/admin\">Administration</a> (for administrators only)</li>\
@@ -52,6 +55,30 @@ async fn release(Path(id): Path<String>, headers: HeaderMap, body: String) -> Ht
         &headers,
         &format!(
             "<p>Payment {} was released: {}.</p>",
+            escape(&id),
+            escape(&body)
+        ),
+    )
+}
+
+async fn payments(headers: HeaderMap) -> Html<String> {
+    page(
+        "Payments",
+        &headers,
+        "<form method=\"post\" action=\"/payments/12\">\
+         <p><label>To<br><input name=\"to\" value=\"Ada Lovelace\"></label></p>\
+         <p><label>Amount<br><input name=\"amount\" value=\"4200.00\" inputmode=\"decimal\"></label></p>\
+         <p><label>Currency<br><select name=\"currency\"><option>EUR<option>CHF<option>GBP</select></label></p>\
+         <p><button>Pay</button></p></form>",
+    )
+}
+
+async fn pay(Path(id): Path<String>, headers: HeaderMap, body: String) -> Html<String> {
+    page(
+        "Paid",
+        &headers,
+        &format!(
+            "<p>Payment {} was made: {}.</p>",
             escape(&id),
             escape(&body)
         ),

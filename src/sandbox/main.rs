@@ -70,7 +70,12 @@ async fn serve(provider: u16, app: Option<u16>) -> Result<(), String> {
         id: "stepgate".to_owned(),
         secret: "demo-secret-not-for-production".to_owned(),
         jwk: None,
-        redirects: vec!["http://payroll.localhost:8080/".to_owned()],
+        redirects: [
+            "http://payroll.localhost:8080/",
+            "http://approve.localhost:8080/",
+        ]
+        .map(str::to_owned)
+        .into(),
         backchannel: vec!["http://payroll.localhost:8080/.stepgate/backchannel-logout".to_owned()],
     };
     let realm = Realm::new(
@@ -80,6 +85,8 @@ async fn serve(provider: u16, app: Option<u16>) -> Result<(), String> {
             user("alice", &["clerks"], true),
             user("bob", &["clerks"], false),
             user("carol", &["clerks", "admins"], true),
+            user("dave", &["clerks", "leads"], true),
+            user("erin", &["clerks", "leads"], true),
         ],
         Arc::new(SystemClock),
         Arc::new(SystemRandom::new()),

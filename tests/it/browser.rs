@@ -60,8 +60,11 @@ impl Program {
             ("listen   = [\"127.0.0.1:8080\"]", listen.to_owned()),
             ("127.0.0.1:8080", format!("127.0.0.1:{port}")),
             ("http://localhost:9080/realms/demo", issuer.to_owned()),
+            ("http://approve.localhost:8080", approver_origin(&origin)),
             ("http://127.0.0.1:9081", app.to_owned()),
             ("lasts = \"2m\"", "lasts = \"30s\"".to_owned()),
+            // The approver app's: two people take longer than a level lasts here.
+            ("level = \"mfa\"\n", "level = \"password\"\n".to_owned()),
         ]
         .iter()
         .map(|(from, to)| (*from, to.as_str()))
@@ -73,6 +76,7 @@ impl Program {
         let policy = [
             ("http://payroll.localhost:8080", origin.as_str()),
             ("max_age = \"1m\"", "max_age = \"5s\""),
+            ("require  = { level = \"mfa\" }\napproval", "approval"),
         ]
         .into_iter()
         .fold(shipped("policies/payroll.toml"), replaced);
@@ -105,7 +109,8 @@ impl Program {
         }
         std::fs::create_dir(folder.path().join("config/sessions")).unwrap();
         if secure {
-            let certificate = Authority::new("test").server(&["payroll.localhost"]);
+            let certificate =
+                Authority::new("test").server(&["payroll.localhost", "approve.localhost"]);
             certificate.write(&folder.path().join("config"), "app");
         }
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
@@ -139,6 +144,11 @@ impl Program {
 fn origin(port: u16, secure: bool) -> String {
     let scheme = if secure { "https" } else { "http" };
     format!("{scheme}://payroll.localhost:{port}")
+}
+
+/// Of the approver app beside it.
+fn approver_origin(origin: &str) -> String {
+    origin.replace("payroll.", "approve.")
 }
 
 /// An event stream that begins with an event, and WebSockets that send back what comes (RFC 6455, sections 4.2.2 and 5.2;
@@ -241,6 +251,7 @@ impl World {
             .args(arguments)
             .current_dir(SCRIPTS)
             .env("STEPGATE_APP", &self.stepgate.origin)
+            .env("STEPGATE_APPROVER", approver_origin(&self.stepgate.origin))
             .env("STEPGATE_LOST", &self.lost.origin)
             .env("STEPGATE_KEYCLOAK", &self.keycloak.url)
             .env("STEPGATE_REALM", &self.realm)
@@ -322,6 +333,11 @@ async fn forms_survive_a_step_up_over_http_2() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_open_goes_on_after_a_step_up() {
     scripts("browser-streams", "streams.test.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_people_and_one_payment() {
+    scripts("browser-approver", "approver.test.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

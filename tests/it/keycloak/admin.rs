@@ -7,6 +7,9 @@ use super::server::REALM;
 /// The origin in the shipped realm.
 const ORIGIN: &str = "http://payroll.localhost:8080";
 
+/// That of the approver app.
+const APPROVER: &str = "http://approve.localhost:8080";
+
 #[derive(Debug)]
 pub(crate) struct Admin {
     client: reqwest::Client,
@@ -80,7 +83,9 @@ impl Admin {
         origin: &str,
         change: impl FnOnce(&mut Value),
     ) {
-        let mut realm: Value = serde_json::from_str(&REALM.replace(ORIGIN, origin)).unwrap();
+        let approver = origin.replace("payroll.", "approve.");
+        let realm = REALM.replace(ORIGIN, origin).replace(APPROVER, &approver);
+        let mut realm: Value = serde_json::from_str(&realm).unwrap();
         realm["realm"] = json!(name);
         change(&mut realm);
         self.post("", &realm).await;

@@ -201,10 +201,12 @@ fn written(port: u16, issuer: &str, upstream: &str, twist: Twist<'_>) -> TempDir
         text.replacen(from, to, 1)
     };
     let listen = format!("127.0.0.1:{port}");
+    let approver = format!("http://approve.localhost:{port}");
     let mfa = "[[levels]]\nname  = \"mfa\"";
     let scoped = format!("{SCOPED}\n{mfa}");
     let config = [
         ("127.0.0.1:8080", &*listen),
+        ("http://approve.localhost:8080", &*approver),
         ("\"../policies\"", "\"policies\""),
         ("http://localhost:9080/realms/demo", issuer),
         ("http://127.0.0.1:9081", upstream),

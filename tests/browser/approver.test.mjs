@@ -1,0 +1,156 @@
+// Two people: a clerk who pays in the app, and a lead who decides on a phone. With script and without, in English and in
+// German; axe finds nothing on any page.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import {
+  PHONE, allowCodesTwice, app, authenticate, browsing, closeBrowser, flaws, heading, newUser, text,
+} from './world.mjs';
+
+const approver = process.env.STEPGATE_APPROVER;
+
+const SUMMARY = 'Pay 4200.00 EUR to Ada Lovelace (payment 12)';
+
+test.before(allowCodesTwice);
+test.after(closeBrowser);
+
+/** A page of this person's own browser, which must not break its own content security policy. */
+async function opened(t, options) {
+  const context = await browsing(t, options);
+  const page = await context.newPage();
+  page.on('console', (message) => {
+    if (message.text().includes('Content Security Policy')) page.broken = message.text();
+  });
+  t.after(() => assert.equal(page.broken, undefined));
+  return page;
+}
+
+async function lead(t, options = {}) {
+  const page = await opened(t, { viewport: PHONE, isMobile: true, hasTouch: true, ...options });
+  const user = await newUser({ groups: ['clerks', 'leads'] });
+  await page.goto(`${approver}/`);
+  await authenticate(page, user, { until: () => page.url() === `${approver}/` });
+  return page;
+}
+
+async function clerk(t) {
+  const page = await opened(t);
+  const user = await newUser();
+  await page.goto(`${app}/payments`);
+  await authenticate(page, user);
+  return page;
+}
+
+/** Asked for; the number that the clerk sees. */
+async function pays(page) {
+  await page.goto(`${app}/payments`);
+  await page.getByRole('button', { name: 'Pay' }).click();
+  const shown = page.locator('.number');
+  await shown.waitFor();
+  const number = (await shown.innerText()).trim();
+  assert.match(number, /^\d\d$/);
+  const id = page.url().split('/').at(-1);
+  assert.ok(!(await page.title()).includes(number) && !(await page.title()).includes(id));
+  return { number, id };
+}
+
+async function isFine(page, title) {
+  assert.equal(await heading(page), title);
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    assert.deepEqual(await flaws(page), [], `${title}, ${colorScheme}`);
+  }
+}
+
+test('a payment appears where a lead looks, and goes on when the lead picks its number', async (t) => {
+  const dave = await lead(t);
+  await dave.getByText('Nothing waits for you.').waitFor();
+  await isFine(dave, 'Waiting for you');
+  await dave.evaluate(() => {
+    window.sameDocument = true;
+  });
+  const alice = await clerk(t);
+  const { number, id } = await pays(alice);
+  const link = dave.getByRole('link', { name: SUMMARY });
+  await link.waitFor();
+  assert.ok(await dave.evaluate(() => window.sameDocument), 'without a reload');
+  await isFine(dave, 'Waiting for you');
+  await link.click();
+  await dave.waitForURL(`${approver}/approvals/${id}`);
+  await isFine(dave, 'Do you agree?');
+  assert.ok(!(await dave.title()).includes(id));
+  assert.match(await text(dave), /0 of 1/);
+  await dave.getByRole('button', { name: number, exact: true }).click();
+  await dave.getByRole('heading', { name: 'Approved' }).waitFor();
+  // By itself.
+  await alice.waitForURL((url) => url.pathname === '/payments/12');
+  assert.equal(await heading(alice), 'Paid');
+  // The lead sees that, too.
+  await dave.getByRole('heading', { name: 'Done' }).waitFor();
+  await isFine(dave, 'Done');
+  assert.equal(await dave.locator('form').count(), 0);
+  await dave.getByRole('link', { name: 'History' }).click();
+  await dave.waitForURL(`${approver}/history`);
+  await isFine(dave, 'History');
+  await dave.getByRole('link', { name: SUMMARY }).waitFor();
+  await dave.goto(`${approver}/approvals/nothing`);
+  await isFine(dave, 'There is nothing here');
+});
+
+test('a wrong number is a no, and whoever looked on sees it', async (t) => {
+  const dave = await lead(t);
+  const erin = await lead(t);
+  const alice = await clerk(t);
+  const { number, id } = await pays(alice);
+  for (const page of [dave, erin]) await page.goto(`${approver}/approvals/${id}`);
+  const wrong = dave.locator('button[name=number]').filter({ hasNotText: number }).first();
+  await wrong.click();
+  await dave.getByRole('alert').waitFor();
+  await isFine(dave, 'Denied: the number was wrong');
+  await erin.getByRole('heading', { name: 'Denied: the number was wrong' }).waitFor();
+  assert.equal(await erin.locator('form').count(), 0, 'nothing is left to be decided');
+  await alice.getByRole('heading', { name: 'It was not agreed to' }).waitFor();
+});
+
+test('without script it is the same', async (t) => {
+  const dave = await lead(t, { javaScriptEnabled: false });
+  const alice = await clerk(t);
+  await pays(alice);
+  await dave.reload();
+  await dave.getByRole('link', { name: SUMMARY }).click();
+  await dave.waitForURL(`${approver}/approvals/*`);
+  await dave.getByRole('button', { name: 'Deny' }).click();
+  await dave.getByRole('heading', { name: 'Denied' }).waitFor();
+  await alice.getByRole('heading', { name: 'It was not agreed to' }).waitFor();
+});
+
+test('in German', async (t) => {
+  const dave = await lead(t, { locale: 'de-DE' });
+  await isFine(dave, 'Wartet auf Sie');
+  const alice = await clerk(t);
+  await pays(alice);
+  await dave.getByRole('link', { name: SUMMARY }).click();
+  await dave.waitForURL(`${approver}/approvals/*`);
+  await isFine(dave, 'Stimmen Sie zu?');
+  await dave.getByRole('button', { name: 'Melden: Das sieht falsch aus' }).click();
+  await dave.getByRole('heading', { name: 'Als verdächtig gemeldet' }).waitFor();
+  await isFine(dave, 'Als verdächtig gemeldet');
+});
+
+test('it can be installed', async (t) => {
+  const dave = await lead(t);
+  const script = await dave.evaluate(async () => (await navigator.serviceWorker.ready).active.scriptURL);
+  assert.equal(script, `${approver}/worker.js`);
+  const manifest = await dave.evaluate(async () => {
+    const link = document.querySelector('link[rel=manifest]');
+    return (await fetch(link.href)).json();
+  });
+  assert.equal(manifest.display, 'standalone');
+  const devtools = await dave.context().newCDPSession(dave);
+  const { errors } = await devtools.send('Page.getAppManifest');
+  assert.deepEqual(errors, []);
+  const { installabilityErrors } = await devtools.send('Page.getInstallabilityErrors');
+  // Nobody installs from a window of a private profile, which every one of these is.
+  const others = installabilityErrors.filter(({ errorId }) => errorId !== 'in-incognito');
+  assert.deepEqual(others, []);
+});
