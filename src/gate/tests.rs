@@ -459,6 +459,12 @@ async fn nothing_goes_by_a_yes_that_cannot_be_used_up() {
     let refused = world.gate.redeem(&mut forward, "id").await.unwrap_err();
     assert_eq!(refused.status, StatusCode::CONFLICT);
     assert!(!forward.may_go());
+    // As after a crash: it is gone, and whether it has arrived is not known.
+    drop(other);
+    let Verdict::Reply(reply) = world.pays(b"amount=42", Some(&id)).await else {
+        panic!("a yes was used twice");
+    };
+    assert_eq!(reply.record.reason, Some("approval-used"));
     // What a permit has nothing to do with needs none.
     let Verdict::Forward(mut plain) = world.judge("GET /", true).await else {
         panic!("alice is signed in");

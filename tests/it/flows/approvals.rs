@@ -3,19 +3,23 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 use stepgate::admin::Control as _;
 use stepgate::gate::approvals::Changed;
 use stepgate::model::approval::{Answer, ApprovalId, Person};
 use stepgate::model::time::Clock as _;
 use stepgate::policy::approval::Ballot;
 
+use super::answers::json as problem;
 use super::world::{Twist, World, heading};
+use crate::harness::{field, status};
 use crate::keycloak::{Browser, Page};
+use crate::upstreams::parts::nghttpd;
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const JSON: (&str, &str) = ("content-type", "application/json");
 
+const WHOLE: &str = "require     = { level = \"password\" }";
 const NETWORKS: &str = "[networks]";
 const APPROVER_APP: &str = "[approver_app]\nurl = \"http://approve.localhost\"\n[networks]";
 const LAST: &str = "require = { networks_any = [\"office\"] }\n";
@@ -36,6 +40,11 @@ id       = "order"
 path     = "/order"
 methods  = ["POST"]
 approval = "orders"
+[[routes]]
+id       = "call"
+path     = "/call"
+methods  = ["POST"]
+approval = "exports"
 [[routes]]
 id       = "export"
 path     = "/export"
@@ -690,4 +699,195 @@ async fn a_report_takes_what_the_session_has_proven() {
     world.audited("approval-voted", "report").await;
     world.audited("approval-decided", "denied").await;
     world.audited("alarm", "approval-reported").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_comes_back_with_a_yes_of_its_own_alone() {
+    let world = World::twisted(Twist {
+        config: &[(NETWORKS, APPROVER_APP)],
+        policy: &[
+            (LAST, MORE),
+            (
+                "identity    = {",
+                "bearer = { audience = \"erp\" }\nidentity    = {",
+            ),
+            (
+                WHOLE,
+                "require     = { level = \"password\" }\nbearer_age = \"auth_time\"",
+            ),
+        ],
+        ..Twist::default()
+    })
+    .await;
+    let send = async |method: &str, path: &str, over: Value, id: Option<&str>| {
+        let token = format!("Bearer {}", world.token(&over));
+        let mut headers = vec![FORM, ("authorization", token.as_str())];
+        headers.extend(id.map(|id| ("stepgate-approval", id)));
+        let body = if method == "POST" { "amount=42" } else { "" };
+        world.told(method, path, &headers, body).await
+    };
+    let asked = send("POST", "/pay/7", json!({}), None).await;
+    assert_eq!(
+        (asked.status, asked.code()),
+        (403, "approval-required"),
+        "{asked:?}"
+    );
+    let id = asked.id();
+    world.vote(&id, "carol", Answer::Yes).await;
+    let state = format!("/.stepgate/approval/{id}");
+    for other in [json!({ "azp": "another" }), json!({ "sub": "sub-bob" })] {
+        let told = send("POST", "/pay/7", other.clone(), Some(&id)).await;
+        assert_eq!(
+            (told.status, told.code()),
+            (403, "no-such-approval"),
+            "{other}"
+        );
+        assert_eq!(send("GET", &state, other, None).await.status, 404);
+    }
+    assert_eq!(world.hit_count(), 0);
+    let told = send("GET", &state, json!({}), None).await;
+    assert_eq!(told.body["status"], "approved", "{told:?}");
+    // Another token of the same client, with what it is for.
+    let fresh = json!({ "iat": world.clock.seconds() - 1 });
+    let sent = send("POST", "/pay/7", fresh, Some(&id)).await;
+    assert_eq!(sent.status, 200, "{sent:?}");
+    assert_eq!(world.last_hit().body, "amount=42");
+    let again = send("POST", "/pay/7", json!({}), Some(&id)).await;
+    assert_eq!(
+        (again.status, again.code()),
+        (409, "approval-used"),
+        "{again:?}"
+    );
+    assert_eq!(world.hit_count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_a_body_comes_it_is_the_same() {
+    let world = World::careful().await;
+    let kind = format!("Content-Type: {}", FORM.1);
+    let chunked = [kind.as_str(), "Transfer-Encoding: chunked"];
+    let pieces = "5\r\namoun\r\n4\r\nt=42\r\n0\r\n\r\n";
+    let answer = world.raw_with("POST /pay/7", &chunked, pieces).await;
+    assert_eq!(status(&answer), 403, "{answer}");
+    let id = problem(&answer)["approval_id"].as_str().unwrap().to_owned();
+    world.vote(&id, "carol", Answer::Yes).await;
+    assert_eq!(world.pays("amount=42", Some(&id)).await.status, 200);
+    assert_eq!(world.last_hit().body, "amount=42");
+
+    let id = world.agreed().await;
+    let named = format!("Stepgate-Approval: {id}");
+    let answer = world
+        .raw_with("POST /pay/7", &[chunked[0], chunked[1], &named], pieces)
+        .await;
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert_eq!(world.last_hit().body, "amount=42");
+    assert_eq!(world.last_hit().header("content-length"), "9");
+
+    // Whoever asks first (RFC 9110 10.1.1) is told to go on, or at once that it is too large.
+    let host = world.origin.strip_prefix("http://").unwrap();
+    let url = world.origin.parse().unwrap();
+    let cookies = world.browser.cookies_for(&url);
+    let head = |length: usize| {
+        format!(
+            "POST /pay/7 HTTP/1.1\r\nHost: {host}\r\nCookie: {cookies}\r\n{kind}\r\nExpect: 100-continue\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n"
+        )
+    };
+    let mut wire = world.stepgate.wire().await;
+    wire.send(&head(9)).await;
+    assert_eq!(status(&wire.header().await), 100);
+    wire.send("amount=42").await;
+    let answer = wire.rest().await;
+    assert_eq!(problem(&answer)["code"], "approval-required", "{answer}");
+    let mut wire = world.stepgate.wire().await;
+    wire.send(&head((64 << 10) + 1)).await;
+    assert_eq!(status(&wire.rest().await), 413);
+    let hits = world.hit_count();
+    assert_eq!(hits, 3, "the page, and two that were agreed to");
+
+    // A call of gRPC asks and comes back in its own words.
+    let grpc = ["Content-Type: application/grpc", "Content-Length: 5"];
+    let answer = world.raw_with("POST /call", &grpc, "\0\0\0\0\0").await;
+    assert_eq!(field(&answer, "grpc-status"), "7", "{answer}");
+    let id = field(&answer, "stepgate-approval").to_owned();
+    assert!(field(&answer, "grpc-message").contains(&id), "{answer}");
+    world.vote(&id, "carol", Answer::Yes).await;
+    let named = format!("Stepgate-Approval: {id}");
+    let answer = world
+        .raw_with("POST /call", &[grpc[0], grpc[1], &named], "\0\0\0\0\0")
+        .await;
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert_eq!(world.last_hit().target, "/call");
+}
+
+/// What is sent has used its yes up, whether or not it arrives.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_did_not_arrive_is_not_sent_again() {
+    let mut world = World::twisted(Twist {
+        config: &[(NETWORKS, APPROVER_APP)],
+        policy: &[(LAST, MORE)],
+        upstream: Some("http://127.0.0.1:1"),
+        ..Twist::default()
+    })
+    .await;
+    world.visit("/", "alice").await;
+    let id = world.agreed().await;
+    assert_eq!(world.pays("amount=42", Some(&id)).await.status, 502);
+    let again = world.pays("amount=42", Some(&id)).await;
+    assert_eq!(
+        (again.status, again.code()),
+        (409, "approval-used"),
+        "{again:?}"
+    );
+    let state = world.state(&id).await;
+    assert_eq!(state.body["status"], "consumed");
+    assert_eq!(state.body["app_status"], Value::Null);
+    world
+        .audited("approval-consumed", "payroll/four-eyes")
+        .await;
+}
+
+/// A navigation by itself has no body, and over HTTP/2 Pingora would say so to the app before the other one comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn over_h2_a_form_goes_on_by_a_click_and_whole() {
+    let test = "over_h2_a_form_goes_on_by_a_click_and_whole";
+    let Some(part) = nghttpd(test, &[], None).await else {
+        return;
+    };
+    let url = format!("http://{}", part.address(0));
+    let mut world = World::twisted(Twist {
+        config: &[
+            (NETWORKS, APPROVER_APP),
+            ("[upstreams.app]\n", "[upstreams.app]\nprotocol = \"h2c\"\n"),
+        ],
+        policy: &[(LAST, MORE)],
+        upstream: Some(&url),
+        ..Twist::default()
+    })
+    .await;
+    world.visit("/", "alice").await;
+    let page = world.submits("/pay/7", "amount=42").await;
+    let id = is_waiting(&page);
+    world.vote(&id, "carol", Answer::Yes).await;
+    let path = format!("/.stepgate/approval/{id}");
+    let page = world.open(&path).await;
+    assert_eq!(heading(&page), "It was agreed to", "{}", page.text());
+    // Nor by hand: what was agreed to has a body.
+    let headers = [("sec-fetch-site", "same-origin")];
+    let url = world.url(&format!("/pay/7?__stepgate_approved={id}"));
+    let page = world
+        .browser
+        .navigate(reqwest::Method::GET, url.parse().unwrap(), &headers, None)
+        .await;
+    assert_eq!(heading(&page), "It was agreed to", "{}", page.text());
+    let page = world.presses(&page, "do=send").await;
+    assert_eq!(page.body, "amount=42", "{}", page.text());
+
+    let id = world.agreed().await;
+    let sent = world.pays("amount=42", Some(&id)).await;
+    assert_eq!(
+        (sent.status, &sent.body),
+        (200, &json!("amount=42")),
+        "{sent:?}"
+    );
 }
