@@ -80,6 +80,7 @@ fn deciding(c: &mut Criterion) {
         client: [192, 0, 2, 7].into(),
         preflight: false,
         grant: Known::Absent,
+        spared: None,
     };
     let route = Requirement {
         rank: Rank::new(2),

@@ -155,6 +155,7 @@ fn explanation(config: &Config, asked: &Explain) -> Result<Explanation, Wrong> {
         client: asked.from,
         preflight: false,
         grant: Known::Absent,
+        spared: None,
     };
     let required = rules.and_then(|rules| rules.required.as_ref());
     let demand: Vec<&Requirement> = found.found.demand.iter().copied().chain(required).collect();

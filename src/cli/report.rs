@@ -70,6 +70,9 @@ pub(super) struct Wanted {
     need: u32,
     level: String,
     mode: &'static str,
+    /// Of which requests it is asked; of all, without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    when: Option<String>,
     request_ttl: String,
     redeem_ttl: String,
 }
@@ -83,6 +86,7 @@ impl Wanted {
             need: rule.terms.need,
             level: ladder.name_of(rule.level).to_owned(),
             mode: rule.terms.mode.name(),
+            when: rule.when.as_ref().map(ToString::to_string),
             request_ttl: spell_duration(rule.request_ttl),
             redeem_ttl: spell_duration(rule.terms.redeem_ttl),
         }
@@ -308,6 +312,9 @@ impl Explanation {
         }
         if let Some(wanted) = &self.approval {
             line("asks", &wanted.summary);
+            if let Some(when) = &wanted.when {
+                line("when", &format!("{when}; else it is allowed"));
+            }
             let votes = match wanted.need {
                 1 => "one".to_owned(),
                 need => need.to_string(),

@@ -125,7 +125,7 @@ codes! {
     NeverApproved = "SG0702", "an approval that nobody can give";
     UnusedApproval = "SG0703", "an approval that no route asks for";
     BadSummary = "SG0704", "not a summary";
-    SummaryField = "SG0705", "a summary with a field that a route's requests do not have";
+    SummaryField = "SG0705", "a field that a route's requests do not have";
     NotOfMode = "SG0706", "a key of another mode than the one that is used";
     TwoApprovals = "SG0707", "a request that would need two approvals";
     Unbindable = "SG0708", "a header that no approval can be bound to";

@@ -97,7 +97,8 @@ keys! {
         ["introspect", "approval"];
     APPROVAL = "[approvals.…]",
         ["summary", "approvers", "need", "deny", "mode", "digits", "reason", "request_ttl", "redeem_ttl", "level",
-         "bind_headers", "grant", "cooldown"],
-        ["when", "escalate", "break_glass", "channels"];
+         "bind_headers", "grant", "cooldown", "when"],
+        ["escalate", "break_glass", "channels"];
+    WHEN = "when", ["methods", "outside", "above"], ["hours"];
     APPROVERS = "approvers", ["groups_any", "claim", "people", "need"], ["self", "webhook"];
 }

@@ -19,6 +19,7 @@ use crate::model::route::RouteTable;
 use crate::model::session::Secret;
 use crate::model::target::Relaxations;
 use crate::policy::approval::summary::Summary;
+use crate::policy::approval::when::When;
 use crate::policy::approval::who::Approvers;
 use crate::policy::evidence::BearerAge;
 
@@ -157,12 +158,14 @@ impl Config {
 }
 
 /// What somebody has to say yes to, who may, and what the yes is good for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ApprovalRule {
     /// App and name, `erp/four-eyes`: what requirements and approvals have.
     pub name: String,
     pub summary: Summary,
     pub approvers: Approvers,
+    /// Only what is of this kind needs it.
+    pub when: Option<When>,
     pub terms: Terms,
     /// Of the number that is typed.
     pub digits: u8,

@@ -13,6 +13,7 @@ use crate::model::approval::{Action, Approval, Holder};
 use crate::model::requirement::Requirement;
 use crate::model::time::Timestamp;
 use crate::policy;
+use crate::policy::approval::when::Spared;
 use crate::policy::decision::{Decision, Shortfall};
 use crate::policy::facts::{Caller, Facts, Grant, Known};
 
@@ -64,9 +65,7 @@ impl Gate {
         let is_public = found.demand.iter().all(|part| part.is_public());
         if !is_public
             && leads_back.is_none()
-            && let Some(verdict) = self
-                .judge_bearer(incoming, site, &found, way.claimed, now)
-                .await
+            && let Some(verdict) = self.judge_bearer(incoming, site, &found, way, now).await
         {
             return verdict;
         }
@@ -86,6 +85,7 @@ impl Gate {
             client: incoming.client,
             preflight: false,
             grant: granted(way.claimed, holder.as_ref()),
+            spared: way.spared,
         };
         let decision = self.decide_on(&found.demand, &facts, now);
         let mut record = Record {
@@ -211,6 +211,7 @@ impl Gate {
             client,
             preflight: false,
             grant: Known::Absent,
+            spared: None,
         };
         self.decide_on(demand, &facts, now)
     }
@@ -236,6 +237,7 @@ impl Gate {
             client,
             preflight: true,
             grant: Known::Absent,
+            spared: None,
         };
         self.decide_on(demand, &facts, now)
     }
@@ -247,6 +249,8 @@ pub(in crate::gate) struct Way<'w> {
     /// To this path instead of to the request itself, for which there is a session or none, and no bearer.
     pub(in crate::gate) leads_back: Option<&'w str>,
     pub(in crate::gate) claimed: Option<Claimed<'w>>,
+    /// It is not of those that need their approval.
+    pub(in crate::gate) spared: Option<&'w Spared>,
 }
 
 /// A yes that it says it has.

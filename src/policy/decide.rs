@@ -72,6 +72,9 @@ fn approved(
     if wanted.any(|other| other != name) {
         return unenforceable(need);
     }
+    if facts.spared.is_some_and(|spared| spared.is_of(name)) {
+        return Decision::Allow(Permit::new(need, have));
+    }
     let refused = match &facts.grant {
         Known::Unavailable => return Decision::Unavailable(need),
         Known::Absent => None,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::model::approval::{Action, Approval, Holder};
 use crate::model::evidence::{Evidence, Identity};
+use crate::policy::approval::when::Spared;
 
 /// Three answers, never mixed up: what could not be found out is not absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Facts<'a> {
     pub preflight: bool,
     /// What somebody may have said to this very request.
     pub grant: Known<Grant<'a>>,
+    /// That this very request is not of those that need their approval.
+    pub spared: Option<&'a Spared>,
 }
 
 /// An approval that the caller refers to, and what it is to be used for.

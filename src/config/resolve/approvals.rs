@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 
 use super::app::AppDraft;
-use super::routes::RouteDraft;
+use super::routes::{self, RouteDraft};
 use super::{Names, require};
 use crate::config::code::Code;
 use crate::config::document::{Entry, Value};
@@ -20,6 +20,7 @@ use crate::model::route::RouteTable;
 use crate::model::target::{Relaxations, Target};
 use crate::policy::approval::LONGEST;
 use crate::policy::approval::summary::{Field, Summary};
+use crate::policy::approval::when::When;
 use crate::policy::approval::who::Approvers;
 
 const TTL: Duration = Duration::from_secs(10 * 60);
@@ -80,7 +81,10 @@ pub(super) fn claims(approvals: &[ApprovalDraft]) -> impl Iterator<Item = String
     let is_used = !approvals.is_empty();
     let of_voters = OF_VOTERS.iter().filter(move |_| is_used);
     let of_requesters = approvals.iter().flat_map(|draft| {
-        let shown = draft.rule.summary.fields().filter_map(|field| match field {
+        let of_when = draft.rule.when.iter().flat_map(|when| &when.above);
+        let read = draft.rule.summary.fields();
+        let read = read.chain(of_when.map(|(field, _)| field));
+        let shown = read.filter_map(|field| match field {
             Field::Claim(name) => Some(name),
             _ => None,
         });
@@ -139,7 +143,9 @@ pub(super) fn check(app: &AppDraft, kept: u64, has_approver_app: bool, report: &
 fn check_fields(rule: &ApprovalRule, route: &RouteDraft, report: &Report) {
     let safe = |methods: &Vec<Method>| methods.iter().all(Method::is_safe);
     let has_no_body = route.route.methods.as_ref().is_some_and(safe);
-    for field in rule.summary.fields() {
+    let of_when = rule.when.iter().flat_map(|when| &when.above);
+    let of_when = of_when.map(|(field, _)| field);
+    for field in rule.summary.fields().chain(of_when) {
         let why = match field {
             Field::Path(name) if !route.route.pattern.parameters().any(|known| known == name) => {
                 format!("`{}` has no parameter `{name}`", route.route.pattern)
@@ -152,7 +158,7 @@ fn check_fields(rule: &ApprovalRule, route: &RouteDraft, report: &Report) {
         report.push(Problem::error(
             Code::SummaryField,
             route.approval.as_ref().unwrap_or(&route.place),
-            format!("`{field}` in the summary of `{}`: {why}", rule.name),
+            format!("`{field}`, which `{}` reads: {why}", rule.name),
         ));
     }
 }
@@ -267,6 +273,7 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
     };
     let bind_headers = bind_headers(fields);
     check_grant(fields);
+    let when = when(fields, names);
     let terms = Terms {
         need: votes(need),
         deny: votes(deny),
@@ -280,6 +287,7 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
             name: full_name(app, &entry.key),
             summary: summary?,
             approvers: approvers?,
+            when,
             terms,
             digits,
             reason,
@@ -434,6 +442,48 @@ fn bind_headers(fields: Fields<'_>) -> Vec<HeaderName> {
         fine
     });
     bound.collect()
+}
+
+/// What is not told to be of the other half needs the approval, so that something of it has to stand there.
+fn when(fields: Fields<'_>, names: &Names) -> Option<When> {
+    let given = fields.table("when", &keys::WHEN)?;
+    let report = given.report();
+    let keys = ["methods", "outside", "above"];
+    if keys.iter().all(|key| !given.has(key)) {
+        let problem = Problem::error(Code::EmptyValue, given.place(), "`when` says nothing");
+        report.push(
+            problem
+                .help("methods, outside, above; without `when` every request needs the approval"),
+        );
+    }
+    let above = given.named("above").iter().filter_map(|entry| {
+        let field = match Field::named(&entry.key) {
+            Ok(field) => Some(field),
+            Err(error) => {
+                let message = format!("this is not a field: {error}");
+                let problem = Problem::error(Code::BadSummary, &entry.place, message);
+                report.push(problem.help("such as \"form.amount\" = 1000"));
+                None
+            }
+        };
+        let limit = match entry.node.value {
+            Value::Integer(limit) => u64::try_from(limit).ok(),
+            _ => None,
+        };
+        if limit.is_none() {
+            report.push(Problem::error(
+                Code::WrongType,
+                &entry.node.place,
+                "expected a whole number, zero or more",
+            ));
+        }
+        Some((field?, limit?))
+    });
+    Some(When {
+        methods: routes::methods(given).unwrap_or_default(),
+        outside: require::networks_of(given, "outside", names).unwrap_or_default(),
+        above: above.collect(),
+    })
 }
 
 fn check_grant(fields: Fields<'_>) {

@@ -249,7 +249,11 @@ fn max_age(fields: Fields<'_>) -> Option<Age> {
 }
 
 fn networks(fields: Fields<'_>, names: &Names) -> Option<Vec<Network>> {
-    let given = fields.texts("networks_any")?;
+    networks_of(fields, "networks_any", names)
+}
+
+pub(super) fn networks_of(fields: Fields<'_>, key: &str, names: &Names) -> Option<Vec<Network>> {
+    let given = fields.texts(key)?;
     Some(
         given
             .into_iter()

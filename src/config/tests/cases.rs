@@ -286,6 +286,9 @@ const CASES: &[Case] = &[
     ("SG0705-no-body", &[(METHODS, "methods = [\"GET\"]\napproval = \"four-eyes\""), (MORE_APP, APPROVAL), (MORE, APPROVER_APP)]),
     ("SG0706-digits-of-a-button", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "digits    = 7"), (MORE, APPROVER_APP)]),
     ("SG0707-two-approvals", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MORE_APP, "[approvals.six-eyes]\nsummary   = \"Pay\"\napprovers = { claim = \"manager\" }\n[[routes]]\nid      = \"deletions\"\npath    = \"/payments/**\"\nmethods = [\"DELETE\"]\napproval = \"six-eyes\"\nrequire = { level = \"mfa\", max_age = \"15m\", groups_any = [\"clerks\"] }\n"), (MORE, APPROVER_APP)]),
+    ("SG0012-when-of-nothing", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = {}"), (MORE, APPROVER_APP)]),
+    ("SG0704-above-of-no-field", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = { outside = [\"office\"], above = { amount = 1000, \"form.amount\" = \"1000\" } }"), (MORE, APPROVER_APP)]),
+    ("SG0705-above-of-no-parameter", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = { above = { \"path.id\" = 1000 } }"), (MORE, APPROVER_APP)]),
     ("SG0708-bound-to-a-cookie", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "bind_headers = [\"Idempotency-Key\", \"Cookie\", \"a b\"]"), (MORE, APPROVER_APP)]),
     ("SG0505-bad-scope", &[(REQUIRE, "require = { level = \"mfa\", scopes_all = [\"payments refunds\"] }")]),
     // Channels.

@@ -1,5 +1,7 @@
 //! What a yes is bound to: the request as it waits, every part of it that an app may act on.
 
+use std::net::IpAddr;
+
 use http::{HeaderMap, HeaderName, header};
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
@@ -13,6 +15,7 @@ use crate::model::requirement::{Network, Requirement};
 use crate::model::route::Pattern;
 use crate::model::target::Target;
 use crate::policy::approval::summary::{Asked, Summary, Unreadable};
+use crate::policy::approval::when::{self, Spared, When};
 
 /// A field that has to be there once or not at all stands there twice: which of them an app takes is not known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -106,6 +109,10 @@ pub fn policy(
             "reason": rule.reason == Reason::Required,
             "level": ladder.name_of(rule.level),
             "bind_headers": bind_headers,
+            "when": rule.when.as_ref().map(|when| {
+                let outside: Vec<_> = when.outside.iter().map(network).collect();
+                json!([when.to_string(), outside])
+            }),
         },
         "upstream": { "name": upstream.name, "urls": urls },
     });
@@ -113,26 +120,47 @@ pub fn policy(
     sha256(all.to_string().as_bytes())
 }
 
-/// What people are asked of it. `target` is the request's, parsed.
-pub fn summary(
-    summary: &Summary,
-    request: &ParkedRequest,
-    target: &Target,
-    pattern: &Pattern,
-    requester: &Identity,
-) -> Result<String, Unreadable> {
-    let all = |name: &HeaderName| -> Vec<&[u8]> {
-        let values = request.headers.get_all(name).iter();
-        values.map(http::HeaderValue::as_bytes).collect()
-    };
-    summary.of(&Asked {
-        pattern,
-        target,
-        content_type: &all(&header::CONTENT_TYPE),
-        content_encoding: &all(&header::CONTENT_ENCODING),
-        body: &request.body,
-        requester,
-    })
+/// What fields of a request are read from.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'r> {
+    pub request: &'r ParkedRequest,
+    /// The request's, parsed.
+    pub target: &'r Target,
+    pub pattern: &'r Pattern,
+    pub requester: &'r Identity,
+}
+
+impl Reading<'_> {
+    fn read<T>(&self, read: impl FnOnce(&Asked<'_>) -> T) -> T {
+        let all = |name: &HeaderName| -> Vec<&[u8]> {
+            let values = self.request.headers.get_all(name).iter();
+            values.map(http::HeaderValue::as_bytes).collect()
+        };
+        read(&Asked {
+            pattern: self.pattern,
+            target: self.target,
+            content_type: &all(&header::CONTENT_TYPE),
+            content_encoding: &all(&header::CONTENT_ENCODING),
+            body: &self.request.body,
+            requester: self.requester,
+        })
+    }
+}
+
+/// What people are asked of it.
+pub fn summary(summary: &Summary, reading: &Reading<'_>) -> Result<String, Unreadable> {
+    reading.read(|asked| summary.of(asked))
+}
+
+/// Whether nobody needs to be asked. `name`: of the approval.
+pub fn spared(
+    name: &str,
+    when: &When,
+    client: IpAddr,
+    reading: &Reading<'_>,
+) -> Result<Option<Spared>, Unreadable> {
+    let method = &reading.request.method;
+    reading.read(|asked| when::spared(name, when, method, client, asked))
 }
 
 /// A value's bytes are characters up to U+00FF, for not all of them are UTF-8.
@@ -276,8 +304,13 @@ mod tests {
             let target = Target::parse(request.target.as_bytes(), Relaxations::NONE).unwrap();
             let pattern = Pattern::parse("/payments/{id}/release").unwrap();
             let summary = Summary::parse(text).unwrap();
-            let alice = Identity::default();
-            super::summary(&summary, request, &target, &pattern, &alice)
+            let reading = Reading {
+                request,
+                target: &target,
+                pattern: &pattern,
+                requester: &Identity::default(),
+            };
+            super::summary(&summary, &reading)
         };
         let text = "Release {path.id}: {form.amount} to {form.to}";
         assert_eq!(line(text, &request()).unwrap(), "Release 7: 1 to bob");

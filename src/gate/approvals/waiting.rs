@@ -438,7 +438,7 @@ impl Gate {
         let back = request.target.clone();
         let way = Way {
             leads_back: Some(&back),
-            claimed: None,
+            ..Way::default()
         };
         match self.judge_route(&there, site, way).await {
             Verdict::Approve(wanting) => {

@@ -15,9 +15,10 @@ use crate::gate::{Gate, Incoming, Record, Reply, Site, Verdict};
 use crate::model::approval::{Action, ApprovalId, Holder};
 use crate::model::parked::{ParkedBy, ParkedRequest, kept};
 use crate::model::requirement::Requirement;
-use crate::model::route::{Challenge, Match, Route};
+use crate::model::route::{Challenge, Match, Pattern, Route};
 use crate::model::target::Target;
 use crate::policy::approval::LONGEST;
+use crate::policy::approval::when::Spared;
 use crate::policy::decision::Approve;
 use crate::policy::facts::Known;
 use crate::store::Unavailable;
@@ -78,7 +79,9 @@ impl Gate {
         let position = site.app.table.position(found.route);
         let most = position.and_then(|position| site.app.park_bytes.get(position));
         let most = most.copied().unwrap_or_default();
-        let most = match is_page(incoming, found.route) {
+        let rule = self.parts.config.approval(&approve.approval);
+        let may_go_at_once = rule.is_some_and(|rule| rule.when.is_some());
+        let most = match is_page(incoming, found.route) && !may_go_at_once {
             true => most,
             false => most.min(PROGRAM),
         };
@@ -118,6 +121,28 @@ impl Gate {
             // Until it is known when the approval ends.
             expires: now.plus(LONGEST),
         };
+        let spared = self.spared(incoming, site, &approve, &asker, &request);
+        match spared {
+            Ok(None) => {}
+            Ok(Some(spared)) => {
+                let way = Way {
+                    spared: Some(&spared),
+                    ..Way::default()
+                };
+                let mut verdict = self.judge_route(incoming, site, way).await;
+                if let Verdict::Forward(forward) = &mut verdict {
+                    // Its body was read, and is looked for here.
+                    forward.sending = Some(Box::new(Sending {
+                        request,
+                        target: incoming.target.clone(),
+                        kept: None,
+                        _in_hand: in_hand,
+                    }));
+                }
+                return verdict;
+            }
+            Err(why) => return Verdict::Reply(self.unreadable(incoming, route, &why, record)),
+        }
         let bound = self.bind(site, &approve, &asker, &request, incoming.target);
         let bound = match bound {
             Ok(bound) => bound,
@@ -157,6 +182,7 @@ impl Gate {
         let way = Way {
             leads_back: None,
             claimed: Some(claimed),
+            spared: None,
         };
         match self.judge_route(incoming, site, way).await {
             Verdict::Forward(mut forward) => {
@@ -232,6 +258,45 @@ impl Gate {
         reply
     }
 
+    /// Whether the request is of those that need no yes.
+    fn spared(
+        &self,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        approve: &Approve,
+        asker: &Asker,
+        request: &ParkedRequest,
+    ) -> Result<Option<Spared>, Unbound> {
+        let rule = self.parts.config.approval(&approve.approval);
+        let rule = rule.ok_or(Unbound::NoRule)?;
+        let Some(when) = &rule.when else {
+            return Ok(None);
+        };
+        let found = site.app.table.find(incoming.method, incoming.target);
+        let pattern = self.asking_pattern(site, &found, &rule.name);
+        let reading = binding::Reading {
+            request,
+            target: incoming.target,
+            pattern,
+            requester: asker.identity(),
+        };
+        binding::spared(&rule.name, when, incoming.client, &reading).map_err(Unbound::Unreadable)
+    }
+
+    /// Of the route whose approval it is, which may be another than the one that the request falls under.
+    fn asking_pattern<'s>(&self, site: Site<'s>, found: &Match<'s>, name: &str) -> &'s Pattern {
+        let is_asking = |route: &&Route| {
+            let requirement = &route.requirement;
+            requirement.approval.as_deref() == Some(name)
+                && found
+                    .demand
+                    .iter()
+                    .any(|part| std::ptr::eq(*part, requirement))
+        };
+        let asking = site.app.table.routes().iter().find(is_asking);
+        &asking.unwrap_or(found.route).pattern
+    }
+
     /// Under the policy of now.
     pub(super) fn bind<'c>(
         &'c self,
@@ -257,15 +322,13 @@ impl Gate {
         let route = format!("{}/{}", site.app.name, found.route.id);
         let action = binding::action(request, &route, policy, &rule.bind_headers)
             .map_err(Unbound::Repeated)?;
-        // The one whose summary it is may be another than the one that it falls under.
-        let is_asking = |route: &&Route| {
-            let requirement = &route.requirement;
-            requirement.approval.as_ref() == Some(&rule.name)
-                && demand.iter().any(|part| std::ptr::eq(*part, requirement))
+        let reading = binding::Reading {
+            request,
+            target,
+            pattern: self.asking_pattern(site, &found, &rule.name),
+            requester: asker.identity(),
         };
-        let asking = site.app.table.routes().iter().find(is_asking);
-        let pattern = &asking.unwrap_or(found.route).pattern;
-        let summary = binding::summary(&rule.summary, request, target, pattern, asker.identity());
+        let summary = binding::summary(&rule.summary, &reading);
         Ok(Bound {
             rule,
             action,

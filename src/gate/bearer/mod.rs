@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::{HeaderMap, header};
 
 use super::approvals::Asker;
-use super::judge::{Claimed, granted};
+use super::judge::{Way, granted};
 use super::{Forward, Gate, Incoming, Record, Reply, Site, Verdict};
 use crate::config::{self, DpopUse};
 use crate::model::requirement::Requirement;
@@ -50,7 +50,7 @@ struct Judging<'j> {
     site: Site<'j>,
     rules: &'j config::Bearer,
     found: &'j Match<'j>,
-    claimed: Option<Claimed<'j>>,
+    way: Way<'j>,
 }
 
 impl Gate {
@@ -60,7 +60,7 @@ impl Gate {
         incoming: &Incoming<'_>,
         site: Site<'_>,
         found: &Match<'_>,
-        claimed: Option<Claimed<'_>>,
+        way: Way<'_>,
         now: Timestamp,
     ) -> Option<Verdict> {
         let rules = site.app.bearer.as_ref()?;
@@ -82,7 +82,7 @@ impl Gate {
                     site,
                     rules,
                     found,
-                    claimed,
+                    way,
                 };
                 self.decided(incoming, judging, &verified, record, now)
             }
@@ -105,14 +105,16 @@ impl Gate {
             site,
             rules,
             found,
-            claimed,
+            way,
         } = judging;
+        let claimed = way.claimed;
         let holder = claimed.map(|_| verified.holder());
         let facts = Facts {
             caller: Known::Found(verified.caller()),
             client: incoming.client,
             preflight: false,
             grant: granted(claimed, holder.as_ref()),
+            spared: way.spared,
         };
         let decision = match &rules.required {
             None => self.decide_on(&found.demand, &facts, now),

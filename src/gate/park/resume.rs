@@ -87,7 +87,7 @@ impl Gate {
         let back = href(&id);
         let way = Way {
             leads_back: Some(&back),
-            claimed: None,
+            ..Way::default()
         };
         match self.judge_route(&there, site, way).await {
             Verdict::Reply(reply) => reply,
@@ -204,7 +204,7 @@ impl Gate {
         };
         let way = Way {
             leads_back: Some(&back),
-            claimed: None,
+            ..Way::default()
         };
         let forward = match self.judge_route(&there, site, way).await {
             Verdict::Forward(forward) if is_of(&forward, &held) => forward,

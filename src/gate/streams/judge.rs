@@ -226,6 +226,7 @@ impl Gate {
                     client: open.client,
                     preflight: false,
                     grant: Known::Absent,
+                    spared: None,
                 };
                 let ladder = &self.parts.config.ladder;
                 let holds = policy::holds_until(demand, &facts, ladder, now);

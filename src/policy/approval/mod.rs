@@ -6,6 +6,7 @@
 //! has written so.
 
 pub mod summary;
+pub mod when;
 pub mod who;
 
 use std::time::Duration;

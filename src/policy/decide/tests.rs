@@ -98,6 +98,7 @@ fn decided_with(
         client: OFFICE.parse().unwrap(),
         preflight: false,
         grant,
+        spared: None,
     };
     let demand: Vec<_> = demand.iter().collect();
     decide(&demand, &facts, &ladder(), now)
@@ -361,6 +362,7 @@ fn an_ipv4_client_is_the_same_on_an_ipv6_socket() {
             client: client.parse::<IpAddr>().unwrap(),
             preflight: false,
             grant: Known::Absent,
+            spared: None,
         };
         let decision = decide(&[&demand], &facts, &ladder(), NOW);
         assert_eq!(decision.name(), expected, "{client}");
@@ -397,6 +399,7 @@ fn a_preflight_asks_as_nobody() {
                 client: client.parse().unwrap(),
                 preflight: true,
                 grant: Known::Absent,
+                spared: None,
             };
             let decision = decide(demand, &facts, &ladder(), NOW);
             assert_eq!(decision.name(), expected, "{demand:?} {client}");

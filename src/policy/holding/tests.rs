@@ -47,6 +47,7 @@ fn facts(evidence: &Evidence) -> Facts<'_> {
         client: [192, 0, 2, 1].into(),
         preflight: false,
         grant: Known::Absent,
+        spared: None,
     }
 }
 
@@ -134,6 +135,7 @@ fn a_yes_ends_before_the_level_does() {
             holder: &holder,
             action: &action,
         }),
+        spared: None,
     };
     for (name, yes) in [(None, false), (Some("four-eyes"), true)] {
         let requirement = Requirement {

@@ -41,6 +41,11 @@ path     = "/order"
 methods  = ["POST"]
 approval = "orders"
 [[routes]]
+id       = "refund"
+path     = "/refund"
+methods  = ["POST", "PUT"]
+approval = "large"
+[[routes]]
 id       = "call"
 path     = "/call"
 methods  = ["POST"]
@@ -61,6 +66,10 @@ mode      = "number-challenge"
 [approvals.orders]
 summary   = "Order {json.what}"
 approvers = { groups_any = ["admins"] }
+[approvals.large]
+summary   = "Refund {form.amount}"
+approvers = { groups_any = ["admins"] }
+when      = { methods = ["POST"], above = { "form.amount" = 100 } }
 [approvals.exports]
 summary   = "Export everything"
 approvers = { groups_any = ["admins"] }
@@ -890,4 +899,35 @@ async fn over_h2_a_form_goes_on_by_a_click_and_whole() {
         (200, &json!("amount=42")),
         "{sent:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_risky_needs_a_yes() {
+    let mut world = World::careful().await;
+    let refund =
+        async |method: &str, body: &str| world.told(method, "/refund", &[FORM], body).await;
+    let small = refund("POST", "amount=100&note=x").await;
+    assert_eq!(
+        (small.status, small.body.as_str()),
+        (200, Some("app POST /refund"))
+    );
+    assert_eq!(world.last_hit().body, "amount=100&note=x");
+    assert_eq!(refund("PUT", "amount=5000").await.status, 200);
+    assert_eq!(world.last_hit().body, "amount=5000");
+    let hits = world.hit_count();
+    for (body, status, code) in [
+        ("amount=101", 403, "approval-required"),
+        ("amount=101&x", 409, "another-approval-pending"),
+        ("amount=1,00", 409, "another-approval-pending"),
+        ("amount=1&amount=5000", 400, "repeated"),
+        ("sum=1", 400, "absent"),
+    ] {
+        let told = refund("POST", body).await;
+        assert_eq!((told.status, told.code()), (status, code), "{body}");
+    }
+    assert_eq!(world.hit_count(), hits);
+    // A page's form, too.
+    let page = world.submits("/refund", "amount=7").await;
+    assert_eq!(page.body, "app POST /refund", "{}", page.text());
+    assert_eq!(world.last_hit().body, "amount=7");
 }

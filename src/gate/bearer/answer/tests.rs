@@ -94,6 +94,7 @@ fn asked(config: &Config, demand: &str, token: &str, conditions: Conditions) -> 
         client: "192.0.2.7".parse().unwrap(),
         preflight: false,
         grant: Known::Absent,
+        spared: None,
     };
     let decision = decide(&[&requirement], &facts, ladder, NOW);
     match told(ladder, rules, &decision, auth_time.is_some()) {

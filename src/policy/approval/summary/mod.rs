@@ -163,13 +163,7 @@ impl Summary {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => line.push_str(text),
-                Piece::Field(field) => match field.read(asked) {
-                    Ok(value) => line.push_str(&shown(&value)),
-                    Err(why) => {
-                        let field = field.clone();
-                        return Err(Unreadable { field, why });
-                    }
-                },
+                Piece::Field(field) => line.push_str(&shown(&field.value(asked)?)),
             }
         }
         Ok(line)
@@ -193,6 +187,19 @@ impl Field {
             }
             _ => Err(unknown()),
         }
+    }
+
+    /// As config spells it, without the braces.
+    pub fn named(name: &str) -> Result<Self, BadSummary> {
+        Self::parse(name)
+    }
+
+    /// What the app will surely read there.
+    pub fn value(&self, asked: &Asked<'_>) -> Result<String, Unreadable> {
+        self.read(asked).map_err(|why| Unreadable {
+            field: self.clone(),
+            why,
+        })
     }
 
     /// Whether the body is read for it: such a field binds nothing to a path or a name alone.

@@ -2,8 +2,12 @@
 
 use super::*;
 use crate::model::approval::{Approval, Holder, Status};
+use crate::model::route::Pattern;
 use crate::model::session::Lineage;
+use crate::model::target::{Relaxations, Target};
 use crate::policy::approval;
+use crate::policy::approval::summary::Asked;
+use crate::policy::approval::when::{self, When};
 
 fn four_eyes(text: &str) -> Requirement {
     Requirement {
@@ -246,4 +250,60 @@ proptest! {
             prop_assert!(allows(&demand, &evidence, &identity, now));
         }
     }
+}
+
+/// Of another approval it spares nothing, and never anything but the approval.
+#[test]
+fn a_request_of_the_other_half_needs_no_yes() {
+    let spared = |name: &str| {
+        let other_method = When {
+            methods: vec![http::Method::PUT],
+            ..When::default()
+        };
+        let pattern = Pattern::parse("/**").unwrap();
+        let target = Target::parse(b"/", Relaxations::NONE).unwrap();
+        let asked = Asked {
+            pattern: &pattern,
+            target: &target,
+            content_type: &[],
+            content_encoding: &[],
+            body: b"",
+            requester: &alice(),
+        };
+        let client = OFFICE.parse().unwrap();
+        let spared = when::spared(name, &other_method, &http::Method::POST, client, &asked);
+        spared.unwrap().unwrap()
+    };
+    let (evidence, alice) = (evidence("mfa 1m"), alice());
+    let decided = |demand: &[Requirement], name: &str| {
+        let spared = spared(name);
+        let facts = Facts {
+            caller: Known::Found(Caller {
+                evidence: &evidence,
+                identity: &alice,
+            }),
+            client: OFFICE.parse().unwrap(),
+            preflight: false,
+            grant: Known::Absent,
+            spared: Some(&spared),
+        };
+        let demand: Vec<_> = demand.iter().collect();
+        told(&decide(&demand, &facts, &ladder(), NOW))
+    };
+    assert_eq!(decided(&[four_eyes("mfa")], "four-eyes"), "allow");
+    assert_eq!(
+        decided(&[four_eyes("mfa")], "six-eyes"),
+        "approve four-eyes"
+    );
+    assert_eq!(
+        decided(&[four_eyes("key")], "four-eyes"),
+        "step-up, missing"
+    );
+    let mut clerks = four_eyes("mfa");
+    clerks.conditions.groups_any = strings(&["x"]);
+    assert_eq!(decided(&[clerks], "four-eyes"), "deny groups_any x");
+    let mut six_eyes = four_eyes("mfa");
+    six_eyes.approval = Some("six-eyes".to_owned());
+    let both = decided(&[four_eyes("mfa"), six_eyes], "four-eyes");
+    assert!(both.starts_with("deny policy"), "{both}");
 }

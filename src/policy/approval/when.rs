@@ -1,0 +1,216 @@
+//! Which of a route's requests need its approval at all: `when`. A request that is not told to be of the other half needs
+//! it, and what could be read in two ways is refused as for a summary.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use http::Method;
+
+use super::summary::{Asked, Field, Unreadable};
+use crate::model::requirement::{Conditions, Network};
+use crate::policy::conditions;
+
+/// All of it has to hold for the approval to be needed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct When {
+    /// One of them; any, where none is named.
+    pub methods: Vec<Method>,
+    /// The client is in none of them.
+    pub outside: Vec<Network>,
+    /// Each field says more than so much.
+    pub above: Vec<(Field, u64)>,
+}
+
+/// That a request needs no approval of that name. Only [`spared`] makes one.
+#[derive(Debug)]
+pub struct Spared {
+    name: String,
+}
+
+impl Spared {
+    /// Whether it is that approval which is not needed.
+    pub(in crate::policy) fn is_of(&self, name: &str) -> bool {
+        self.name == name
+    }
+}
+
+/// `name`: of the approval whose `when` it is.
+pub fn spared(
+    name: &str,
+    when: &When,
+    method: &Method,
+    client: IpAddr,
+    asked: &Asked<'_>,
+) -> Result<Option<Spared>, Unreadable> {
+    let other_method = !when.methods.is_empty() && !lists(&when.methods, method);
+    let is_inside = !when.outside.is_empty() && is_within(&when.outside, client);
+    let mut needs_none = other_method || is_inside;
+    for (field, limit) in &when.above {
+        let text = field.value(asked)?;
+        needs_none |= !exceeds(&text, *limit);
+    }
+    Ok(needs_none.then(|| Spared {
+        name: name.to_owned(),
+    }))
+}
+
+/// HEAD is answered as GET is.
+fn lists(methods: &[Method], method: &Method) -> bool {
+    methods.contains(method) || (*method == Method::HEAD && methods.contains(&Method::GET))
+}
+
+fn is_within(networks: &[Network], client: IpAddr) -> bool {
+    let within = Conditions {
+        networks_any: networks.to_vec(),
+        ..Conditions::NONE
+    };
+    conditions::networks(&within, client).is_ok()
+}
+
+/// Whether it is more, or is no plain number: an amount that an app may read as another one, with signs, exponents, or
+/// marks between thousands, is never a small one. Two digits may stand behind a point; three would be thousands in half
+/// of the world.
+fn exceeds(text: &str, limit: u64) -> bool {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(fraction) || fraction.len() > 2 {
+        return true;
+    }
+    match whole.parse::<u64>() {
+        Ok(whole) => whole > limit || (whole == limit && fraction.bytes().any(|byte| byte != b'0')),
+        Err(_) => true,
+    }
+}
+
+/// As config spells it, more or less.
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let methods: Vec<_> = self.methods.iter().map(Method::as_str).collect();
+        let methods = (!methods.is_empty()).then(|| format!("methods {}", methods.join(", ")));
+        let outside: Vec<_> = self.outside.iter().map(|one| one.name.as_str()).collect();
+        let outside = (!outside.is_empty()).then(|| format!("outside {}", outside.join(", ")));
+        let above = self.above.iter();
+        let above = above.map(|(field, limit)| format!("{field} above {limit}"));
+        let all: Vec<_> = methods.into_iter().chain(outside).chain(above).collect();
+        f.write_str(&all.join(" and "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::evidence::Identity;
+    use crate::model::route::Pattern;
+    use crate::model::target::{Relaxations, Target};
+    use crate::policy::approval::summary::Why;
+
+    const FORM: &[u8] = b"application/x-www-form-urlencoded";
+
+    fn of(when: &When, method: &Method, client: &str, body: &str) -> Result<bool, Why> {
+        let pattern = Pattern::parse("/pay/{id}").unwrap();
+        let target = Target::parse(b"/pay/7", Relaxations::NONE).unwrap();
+        let requester = Identity::default();
+        let asked = Asked {
+            pattern: &pattern,
+            target: &target,
+            content_type: &[FORM],
+            content_encoding: &[],
+            body: body.as_bytes(),
+            requester: &requester,
+        };
+        let spared = spared("a/b", when, method, client.parse().unwrap(), &asked);
+        spared
+            .map(|spared| spared.is_some())
+            .map_err(|unreadable| unreadable.why)
+    }
+
+    fn above(limit: u64) -> When {
+        When {
+            above: vec![(Field::Form("amount".to_owned()), limit)],
+            ..When::default()
+        }
+    }
+
+    #[test]
+    fn only_what_is_surely_no_more_is_spared() {
+        for small in ["0", "7", "1000", "1000.0", "1000.00", "0001000", "999.99"] {
+            let body = format!("amount={small}");
+            let spared = of(&above(1000), &Method::POST, "192.0.2.1", &body);
+            assert_eq!(spared, Ok(true), "{small}");
+        }
+        for large in [
+            "1001",
+            "1000.01",
+            "1000.1",
+            "1.000",
+            "1,000",
+            "1e9",
+            "-5",
+            "%2B5",
+            "0x10",
+            "5%20",
+            "%20",
+            "1.2.3",
+            ".5",
+            "5.",
+            "99999999999999999999",
+            "%D9%A1",
+            "five",
+            "NaN",
+        ] {
+            let body = format!("amount={large}");
+            let spared = of(&above(1000), &Method::POST, "192.0.2.1", &body);
+            assert_eq!(spared, Ok(false), "{large}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_spares_nobody() {
+        let rows = [
+            ("", Why::Absent),
+            ("amount=1&amount=5000", Why::Repeated),
+            ("amount=%ff", Why::NotUtf8),
+        ];
+        for (body, why) in rows {
+            let spared = of(&above(1000), &Method::POST, "192.0.2.1", body);
+            assert_eq!(spared, Err(why), "{body}");
+            // Whatever else would spare it.
+            let other = When {
+                methods: vec![Method::PUT],
+                ..above(1000)
+            };
+            assert_eq!(of(&other, &Method::POST, "192.0.2.1", body), Err(why));
+        }
+    }
+
+    #[test]
+    fn all_of_it_has_to_hold() {
+        let office = Network {
+            name: "office".to_owned(),
+            ranges: vec!["192.0.2.0/24".parse().unwrap()],
+        };
+        let when = When {
+            methods: vec![Method::POST, Method::GET],
+            outside: vec![office],
+            ..above(10)
+        };
+        let rows = [
+            (Method::POST, "198.51.100.1", "amount=11", false),
+            (Method::HEAD, "198.51.100.1", "amount=11", false),
+            (Method::PUT, "198.51.100.1", "amount=11", true),
+            (Method::POST, "192.0.2.1", "amount=11", true),
+            (Method::POST, "::ffff:192.0.2.1", "amount=11", true),
+            (Method::POST, "198.51.100.1", "amount=10", true),
+        ];
+        for (method, client, body, expected) in rows {
+            let spared = of(&when, &method, client, body);
+            assert_eq!(spared, Ok(expected), "{method} {client} {body}");
+        }
+        let always = When::default();
+        assert_eq!(of(&always, &Method::POST, "192.0.2.1", ""), Ok(false));
+        assert_eq!(
+            when.to_string(),
+            "methods POST, GET and outside office and form.amount above 10"
+        );
+    }
+}
