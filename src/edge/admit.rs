@@ -17,7 +17,8 @@ use super::upstream;
 use super::verify::{self, Asked};
 use crate::config::HostIndex;
 use crate::gate::{
-    BODY_LIMIT, Forward, Gate, Incoming, NotKept, Parking, Refusal, Reply, Verdict, Wanting,
+    BODY_LIMIT, Forward, Gate, Incoming, NoAnswer, NotKept, Parking, Refusal, Reply, Verdict,
+    Wanting,
 };
 use crate::model::client_certificate::ClientCertificate;
 use crate::model::target::Target;
@@ -165,6 +166,12 @@ impl Snapshot {
         let checked = target.ok_or(Refusal::Internal).and_then(|target| {
             let request = session.req_header();
             self.check(&forward, request, target, certificate)
+        });
+        // Nobody's yes is used up for what will surely not arrive.
+        let is_up = forward.permit.uses().is_none() || self.peers.is_up(forward.upstream);
+        let checked = checked.and_then(|body_bytes| match is_up {
+            true => Ok(body_bytes),
+            false => Err(Refusal::Upstream(NoAnswer::Down)),
         });
         match checked {
             Ok(body_bytes) => {

@@ -163,6 +163,14 @@ impl Peers {
         self.next(upstream, tunnel)
     }
 
+    /// Whether an address of it is known to work, as far as is known.
+    pub(in crate::edge) fn is_up(&self, upstream: usize) -> bool {
+        self.upstreams.get(upstream).is_some_and(|upstream| {
+            let targets = upstream.targets.load();
+            targets.iter().any(|target| target.address.is_open())
+        })
+    }
+
     /// By which a request gets a connection of its own.
     pub(in crate::edge) fn group_of_one(&self) -> u64 {
         self.groups.of_tunnel()

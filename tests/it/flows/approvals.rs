@@ -12,7 +12,7 @@ use stepgate::policy::approval::Ballot;
 
 use super::answers::json as problem;
 use super::world::{Twist, World, heading};
-use crate::harness::{field, status};
+use crate::harness::{field, status, upstream};
 use crate::keycloak::{Browser, Page};
 use crate::upstreams::parts::nghttpd;
 
@@ -829,13 +829,16 @@ async fn however_a_body_comes_it_is_the_same() {
     assert_eq!(world.last_hit().target, "/call");
 }
 
-/// What is sent has used its yes up, whether or not it arrives.
+/// What is sent has used its yes up, whether or not it arrives; what surely does not, has not.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_did_not_arrive_is_not_sent_again() {
+    let closing = |_, _| async { None };
+    let (app, seen) = upstream(closing).await;
+    let url = format!("http://{app}");
     let mut world = World::twisted(Twist {
         config: &[(NETWORKS, APPROVER_APP)],
         policy: &[(LAST, MORE)],
-        upstream: Some("http://127.0.0.1:1"),
+        upstream: Some(&url),
         ..Twist::default()
     })
     .await;
@@ -848,12 +851,35 @@ async fn what_did_not_arrive_is_not_sent_again() {
         (409, "approval-used"),
         "{again:?}"
     );
+    let arrived = seen.lock().unwrap().clone();
+    let arrived = arrived.iter().filter(|header| header.contains("/pay/7"));
+    assert_eq!(arrived.count(), 1);
     let state = world.state(&id).await;
     assert_eq!(state.body["status"], "consumed");
     assert_eq!(state.body["app_status"], Value::Null);
     world
         .audited("approval-consumed", "payroll/four-eyes")
         .await;
+
+    let mut world = World::twisted(Twist {
+        config: &[(NETWORKS, APPROVER_APP)],
+        policy: &[(LAST, MORE)],
+        upstream: Some("http://127.0.0.1:1"),
+        ..Twist::default()
+    })
+    .await;
+    let page = world.visit("/", "alice").await.page;
+    assert!(page.status.is_server_error(), "{}", page.text());
+    let id = world.agreed().await;
+    // That nothing listens there was seen just now.
+    assert!(world.status("/").await >= 500);
+    let told = world.pays("amount=42", Some(&id)).await;
+    assert_eq!(
+        (told.status, told.code()),
+        (503, "upstream-down"),
+        "{told:?}"
+    );
+    assert_eq!(world.standing(&id).await, "approved");
 }
 
 /// A navigation by itself has no body, and over HTTP/2 Pingora would say so to the app before the other one comes.
