@@ -186,12 +186,15 @@ fn sha256(bytes: &[u8]) -> Digest {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+    use std::path::Path;
 
     use bytes::Bytes;
     use http::{HeaderValue, Method};
 
     use super::*;
+    use crate::config::{Input, Options, parse};
     use crate::model::parked::ParkedBy;
     use crate::model::target::Relaxations;
     use crate::model::time::Timestamp;
@@ -321,5 +324,117 @@ mod tests {
         let mut bare = request();
         bare.headers.clear();
         assert_eq!(line(text, &bare).unwrap_err().why, Why::ContentType);
+    }
+
+    const INSTALLATION: &str = r#"
+version = 1
+[keycloak]
+issuer        = "https://sso.example.com/realms/corp"
+client_id     = "stepgate"
+client_secret = { file = "secret" }
+[[levels]]
+name  = "password"
+base  = true
+proof = { acr = "1" }
+ask   = { acr_values = "1" }
+[[levels]]
+name  = "mfa"
+proof = { acr = "2" }
+ask   = { acr_values = "2" }
+[[floors]]
+id      = "posts"
+methods = ["POST"]
+require = { groups_any = ["staff"] }
+[networks]
+office = ["192.0.2.0/24"]
+[upstreams.erp]
+url = "http://10.0.0.1"
+[upstreams.other]
+url = "http://10.0.0.1"
+[approver_app]
+url = "https://approve.example.com"
+"#;
+
+    const APP: &str = r#"
+url      = "https://erp.example.com"
+upstream = "erp"
+require  = { level = "password", max_age = "8h", networks_any = ["office"] }
+[[routes]]
+id       = "pay"
+path     = "/pay/{id}"
+methods  = ["POST"]
+approval = "four-eyes"
+[approvals.four-eyes]
+summary      = "Pay {path.id}"
+approvers    = { groups_any = ["leads"], claim = "manager", people = ["bob"] }
+need         = 2
+deny         = 2
+mode         = "number-challenge"
+digits       = 7
+reason       = "optional"
+level        = "password"
+bind_headers = ["Idempotency-Key"]
+when         = { outside = ["office"], above = { "path.id" = 10 } }
+request_ttl  = "10m"
+"#;
+
+    fn policy_of(installation: &str, app: &str) -> Digest {
+        let read = |_: &Path| Ok("only-for-tests".to_owned());
+        let input = Input {
+            sources: &[("stepgate.toml", installation), ("erp.toml", app)],
+            read: &read,
+        };
+        let options = Options::default();
+        let config = parse(&input, &options).unwrap().config;
+        let target = Target::parse(b"/pay/7", Relaxations::NONE).unwrap();
+        let found = config.apps[0].table.find(&Method::POST, &target);
+        let rule = config.approval("erp/four-eyes").unwrap();
+        let upstream = &config.upstreams[found.route.upstream];
+        policy(&config.ladder, &found.demand, rule, upstream)
+    }
+
+    /// What a request is judged by, who may say yes, what they are asked, and where it goes.
+    #[test]
+    fn whatever_is_said_of_a_request_makes_another_policy() {
+        let before = policy_of(INSTALLATION, APP);
+        assert_eq!(policy_of(INSTALLATION, APP), before);
+        let of_installation = [
+            ("groups_any = [\"staff\"]", "groups_any = [\"clerks\"]"),
+            ("192.0.2.0/24", "192.0.0.0/16"),
+            (
+                "[upstreams.erp]\nurl = \"http://10.0.0.1\"",
+                "[upstreams.erp]\nurl = \"http://10.0.0.2\"",
+            ),
+        ];
+        for (from, to) in of_installation {
+            assert!(INSTALLATION.contains(from), "{from}");
+            let other = INSTALLATION.replacen(from, to, 1);
+            assert_ne!(policy_of(&other, APP), before, "{to}");
+        }
+        let of_app = [
+            ("upstream = \"erp\"", "upstream = \"other\""),
+            ("level = \"password\", max_age", "level = \"mfa\", max_age"),
+            ("max_age = \"8h\"", "max_age = \"7h\""),
+            ("Pay {path.id}", "Refund {path.id}"),
+            ("[\"leads\"]", "[\"leads\", \"clerks\"]"),
+            ("\"manager\"", "\"boss\""),
+            ("[\"bob\"]", "[\"carol\"]"),
+            ("need         = 2", "need         = 1"),
+            ("deny         = 2", "deny         = 1"),
+            ("digits       = 7", "digits       = 6"),
+            ("\"optional\"", "\"required\""),
+            ("level        = \"password\"", "level        = \"mfa\""),
+            ("[\"Idempotency-Key\"]", "[\"X-Key\"]"),
+            ("\"path.id\" = 10", "\"path.id\" = 11"),
+            ("outside = [\"office\"], ", ""),
+        ];
+        for (from, to) in of_app {
+            assert!(APP.contains(from), "{from}");
+            let other = APP.replacen(from, to, 1);
+            assert_ne!(policy_of(INSTALLATION, &other), before, "{to}");
+        }
+        // For how long it can be decided on is frozen when it is asked for.
+        let later = APP.replacen("\"10m\"", "\"20m\"", 1);
+        assert_eq!(policy_of(INSTALLATION, &later), before);
     }
 }
