@@ -11,6 +11,8 @@ use serde_json::Value;
 use super::*;
 use crate::model::time::Timestamp;
 
+mod approvals;
+
 const INSTALLATION: &str = r#"version  = 1
 listen   = ["127.0.0.1:8080"]
 
@@ -80,17 +82,6 @@ const WHOLE: &str = "require  = { level = \"password\", max_age = \"8h\" }";
 const BASE: &str = "require  = { level = \"password\" }";
 const IDENTITY: &str = "identity = { preset = \"oauth2-proxy\" }";
 const STATIC: &str = "path   = \"/static/**\"";
-/// Instead of [`METHODS`]: a route that needs [`APPROVAL`].
-const FOUR_EYES: &str = "methods = [\"POST\", \"PUT\"]\napproval = \"four-eyes\"";
-const SUMMARY: &str = "summary   = \"Pay {form.amount}\"";
-const LEADS: &str = "approvers = { groups_any = [\"leads\"] }";
-const MODE: &str = "mode      = \"approve-deny\"";
-const APPROVAL: &str = r#"[approvals.four-eyes]
-summary   = "Pay {form.amount}"
-approvers = { groups_any = ["leads"] }
-mode      = "approve-deny"
-"#;
-const APPROVER_APP: &str = "[approver_app]\nurl = \"https://approve.example.com\"\n";
 /// The end of the policy file.
 const MORE_APP: &str = "\n<app>";
 /// The end of the installation's file.
@@ -111,8 +102,6 @@ const CASES: &[Case] = &[
     ("SG0142-admin-is-the-proxy", &[(LISTEN, "listen   = [\"127.0.0.1:8080\"]\nadmin_listen = \"127.0.0.1:8080\"")]),
     ("SG0143-a-folder", &[(LISTEN, "listen   = [\"127.0.0.1:8080\"]\nadmin_socket = \"/run/stepgate/\"")]),
     ("SG0143-too-long", &[(LISTEN, "listen   = [\"127.0.0.1:8080\"]\nadmin_socket = \"/run/stepgate-stepgate-stepgate-stepgate-stepgate-stepgate-stepgate-stepgate-stepgate-stepgate/admin-socket.sock\"")]),
-    ("SG0004-grants-for-a-while", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "grant     = { window = \"15m\" }"), (MORE, APPROVER_APP)]),
-    ("SG0004-approver-of-another-kind", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { self = true }"), (MORE, APPROVER_APP)]),
     ("SG0004-bearer-of-a-route", &[(METHODS, "methods = [\"POST\", \"PUT\"]\nbearer  = \"off\"")]),
     ("SG0005-wrong-type", &[(LISTEN, "listen   = 8080")]),
     ("SG0005-number-for-a-duration", &[(WHOLE, "require  = { level = \"password\", max_age = 15 }")]),
@@ -264,32 +253,6 @@ const CASES: &[Case] = &[
     ("SG0602-body-of-a-route", &[(IDENTITY, "forward_auth = \"caddy\""), (METHODS, "methods = [\"POST\", \"PUT\"]\nbody_bytes = \"1KiB\""), (LISTEN, TRUSTED)]),
     ("SG0602-what-stays-open", &[(IDENTITY, "forward_auth = \"traefik\"\npark_bytes = \"1KiB\"\non_lapse = \"keep\""), (METHODS, "methods = [\"POST\", \"PUT\"]\npark_bytes = \"1KiB\"\non_lapse = \"grace\"\nlapse_grace = \"1m\""), (LISTEN, TRUSTED)]),
     ("SG0602-client-certificate", &[(IDENTITY, "forward_auth = \"envoy\"\nidentity = { X-Subject = \"{client_cert.subject}\" }"), (LISTEN, TRUSTED)]),
-    // Approvals.
-    ("SG0006-approval-without-a-summary", &[(METHODS, FOUR_EYES), (MORE_APP, "[approvals.four-eyes]\n"), (MORE, APPROVER_APP)]),
-    ("SG0007-approval-by-another-mode", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "mode      = \"number\""), (MORE, APPROVER_APP)]),
-    ("SG0010-approval-for-a-month", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "request_ttl = \"30d\"\nredeem_ttl  = \"8d\"\nneed = 0"), (MORE, APPROVER_APP)]),
-    ("SG0011-need-twice", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { groups_any = [\"leads\"], need = 2 }\nneed      = 3"), (MORE, APPROVER_APP)]),
-    ("SG0301-approvers-at-no-level", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "level     = \"mfaa\""), (MORE, APPROVER_APP)]),
-    ("SG0313-loosens-approval", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MORE, APPROVER_APP), (MORE_APP, "[[routes]]\nid      = \"drafts\"\npath    = \"/payments/drafts/**\"\nrequire = { level = \"mfa\", max_age = \"15m\", groups_any = [\"clerks\"] }\n")]),
-    ("SG0314-public-and-approval", &[(STATIC, "path   = \"/static/**\"\napproval = \"four-eyes\""), (METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MORE, APPROVER_APP)]),
-    ("SG0602-approval", &[(IDENTITY, "forward_auth = \"nginx\""), (METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MORE, APPROVER_APP), (LISTEN, TRUSTED)]),
-    ("SG0701-unknown-approval", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MORE, APPROVER_APP), ("[approvals.four-eyes]", "[approvals.for-eyes]")]),
-    ("SG0701-no-approvals", &[(METHODS, FOUR_EYES)]),
-    ("SG0702-no-approver-app", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL)]),
-    ("SG0702-no-approvers", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = {}"), (MORE, APPROVER_APP)]),
-    ("SG0702-too-few", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { people = [\"bob\", \"carol\"], need = 3 }\ndeny      = 4"), (MORE, APPROVER_APP)]),
-    ("SG0702-nothing-can-wait", &[(METHODS, "methods = [\"POST\", \"PUT\"]\napproval = \"four-eyes\"\npark_bytes = \"0B\""), (MORE_APP, APPROVAL), (MORE, APPROVER_APP)]),
-    ("SG0703-unused", &[(MORE_APP, APPROVAL), (MORE, APPROVER_APP)]),
-    ("SG0704-open-brace", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (SUMMARY, "summary   = \"Pay {form.amount\""), (MORE, APPROVER_APP)]),
-    ("SG0704-no-such-field", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (SUMMARY, "summary   = \"Pay {body.amount}\""), (MORE, APPROVER_APP)]),
-    ("SG0705-no-such-parameter", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (SUMMARY, "summary   = \"Release {path.id}\""), (MORE, APPROVER_APP)]),
-    ("SG0705-no-body", &[(METHODS, "methods = [\"GET\"]\napproval = \"four-eyes\""), (MORE_APP, APPROVAL), (MORE, APPROVER_APP)]),
-    ("SG0706-digits-of-a-button", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "digits    = 7"), (MORE, APPROVER_APP)]),
-    ("SG0707-two-approvals", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MORE_APP, "[approvals.six-eyes]\nsummary   = \"Pay\"\napprovers = { claim = \"manager\" }\n[[routes]]\nid      = \"deletions\"\npath    = \"/payments/**\"\nmethods = [\"DELETE\"]\napproval = \"six-eyes\"\nrequire = { level = \"mfa\", max_age = \"15m\", groups_any = [\"clerks\"] }\n"), (MORE, APPROVER_APP)]),
-    ("SG0012-when-of-nothing", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = {}"), (MORE, APPROVER_APP)]),
-    ("SG0704-above-of-no-field", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = { outside = [\"office\"], above = { amount = 1000, \"form.amount\" = \"1000\" } }"), (MORE, APPROVER_APP)]),
-    ("SG0705-above-of-no-parameter", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = { above = { \"path.id\" = 1000 } }"), (MORE, APPROVER_APP)]),
-    ("SG0708-bound-to-a-cookie", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "bind_headers = [\"Idempotency-Key\", \"Cookie\", \"a b\"]"), (MORE, APPROVER_APP)]),
     ("SG0505-bad-scope", &[(REQUIRE, "require = { level = \"mfa\", scopes_all = [\"payments refunds\"] }")]),
     // Channels.
     ("SG0801-unknown-fallback", &[(MORE, "[channels.hook]\nkind = \"webhook\"\nurl = \"https://hooks.example.com/a?b\"\nkeys = { file = \"hook.key\" }\nfallback = \"mial\"\n\n[channels.mail]\nkind = \"smtp\"\nhost = \"mail.example.com\"\nfrom = \"stepgate@example.com\"\nto = \"leads@example.com\"\n")]),
@@ -448,7 +411,7 @@ fn each_problem_is_told_with_its_place_and_what_to_do() {
     settings.set_omit_expression(true);
     settings.bind(|| {
         let mut others = Vec::new();
-        for case in CASES {
+        for case in CASES.iter().chain(approvals::CASES) {
             let problems = found(case);
             let text: String = problems
                 .iter()
@@ -485,7 +448,8 @@ fn no_code_is_without_a_case() {
         Code::AudienceTwice,
     ];
     for code in Code::ALL {
-        let told = CASES.iter().any(|case| case.0.starts_with(code.as_str()));
+        let mut cases = CASES.iter().chain(approvals::CASES);
+        let told = cases.any(|case| case.0.starts_with(code.as_str()));
         assert!(told || elsewhere.contains(code), "{code}: {}", code.about());
         assert!(!(told && elsewhere.contains(code)), "{code} has a case");
     }
@@ -641,22 +605,4 @@ fn an_unreadable_authority_is_never_the_systems() {
             .as_ref()
             .is_some_and(|roots| roots.is_empty())
     );
-}
-
-/// The language's own example, word for word.
-#[test]
-fn the_languages_own_example_loads() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/design");
-    let options = Options {
-        secrets: Secrets::Optional,
-        ..Options::default()
-    };
-    let result = load(&folder.join("config/stepgate.toml"), &options);
-    let loaded = result.unwrap_or_else(|problems| panic!("{problems:#?}"));
-    let rule = loaded.config.approval("erp/four-eyes").unwrap();
-    assert_eq!((rule.terms.need, rule.digits), (2, 7));
-    let routes = loaded.config.apps[0].table.routes().iter();
-    let asking = routes.filter(|route| route.requirement.approval.is_some());
-    let asking: Vec<_> = asking.map(|route| route.id.as_str()).collect();
-    assert_eq!(asking, ["payment-release"]);
 }

@@ -33,3 +33,21 @@ fn the_shipped_example_loads_without_a_word() {
     assert_eq!(config.apps[0].table.routes().len(), 7);
     assert_eq!(config.needs_push, ["payroll/release"]);
 }
+
+/// The language's own example, word for word.
+#[test]
+fn the_languages_own_example_loads() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/design");
+    let options = Options {
+        secrets: Secrets::Optional,
+        ..Options::default()
+    };
+    let result = load(&folder.join("config/stepgate.toml"), &options);
+    let loaded = result.unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let rule = loaded.config.approval("erp/four-eyes").unwrap();
+    assert_eq!((rule.terms.need, rule.digits), (2, 7));
+    let routes = loaded.config.apps[0].table.routes().iter();
+    let asking = routes.filter(|route| route.requirement.approval.is_some());
+    let asking: Vec<_> = asking.map(|route| route.id.as_str()).collect();
+    assert_eq!(asking, ["payment-release"]);
+}

@@ -1,0 +1,46 @@
+//! What can be wrong with what has to be agreed to.
+
+use super::*;
+
+/// Instead of [`METHODS`]: a route that needs [`APPROVAL`].
+const FOUR_EYES: &str = "methods = [\"POST\", \"PUT\"]\napproval = \"four-eyes\"";
+const SUMMARY: &str = "summary   = \"Pay {form.amount}\"";
+const LEADS: &str = "approvers = { groups_any = [\"leads\"] }";
+const MODE: &str = "mode      = \"approve-deny\"";
+const APPROVAL: &str = r#"[approvals.four-eyes]
+summary   = "Pay {form.amount}"
+approvers = { groups_any = ["leads"] }
+mode      = "approve-deny"
+"#;
+const APPROVER_APP: &str = "[approver_app]\nurl = \"https://approve.example.com\"\n";
+
+#[rustfmt::skip] // a table
+pub(super) const CASES: &[Case] = &[
+    ("SG0004-grants-for-a-while", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "grant     = { window = \"15m\" }"), (MORE, APPROVER_APP)]),
+    ("SG0004-approver-of-another-kind", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { self = true }"), (MORE, APPROVER_APP)]),
+    ("SG0006-approval-without-a-summary", &[(METHODS, FOUR_EYES), (MORE_APP, "[approvals.four-eyes]\n"), (MORE, APPROVER_APP)]),
+    ("SG0007-approval-by-another-mode", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "mode      = \"number\""), (MORE, APPROVER_APP)]),
+    ("SG0010-approval-for-a-month", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "request_ttl = \"30d\"\nredeem_ttl  = \"8d\"\nneed = 0"), (MORE, APPROVER_APP)]),
+    ("SG0011-need-twice", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { groups_any = [\"leads\"], need = 2 }\nneed      = 3"), (MORE, APPROVER_APP)]),
+    ("SG0301-approvers-at-no-level", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "level     = \"mfaa\""), (MORE, APPROVER_APP)]),
+    ("SG0313-loosens-approval", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MORE, APPROVER_APP), (MORE_APP, "[[routes]]\nid      = \"drafts\"\npath    = \"/payments/drafts/**\"\nrequire = { level = \"mfa\", max_age = \"15m\", groups_any = [\"clerks\"] }\n")]),
+    ("SG0314-public-and-approval", &[(STATIC, "path   = \"/static/**\"\napproval = \"four-eyes\""), (METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MORE, APPROVER_APP)]),
+    ("SG0602-approval", &[(IDENTITY, "forward_auth = \"nginx\""), (METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MORE, APPROVER_APP), (LISTEN, TRUSTED)]),
+    ("SG0701-unknown-approval", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MORE, APPROVER_APP), ("[approvals.four-eyes]", "[approvals.for-eyes]")]),
+    ("SG0701-no-approvals", &[(METHODS, FOUR_EYES)]),
+    ("SG0702-no-approver-app", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL)]),
+    ("SG0702-no-approvers", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = {}"), (MORE, APPROVER_APP)]),
+    ("SG0702-too-few", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { people = [\"bob\", \"carol\"], need = 3 }\ndeny      = 4"), (MORE, APPROVER_APP)]),
+    ("SG0702-nothing-can-wait", &[(METHODS, "methods = [\"POST\", \"PUT\"]\napproval = \"four-eyes\"\npark_bytes = \"0B\""), (MORE_APP, APPROVAL), (MORE, APPROVER_APP)]),
+    ("SG0703-unused", &[(MORE_APP, APPROVAL), (MORE, APPROVER_APP)]),
+    ("SG0704-open-brace", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (SUMMARY, "summary   = \"Pay {form.amount\""), (MORE, APPROVER_APP)]),
+    ("SG0704-no-such-field", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (SUMMARY, "summary   = \"Pay {body.amount}\""), (MORE, APPROVER_APP)]),
+    ("SG0705-no-such-parameter", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (SUMMARY, "summary   = \"Release {path.id}\""), (MORE, APPROVER_APP)]),
+    ("SG0705-no-body", &[(METHODS, "methods = [\"GET\"]\napproval = \"four-eyes\""), (MORE_APP, APPROVAL), (MORE, APPROVER_APP)]),
+    ("SG0706-digits-of-a-button", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "digits    = 7"), (MORE, APPROVER_APP)]),
+    ("SG0707-two-approvals", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MORE_APP, "[approvals.six-eyes]\nsummary   = \"Pay\"\napprovers = { claim = \"manager\" }\n[[routes]]\nid      = \"deletions\"\npath    = \"/payments/**\"\nmethods = [\"DELETE\"]\napproval = \"six-eyes\"\nrequire = { level = \"mfa\", max_age = \"15m\", groups_any = [\"clerks\"] }\n"), (MORE, APPROVER_APP)]),
+    ("SG0012-when-of-nothing", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = {}"), (MORE, APPROVER_APP)]),
+    ("SG0704-above-of-no-field", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = { outside = [\"office\"], above = { amount = 1000, \"form.amount\" = \"1000\" } }"), (MORE, APPROVER_APP)]),
+    ("SG0705-above-of-no-parameter", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = { above = { \"path.id\" = 1000 } }"), (MORE, APPROVER_APP)]),
+    ("SG0708-bound-to-a-cookie", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "bind_headers = [\"Idempotency-Key\", \"Cookie\", \"a b\"]"), (MORE, APPROVER_APP)]),
+];
