@@ -2,10 +2,11 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{FINDINGS, USAGE, say};
-use crate::config::{self, Config, Options, Problem, Secrets};
+use crate::config::{self, Channel, ChannelKind, Config, Options, Problem, Secrets};
 use crate::model::time::Clock as _;
 use crate::notify::{Event, Notice, Patience, Sender};
 use crate::seal::{SystemRandom, token};
@@ -30,11 +31,16 @@ pub(super) fn test(path: &Path, name: &str, out: &mut dyn Write, err: &mut dyn W
         say(err, &format!("error: there is no channel `{name}`\n"));
         return USAGE;
     };
+    if let ChannelKind::WebPush(_) = channel.kind {
+        let text = "error: browsers are known to the running stepgate alone: each tries it for itself, in the approver app\n";
+        say(err, text);
+        return USAGE;
+    }
     let Some(runtime) = runtime(err) else {
         return USAGE;
     };
     let notice = notice(&config);
-    let sender = Sender::new(channel, ONCE);
+    let sender = sender(channel);
     let mut to = sender.recipients(&[]);
     match runtime.block_on(sender.deliver(&notice, &mut to, &SystemClock)) {
         Ok(()) => {
@@ -63,7 +69,7 @@ pub(super) fn examine(path: &Path, out: &mut dyn Write, err: &mut dyn Write) -> 
     let mut code = 0;
     for channel in &config.channels {
         let about = format!("{} ({})", channel.name, channel.kind.name());
-        match runtime.block_on(Sender::new(channel, ONCE).reach()) {
+        match runtime.block_on(sender(channel).reach()) {
             Ok(()) => say(out, &format!("  ok     {about}\n")),
             Err(failure) => {
                 say(out, &format!("  wrong  {about}: {failure}\n"));
@@ -72,6 +78,10 @@ pub(super) fn examine(path: &Path, out: &mut dyn Write, err: &mut dyn Write) -> 
         }
     }
     code
+}
+
+fn sender(channel: &Channel) -> Sender {
+    Sender::new(channel, ONCE, Arc::new(SystemRandom::new()))
 }
 
 fn configuration(path: &Path, err: &mut dyn Write) -> Option<Config> {

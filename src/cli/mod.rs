@@ -92,6 +92,12 @@ enum Keygen {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// For channels of kind `web-push`: by which push services and browsers know this installation.
+    Vapid {
+        /// Into a new file that only its owner may read, instead of printing it.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -335,6 +341,9 @@ pub fn run(
         Command::Keygen {
             kind: Keygen::Seal { out: file },
         } => keygen::seal(file.as_deref(), out, err),
+        Command::Keygen {
+            kind: Keygen::Vapid { out: file },
+        } => keygen::vapid(file.as_deref(), out, err),
         Command::Sessions(sessions) => operate::sessions(&path, &sessions, out, err),
         Command::Reload { socket } => operate::reload(&path, socket.as_deref(), out, err),
         Command::Drain(drain) => operate::drain(&path, &drain, out, err),

@@ -33,6 +33,7 @@ pub enum ChannelKind {
     Webhook(Webhook),
     Ntfy(Ntfy),
     Smtp(Smtp),
+    WebPush(WebPush),
 }
 
 impl ChannelKind {
@@ -41,6 +42,7 @@ impl ChannelKind {
             Self::Webhook(_) => "webhook",
             Self::Ntfy(_) => "ntfy",
             Self::Smtp(_) => "smtp",
+            Self::WebPush(_) => "web-push",
         }
     }
 }
@@ -96,6 +98,39 @@ pub enum MailTls {
     Tls,
     /// On loopback only.
     Off,
+}
+
+/// To browsers that have subscribed, by way of their makers' push services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebPush {
+    pub key: VapidKey,
+    /// Whom a push service can write to: `mailto:` or `https:`.
+    pub subject: String,
+    /// Hosts of the push services that are taken; `*.` stands for one or more labels before it.
+    pub services: Vec<String>,
+    pub reach: Reach,
+}
+
+/// A private key of P-256, by which push services know us, and browsers the subscriptions that they made for us.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VapidKey(Vec<u8>);
+
+impl VapidKey {
+    /// `None`: it is none.
+    pub fn new(bytes: Vec<u8>) -> Option<Self> {
+        let is_key = bytes.len() == 32 && p256::SecretKey::from_slice(&bytes).is_ok();
+        is_key.then_some(Self(bytes))
+    }
+
+    pub fn reveal(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for VapidKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VapidKey(…)")
+    }
 }
 
 /// Of HMAC-SHA256.

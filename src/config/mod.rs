@@ -22,7 +22,8 @@ pub use certificate::{
     Certificate, CertificateError, CertificateFiles, ClientCertificates, KeyPlace, Names,
 };
 pub use channel::{
-    Channel, ChannelKind, MailTls, Ntfy, Reach, SigningKey, Smtp, Webhook, may_be_public,
+    Channel, ChannelKind, MailTls, Ntfy, Reach, SigningKey, Smtp, VapidKey, WebPush, Webhook,
+    may_be_public,
 };
 pub use code::Code;
 pub use files::{Files, Stamp};

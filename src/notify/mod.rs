@@ -7,6 +7,7 @@ mod failure;
 mod http;
 mod notice;
 mod ntfy;
+pub mod push;
 mod sender;
 mod smtp;
 mod webhook;

@@ -2,6 +2,8 @@
 
 use lettre::Address;
 
+use super::push::Subscription;
+
 use crate::model::time::Timestamp;
 
 /// Longer ones are cut: a phone shows less, and a mail is no place to read them.
@@ -53,6 +55,9 @@ pub enum Outcome {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recipients {
     pub mail: Vec<Address>,
+    pub push: Vec<Subscription>,
+    /// Subscriptions that are no more: their push service said so.
+    pub gone: Vec<Subscription>,
 }
 
 impl Detail {

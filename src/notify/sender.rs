@@ -1,5 +1,6 @@
 //! One channel: how a notice goes out by it, how often that is tried, and how many at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -7,8 +8,9 @@ use url::Url;
 
 use super::http::Http;
 use super::smtp::Mailer;
-use super::{Failure, Notice, Recipients, ntfy, webhook};
-use crate::config::{Channel, ChannelKind, Ntfy, Reach, Webhook};
+use super::{Failure, Notice, Recipients, ntfy, push, webhook};
+use crate::config::{Channel, ChannelKind, Ntfy, Reach, WebPush, Webhook};
+use crate::model::random::Random;
 use crate::model::time::{Clock, Timestamp};
 
 /// Tries of one channel that are under way at the same time.
@@ -42,6 +44,7 @@ pub struct Sender {
     channel: Channel,
     way: Way,
     patience: Patience,
+    random: Arc<dyn Random>,
     hands: Semaphore,
 }
 
@@ -50,10 +53,11 @@ enum Way {
     Webhook(Http, Webhook),
     Ntfy(Http, Ntfy),
     Smtp(Box<Mailer>),
+    WebPush(Http, WebPush),
 }
 
 impl Sender {
-    pub fn new(channel: &Channel, patience: Patience) -> Self {
+    pub fn new(channel: &Channel, patience: Patience, random: Arc<dyn Random>) -> Self {
         let http = |url: &Url, reach: &Reach| {
             let tls = url.scheme() == "https";
             Http::new(reach, tls, channel.timeout)
@@ -63,12 +67,16 @@ impl Sender {
                 Way::Webhook(http(&webhook.url, &webhook.reach), webhook.clone())
             }
             ChannelKind::Ntfy(ntfy) => Way::Ntfy(http(&ntfy.url, &ntfy.reach), ntfy.clone()),
+            ChannelKind::WebPush(push) => {
+                Way::WebPush(Http::new(&push.reach, true, channel.timeout), push.clone())
+            }
             ChannelKind::Smtp(smtp) => Way::Smtp(Box::new(Mailer::new(smtp, channel.timeout))),
         };
         Self {
             channel: channel.clone(),
             way,
             patience,
+            random,
             hands: Semaphore::new(AT_ONCE),
         }
     }
@@ -90,7 +98,10 @@ impl Sender {
                 }
             }
         }
-        Recipients { mail }
+        Recipients {
+            mail,
+            ..Recipients::default()
+        }
     }
 
     /// Until it is told, or not worth another try. Whoever was reached is in `to` no more.
@@ -130,6 +141,16 @@ impl Sender {
         }
     }
 
+    /// For somebody who waits to see whether it works.
+    pub async fn once(
+        &self,
+        notice: &Notice,
+        to: &mut Recipients,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        self.attempt(&notice.bare(), to, now).await
+    }
+
     async fn attempt(
         &self,
         notice: &Notice,
@@ -142,6 +163,9 @@ impl Sender {
             Way::Webhook(http, webhook) => webhook::send(http, webhook, notice, now).await,
             Way::Ntfy(http, ntfy) => ntfy::send(http, ntfy, notice, now).await,
             Way::Smtp(mailer) => mailer.send(notice, to).await,
+            Way::WebPush(http, web_push) => {
+                push::send(http, web_push, &*self.random, notice, to, now).await
+            }
         }
     }
 
@@ -154,6 +178,14 @@ impl Sender {
                 None => Err(Failure::Unusable("not a URL that can be asked")),
             },
             Way::Smtp(mailer) => mailer.reach().await,
+            Way::WebPush(http, push) => {
+                for host in push.services.iter().filter(|host| !host.starts_with("*.")) {
+                    let url = Url::parse(&format!("https://{host}/"));
+                    let url = url.map_err(|_| Failure::Unusable("not a URL that can be asked"))?;
+                    http.reach(&url).await?;
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -13,20 +13,25 @@ const MODE: u32 = 0o600;
 
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    #[error(
-        "{0} is there already: a key is never written over, for it may be the only one that opens the sessions"
-    )]
+    #[error("{0} is there already: a key is never written over, for it may be in use")]
     Exists(PathBuf),
     #[error(
         "others may read the seal key {0}: chmod 600 {0}, and put a new key before it if they may have"
     )]
     Exposed(PathBuf),
-    #[error("the seal key {path}: {source}")]
+    #[error("the key {path}: {source}")]
     Io { path: PathBuf, source: io::Error },
 }
 
-/// Draws a key into a new file, which is there whole or not at all.
+/// Draws a key into a new file.
 pub fn make_key_file(path: &Path, random: &dyn Random) -> Result<Secret, KeyFileError> {
+    let key = fresh_key(random);
+    write_new_file(path, &key)?;
+    Ok(key)
+}
+
+/// Into a new file, which is there whole or not at all.
+pub fn write_new_file(path: &Path, key: &Secret) -> Result<(), KeyFileError> {
     let failed = |source: io::Error| match source.kind() {
         ErrorKind::AlreadyExists => KeyFileError::Exists(path.to_owned()),
         _ => KeyFileError::Io {
@@ -34,7 +39,6 @@ pub fn make_key_file(path: &Path, random: &dyn Random) -> Result<Secret, KeyFile
             source,
         },
     };
-    let key = fresh_key(random);
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = path.with_file_name(name);
@@ -55,8 +59,7 @@ pub fn make_key_file(path: &Path, random: &dyn Random) -> Result<Secret, KeyFile
     };
     let written = write();
     drop(fs::remove_file(&new));
-    written.map_err(failed)?;
-    Ok(key)
+    written.map_err(failed)
 }
 
 /// `None`: there is none.

@@ -66,7 +66,7 @@ async fn each_gets_a_mail_of_their_own_and_nothing_of_it_is_a_header() {
         "tls = \"off\"\nto = [\"leads@example.com\", \"gone@example.com\"]\nto_approvers = true\ndetail = true",
     );
     install();
-    let sender = Sender::new(&channel, QUICK);
+    let sender = sender_of(&channel);
     let named = [
         "bob@example.com",
         "leads@example.com",

@@ -97,9 +97,14 @@ fn webhook(url: &str) -> Channel {
     ))
 }
 
+fn sender_of(channel: &Channel) -> Sender {
+    let random = std::sync::Arc::new(crate::seal::SystemRandom::new());
+    Sender::new(channel, QUICK, random)
+}
+
 async fn delivered(channel: &Channel, notice: &Notice) -> Result<(), Failure> {
     install();
-    let sender = Sender::new(channel, QUICK);
+    let sender = sender_of(channel);
     let mut to = sender.recipients(&[]);
     sender.deliver(notice, &mut to, &Ticking::new()).await
 }
@@ -204,7 +209,7 @@ async fn what_ntfy_says_of_itself_is_asked_for_below_its_own_address() {
         "kind = \"ntfy\"\nurl = \"{}\"\ntopic = \"approvals\"\nallow_private = true",
         receiver.url("/below/")
     ));
-    let sender = Sender::new(&channel, QUICK);
+    let sender = sender_of(&channel);
     assert_eq!(sender.reach().await, Ok(()));
     assert!(sender.reach().await.is_err());
     assert_eq!(receiver.heard()[0].line, "GET /below/v1/health HTTP/1.1");
