@@ -14,4 +14,4 @@ pub use answers::{Drained, Ended, Listed, Problem, Reloaded, SOCKET_HOST, WORDS}
 pub use control::Control;
 pub use drain::Drain;
 pub use listen::{AdminError, AdminListeners};
-pub use readiness::{Check, Readiness, State};
+pub use readiness::{Check, Readiness, State, rfc3339};

@@ -100,7 +100,7 @@ impl Readiness {
     }
 }
 
-pub(super) fn rfc3339(at: Timestamp) -> String {
+pub fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_second(at.as_unix())
         .map_or_else(|_| at.to_string(), |time| time.to_string())
 }

@@ -137,6 +137,7 @@ codes! {
     BadMailAddress = "SG0804", "not a mail address";
     MailToNobody = "SG0805", "mail that goes to nobody";
     PlainMail = "SG0806", "mail without TLS other than on loopback";
+    UnusedChannel = "SG0807", "a channel by which nobody is told";
 }
 
 impl fmt::Display for Code {

@@ -74,6 +74,9 @@ keys! {
     NTFY = "[channels.…]",
         ["kind", "url", "topic", "token", "priority", "allow_private", "ca", "detail", "decided", "timeout", "fallback"],
         [];
+    WEB_PUSH = "[channels.…]",
+        ["kind", "vapid_key", "subject", "services", "allow_private", "ca", "decided", "timeout", "fallback"],
+        [];
     SMTP = "[channels.…]",
         ["kind", "host", "port", "tls", "ca", "username", "password", "from", "to", "to_approvers", "detail", "decided",
          "timeout", "fallback"],
@@ -97,8 +100,8 @@ keys! {
         ["introspect", "approval"];
     APPROVAL = "[approvals.…]",
         ["summary", "approvers", "need", "deny", "mode", "digits", "reason", "request_ttl", "redeem_ttl", "level",
-         "bind_headers", "grant", "cooldown", "when"],
-        ["escalate", "break_glass", "channels"];
+         "bind_headers", "grant", "cooldown", "when", "channels"],
+        ["escalate", "break_glass"];
     WHEN = "when", ["methods", "outside", "above"], ["hours"];
     APPROVERS = "approvers", ["groups_any", "claim", "people", "need"], ["self", "webhook"];
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::approvals::{self, Asker};
 use super::challenge::Short;
 use super::negotiate::kind_for;
+use super::push::Push;
 use super::sessions::Held;
 use super::{Forward, Gate, Incoming, OWN_PREFIX, Record, Refusal, Reply, Site, Verdict};
 use super::{cors, park};
@@ -33,6 +34,9 @@ impl Gate {
             return Verdict::Reply(self.own(incoming, site, name).await);
         }
         if self.parts.config.is_approver(incoming.place) {
+            if let Some(what) = Push::of(incoming.target.path()) {
+                return Verdict::Reply(self.push(incoming, site, what).await);
+            }
             return Verdict::Reply(self.approver(incoming, site).await);
         }
         let (method, target) = (incoming.method, incoming.target);

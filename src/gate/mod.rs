@@ -9,6 +9,7 @@ mod approver;
 mod audit;
 mod authenticate;
 mod bearer;
+mod browsers;
 mod callback;
 mod challenge;
 mod cookies;
@@ -27,6 +28,7 @@ mod negotiate;
 mod operator;
 mod pages;
 mod park;
+mod push;
 mod refresh;
 mod refusal;
 mod reply;
@@ -36,6 +38,7 @@ mod start;
 mod status;
 mod streams;
 mod tally;
+mod tell;
 mod under_way;
 
 use std::collections::HashSet;
@@ -57,6 +60,7 @@ use crate::seal::Sealer;
 use crate::store::{Live, Store, SubjectTag};
 use crate::telemetry::{Audit, Metrics};
 
+pub use approvals::announce::ChannelState;
 pub use approvals::{APPROVAL, Redeeming, Wanting};
 pub use bearer::{DPOP, Told, Verified, told};
 pub use cookies::{pairs, sets_reserved};
@@ -69,7 +73,9 @@ pub use script::agent_src;
 pub use streams::{Closing, Hand, Lack, News, OpenStream, StreamKind, Streams};
 
 use approvals::Approvals;
+use approvals::announce::{Announcer, Around};
 use bearer::Bearers;
+use browsers::Browsers;
 use limits::Limits;
 use pages::{Pages, PagesError};
 use refresh::InFlight;
@@ -104,6 +110,8 @@ pub struct Gate {
     under_way: UnderWay,
     in_hand: park::InHand,
     bearers: Bearers,
+    browsers: Browsers,
+    announcer: Announcer,
     approvals: Approvals,
     patience: approvals::Patience,
     /// Claims that a session keeps: those that the configuration reads, and what a user is called.
@@ -221,7 +229,27 @@ impl Gate {
                 kept.push((*name).to_owned());
             }
         }
+        let keycloak = &parts.config.keycloak;
+        let browsers = Browsers::new(
+            Arc::clone(&parts.store),
+            Arc::clone(&parts.sealer),
+            &keycloak.issuer,
+            &keycloak.client_id,
+        );
+        let around = Around {
+            metrics: Arc::clone(&parts.metrics),
+            clock: Arc::clone(&parts.clock),
+            random: Arc::clone(&parts.random),
+            browsers: browsers.clone(),
+        };
         Ok(Self {
+            announcer: Announcer::new(
+                &parts.config.channels,
+                crate::notify::Patience::default(),
+                around,
+                before.map(|before| &before.announcer),
+            ),
+            browsers,
             pages: Pages::new(&[&provider])?,
             desk: approver::Desk::new(&parts.config)?,
             limits: Limits::new(

@@ -111,7 +111,7 @@ pub(super) fn claims(value: Value) -> Claims {
     serde_json::from_value(value).unwrap()
 }
 
-pub(super) fn alice() -> Identity {
+pub(crate) fn alice() -> Identity {
     Identity {
         iss: "https://sso.example.com/realms/corp".to_owned(),
         sub: "alice".to_owned(),
@@ -128,7 +128,7 @@ pub(super) fn alice() -> Identity {
 }
 
 /// For [`alice`], by somebody just now; good for a minute.
-pub(super) fn given() -> Approval {
+pub(crate) fn given() -> Approval {
     let bob = Person {
         sub: "bob".to_owned(),
         ..person()

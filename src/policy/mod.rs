@@ -14,4 +14,4 @@ pub use holding::holds_until;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
-mod example;
+pub(crate) mod example;

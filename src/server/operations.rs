@@ -10,7 +10,7 @@ use super::instance::Handle;
 use super::reload::Reloader;
 use crate::admin::{self, Check, Control, Drain, State};
 use crate::edge::AddressState;
-use crate::gate::Gate;
+use crate::gate::{ChannelState, Gate};
 use crate::model::time::{Clock, Timestamp};
 use crate::oidc::Status;
 use crate::store::Mark;
@@ -126,6 +126,7 @@ impl Control for Operations {
                 .map(|state| certificate(state, now)),
         );
         checks.extend(upstreams.iter().map(upstream));
+        checks.extend(generation.gate.channels().into_iter().map(channel));
         checks
     }
 
@@ -166,6 +167,22 @@ fn upstream(state: &AddressState) -> Check {
         (Some(_), None) => "not used",
     };
     Check::failing(name, State::Degraded, Some(state.since), why)
+}
+
+/// Who decides finds it in the inbox all the same.
+fn channel(state: ChannelState) -> Check {
+    let name = format!("channel {}", state.name);
+    if let Some((since, why)) = state.failing {
+        return Check::failing(name, State::Degraded, Some(since), why);
+    }
+    let detail = match state.well {
+        Some(at) => format!("last sent {}", admin::rfc3339(at)),
+        None => String::new(),
+    };
+    Check {
+        detail,
+        ..Check::up(name)
+    }
 }
 
 /// Clients that refuse it do so on every instance that has it.

@@ -41,6 +41,16 @@ impl Owner {
         Self(digest(&["decided", issuer, client, sub]))
     }
 
+    /// The browsers in which one user is to be told of what waits.
+    pub fn browsers(issuer: &str, client: &str, sub: &str) -> Self {
+        Self(digest(&["browsers", issuer, client, sub]))
+    }
+
+    /// Those of all users.
+    pub fn all_browsers(issuer: &str, client: &str) -> Self {
+        Self(digest(&["all browsers", issuer, client]))
+    }
+
     /// Under which a session is found.
     pub(super) fn of(session: &Session) -> impl Iterator<Item = Self> {
         let identity = &session.identity;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 
 use super::app::AppDraft;
+use super::channels;
 use super::routes::{self, RouteDraft};
 use super::{Names, require};
 use crate::config::code::Code;
@@ -295,7 +296,12 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
             cooldown: cooldown.min(LONGEST),
             level: level?,
             bind_headers,
-            channels: Vec::new(),
+            channels: fields
+                .texts("channels")
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|given| channels::find(&names.channels, given, fields.report()))
+                .collect(),
         },
         place: entry.place.clone(),
         usual_level: !fields.has("level"),

@@ -1,19 +1,20 @@
 //! `[channels.…]`: how people are told that something waits for them, and what is taken when that fails.
 
-use std::net::IpAddr;
+mod smtp;
+mod web_push;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use lettre::Address;
-use lettre::message::Mailbox;
 use rustls::pki_types::CertificateDer;
-use url::{Host, Url};
+use url::Url;
 
+use super::approvals::ApprovalDraft;
 use super::{upstream_tls, urls};
 use crate::config::channel::{
-    Channel, ChannelKind, MailTls, Ntfy, Reach, SigningKey, Smtp, Webhook, may_be_public,
+    Channel, ChannelKind, Ntfy, Reach, SigningKey, Webhook, may_be_public,
 };
 use crate::config::code::Code;
 use crate::config::document::{Entry, Node, Value};
@@ -29,17 +30,19 @@ enum Kind {
     Webhook,
     Ntfy,
     Smtp,
+    WebPush,
 }
 
 /// What a channel may have depends on its kind.
-static KINDS: [(&str, Kind, &Keys); 3] = [
+static KINDS: [(&str, Kind, &Keys); 4] = [
     ("webhook", Kind::Webhook, &keys::WEBHOOK),
     ("ntfy", Kind::Ntfy, &keys::NTFY),
     ("smtp", Kind::Smtp, &keys::SMTP),
+    ("web-push", Kind::WebPush, &keys::WEB_PUSH),
 ];
 
 /// Known, and refused.
-const LATER_KINDS: [&str; 2] = ["web-push", "ciba"];
+const LATER_KINDS: [&str; 1] = ["ciba"];
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -81,17 +84,20 @@ fn channel(
     check_name(&entry.key, &entry.place, &[], report);
     let (kind, keys) = kind_of(&entry.node, report)?;
     let fields = Fields::open(&entry.node, keys, report)?;
+    let is_push = matches!(kind, Kind::WebPush);
     let kind = match kind {
         Kind::Webhook => webhook(fields, outside).map(ChannelKind::Webhook),
         Kind::Ntfy => ntfy(fields, outside).map(ChannelKind::Ntfy),
-        Kind::Smtp => smtp(fields, outside).map(ChannelKind::Smtp),
+        Kind::Smtp => smtp::resolve(fields, outside).map(ChannelKind::Smtp),
+        Kind::WebPush => web_push::resolve(fields, outside).map(ChannelKind::WebPush),
     };
     let fallback = fields
         .text("fallback")
         .and_then(|given| find(names, given, report));
     Some(Channel {
         name: entry.key.clone(),
-        detail: fields.flag("detail").unwrap_or(false),
+        // What goes out by Web Push is an id, and no text.
+        detail: !is_push && fields.flag("detail").unwrap_or(false),
         decided: fields.flag("decided").unwrap_or(false),
         timeout: timeout(fields),
         fallback,
@@ -260,93 +266,6 @@ fn token(node: &Node, outside: &Outside<'_>, report: &Report) -> Option<Secret> 
     None
 }
 
-fn smtp(fields: Fields<'_>, outside: &Outside<'_>) -> Option<Smtp> {
-    let report = fields.report();
-    let tls = fields
-        .choice(
-            "tls",
-            &[
-                ("starttls", MailTls::StartTls),
-                ("tls", MailTls::Tls),
-                ("off", MailTls::Off),
-            ],
-        )
-        .unwrap_or(MailTls::StartTls);
-    let host = fields
-        .required_text("host")
-        .and_then(|given| mail_host(given, tls, report));
-    let port = match fields.number("port", 1, u64::from(u16::MAX)) {
-        Some(port) => u16::try_from(port).ok()?,
-        None => match tls {
-            MailTls::StartTls => 587,
-            MailTls::Tls => 465,
-            MailTls::Off => 25,
-        },
-    };
-    let from = fields.required_text("from").and_then(|given| {
-        let parsed = given.text.parse::<Mailbox>().ok();
-        parsed.or_else(|| no_address(given, report))
-    });
-    let to: Vec<Address> = fields
-        .texts("to")
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|given| {
-            let parsed = given.text.parse::<Address>().ok();
-            parsed.or_else(|| no_address(given, report))
-        })
-        .collect();
-    let to_approvers = fields.flag("to_approvers").unwrap_or(false);
-    if !fields.has("to") && !to_approvers {
-        report.push(
-            Problem::error(
-                Code::MailToNobody,
-                fields.place(),
-                "the mail goes to nobody",
-            )
-            .help("`to = [\"leads@example.com\"]`, or `to_approvers = true` for those whom an approval names by an address"),
-        );
-    }
-    let credentials = credentials(fields, outside)?;
-    Some(Smtp {
-        host: host?,
-        port,
-        tls,
-        ca: authorities(fields, outside),
-        credentials,
-        from: from?,
-        to,
-        to_approvers,
-    })
-}
-
-/// `Some(None)`: none are needed.
-#[expect(clippy::option_option, reason = "a problem, none, or both")]
-fn credentials(fields: Fields<'_>, outside: &Outside<'_>) -> Option<Option<(String, Secret)>> {
-    match (fields.text("username"), fields.node("password")) {
-        (Some(name), Some(password)) => {
-            let password = secret::read(password, outside, fields.report())?;
-            Some(Some((name.text.to_owned(), password)))
-        }
-        (None, None) => Some(None),
-        (name, password) => {
-            let (there, missing) = match (name, password) {
-                (Some(name), _) => (name.place, "password"),
-                (None, password) => (
-                    password.map_or(fields.place(), |node| &node.place),
-                    "username",
-                ),
-            };
-            fields.report().push(Problem::error(
-                Code::MissingKey,
-                there,
-                format!("`{missing}` is missing beside it"),
-            ));
-            None
-        }
-    }
-}
-
 fn no_address<T>(given: Text<'_>, report: &Report) -> Option<T> {
     report.push(
         Problem::error(
@@ -357,42 +276,6 @@ fn no_address<T>(given: Text<'_>, report: &Report) -> Option<T> {
         .help("such as \"leads@example.com\""),
     );
     None
-}
-
-/// A name or an address, without a port.
-fn mail_host(given: Text<'_>, tls: MailTls, report: &Report) -> Option<String> {
-    let bare = given.text.trim_start_matches('[').trim_end_matches(']');
-    let address = bare.parse::<IpAddr>().ok();
-    let is_name = || {
-        matches!(Host::parse(given.text), Ok(Host::Domain(name)) if name == given.text.to_ascii_lowercase())
-            && !given.text.contains('*')
-    };
-    if address.is_none() && !is_name() {
-        report.push(
-            Problem::error(
-                Code::BadName,
-                given.place,
-                format!("`{}` is not a host", given.text),
-            )
-            .help("a name or an address; the port is in `port`"),
-        );
-        return None;
-    }
-    let is_loopback = address.map_or(bare.eq_ignore_ascii_case("localhost"), |address| {
-        address.is_loopback()
-    });
-    if tls == MailTls::Off && !is_loopback {
-        report.push(
-            Problem::error(
-                Code::PlainMail,
-                given.place,
-                "mail without TLS other than on loopback",
-            )
-            .help("`tls = \"starttls\"`, which is the default, or `tls = \"tls\"`"),
-        );
-        return None;
-    }
-    Some(bare.to_owned())
 }
 
 fn reach(fields: Fields<'_>, outside: &Outside<'_>) -> Reach {
@@ -427,7 +310,8 @@ fn authorities(
         .map(|given| upstream_tls::authorities(fields, given, outside).into())
 }
 
-fn find(names: &[String], given: Text<'_>, report: &Report) -> Option<usize> {
+/// Index of the one that somebody refers to.
+pub(super) fn find(names: &[String], given: Text<'_>, report: &Report) -> Option<usize> {
     let found = names.iter().position(|name| name == given.text);
     if found.is_none() {
         report.push(
@@ -440,6 +324,38 @@ fn find(names: &[String], given: Text<'_>, report: &Report) -> Option<usize> {
         );
     }
     found
+}
+
+/// A channel that nobody is told by is there by mistake, or its approval has forgotten it.
+pub(super) fn check_used<'a>(
+    root: Fields<'_>,
+    channels: &[Channel],
+    approvals: impl Iterator<Item = &'a ApprovalDraft>,
+) {
+    let mut used: Vec<usize> = approvals
+        .flat_map(|draft| draft.rule.channels.iter().copied())
+        .collect();
+    // A fallback is used by whoever falls back on it.
+    let mut next = 0;
+    while let Some(at) = used.get(next).copied() {
+        let fallback = channels.get(at).and_then(|channel| channel.fallback);
+        used.extend(fallback.filter(|fallback| !used.contains(fallback)));
+        next += 1;
+    }
+    for entry in root.named("channels") {
+        let at = channels.iter().position(|known| known.name == entry.key);
+        if at.is_some_and(|at| !used.contains(&at)) {
+            root.report().push(
+                Problem::error(
+                    Code::UnusedChannel,
+                    &entry.place,
+                    "nobody is told by this channel",
+                )
+                .warning()
+                .help("`channels = [\"…\"]` of an approval, or take it out"),
+            );
+        }
+    }
 }
 
 /// A channel that is taken instead of itself would be tried for ever, or never.

@@ -46,6 +46,7 @@ pub(super) struct Names {
     pub(super) algorithms: Vec<String>,
     /// The largest body that may be kept.
     pub(super) park_most: u64,
+    pub(super) channels: Vec<String>,
 }
 
 pub(super) fn resolve(
@@ -72,6 +73,11 @@ pub(super) fn resolve(
             .map(|resolved| resolved.keycloak.algorithms.clone())
             .unwrap_or_default(),
         park_most: park::most(&park),
+        channels: root
+            .named("channels")
+            .iter()
+            .map(|entry| entry.key.clone())
+            .collect(),
     };
     let floors = floors::resolve(root, &names);
 
@@ -85,6 +91,11 @@ pub(super) fn resolve(
         .iter()
         .filter_map(|(name, node)| app::resolve(name, node, &names, basics.sessions.idle, report))
         .collect();
+    channels::check_used(
+        root,
+        &channels,
+        drafts.iter().flat_map(|draft| &draft.approvals),
+    );
     rules::check_hosts(&drafts, report);
     let approver = approver::resolve(root, &names);
     if let Some(approver) = &approver {

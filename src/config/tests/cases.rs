@@ -12,6 +12,7 @@ use super::*;
 use crate::model::time::Timestamp;
 
 mod approvals;
+mod channels;
 
 const INSTALLATION: &str = r#"version  = 1
 listen   = ["127.0.0.1:8080"]
@@ -254,29 +255,6 @@ const CASES: &[Case] = &[
     ("SG0602-what-stays-open", &[(IDENTITY, "forward_auth = \"traefik\"\npark_bytes = \"1KiB\"\non_lapse = \"keep\""), (METHODS, "methods = [\"POST\", \"PUT\"]\npark_bytes = \"1KiB\"\non_lapse = \"grace\"\nlapse_grace = \"1m\""), (LISTEN, TRUSTED)]),
     ("SG0602-client-certificate", &[(IDENTITY, "forward_auth = \"envoy\"\nidentity = { X-Subject = \"{client_cert.subject}\" }"), (LISTEN, TRUSTED)]),
     ("SG0505-bad-scope", &[(REQUIRE, "require = { level = \"mfa\", scopes_all = [\"payments refunds\"] }")]),
-    // Channels.
-    ("SG0801-unknown-fallback", &[(MORE, "[channels.hook]\nkind = \"webhook\"\nurl = \"https://hooks.example.com/a?b\"\nkeys = { file = \"hook.key\" }\nfallback = \"mial\"\n\n[channels.mail]\nkind = \"smtp\"\nhost = \"mail.example.com\"\nfrom = \"stepgate@example.com\"\nto = \"leads@example.com\"\n")]),
-    ("SG0802-each-other", &[(MORE, "[channels.a]\nkind = \"ntfy\"\nurl = \"https://ntfy.example.com\"\ntopic = \"a\"\nfallback = \"b\"\n\n[channels.b]\nkind = \"ntfy\"\nurl = \"https://ntfy.example.com\"\ntopic = \"b\"\nfallback = \"a\"\n")]),
-    ("SG0802-itself", &[(MORE, "[channels.a]\nkind = \"ntfy\"\nurl = \"https://ntfy.example.com\"\ntopic = \"a\"\nfallback = \"a\"\n")]),
-    ("SG0803-loopback", &[(MORE, "[channels.a]\nkind = \"ntfy\"\nurl = \"http://localhost:2586\"\ntopic = \"a\"\n")]),
-    ("SG0803-private", &[(MORE, "[channels.a]\nkind = \"ntfy\"\nurl = \"https://10.0.0.7\"\ntopic = \"a\"\n")]),
-    ("SG0104-webhook", &[(MORE, "[channels.a]\nkind = \"webhook\"\nurl = \"http://hooks.internal\"\nkeys = { file = \"hook.key\" }\nallow_private = true\n")]),
-    ("SG0103-webhook-with-a-user", &[(MORE, "[channels.a]\nkind = \"webhook\"\nurl = \"https://me:secret@hooks.example.com/\"\nkeys = { file = \"hook.key\" }\n")]),
-    ("SG0107-no-signing-key", &[(MORE, "[channels.a]\nkind = \"webhook\"\nurl = \"https://hooks.example.com/\"\nkeys = [{ file = \"hook.key\" }, { file = \"secret\" }]\n")]),
-    ("SG0105-literal-signing-key", &[(MORE, "[channels.a]\nkind = \"webhook\"\nurl = \"https://hooks.example.com/\"\nkeys = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n")]),
-    ("SG0012-no-signing-keys", &[(MORE, "[channels.a]\nkind = \"webhook\"\nurl = \"https://hooks.example.com/\"\nkeys = []\n")]),
-    ("SG0013-topic", &[(MORE, "[channels.a]\nkind = \"ntfy\"\nurl = \"https://ntfy.example.com\"\ntopic = \"a/b\"\n")]),
-    ("SG0010-channel-timeout", &[(MORE, "[channels.a]\nkind = \"ntfy\"\nurl = \"https://ntfy.example.com\"\ntopic = \"a\"\ntimeout = \"5m\"\n")]),
-    ("SG0006-channel-without-a-kind", &[(MORE, "[channels.a]\nurl = \"https://ntfy.example.com\"\n")]),
-    ("SG0007-unknown-kind", &[(MORE, "[channels.a]\nkind = \"webhok\"\n")]),
-    ("SG0003-key-of-another-kind", &[(MORE, "[channels.a]\nkind = \"ntfy\"\nurl = \"https://ntfy.example.com\"\ntopic = \"a\"\nto = \"leads@example.com\"\n")]),
-    ("SG0004-channel-web-push", &[(MORE, "[channels.a]\nkind = \"web-push\"\n")]),
-    ("SG0804-no-mail-address", &[(MORE, "[channels.a]\nkind = \"smtp\"\nhost = \"mail.example.com\"\nfrom = \"stepgate@example.com\"\nto = [\"leads@example.com\\r\\nBcc: all@example.com\", \"leads\"]\n")]),
-    ("SG0805-to-nobody", &[(MORE, "[channels.a]\nkind = \"smtp\"\nhost = \"mail.example.com\"\nfrom = \"stepgate@example.com\"\n")]),
-    ("SG0806-plain-mail", &[(MORE, "[channels.a]\nkind = \"smtp\"\nhost = \"mail.example.com\"\ntls = \"off\"\nfrom = \"stepgate@example.com\"\nto_approvers = true\n")]),
-    ("SG0013-mail-host", &[(MORE, "[channels.a]\nkind = \"smtp\"\nhost = \"mail.example.com:25\"\nfrom = \"stepgate@example.com\"\nto_approvers = true\n")]),
-    ("SG0006-password-without-a-name", &[(MORE, "[channels.a]\nkind = \"smtp\"\nhost = \"mail.example.com\"\npassword = { file = \"secret\" }\nfrom = \"stepgate@example.com\"\nto_approvers = true\n")]),
-
     // All at once, over both files.
     ("SG0003-several-in-both-files", &[(LISTEN, "lisen    = [\"127.0.0.1:8080\"]"), (METHODS, "methods = [\"post\"]"), (WHOLE, "require  = { level = \"pasword\", max_age = \"8\" }")]),
 ];
@@ -309,6 +287,7 @@ fn read(path: &Path) -> io::Result<String> {
     match path.file_name().and_then(|name| name.to_str()) {
         Some("secret") => Ok("a-secret-of-tests".to_owned()),
         Some("empty") => Ok("\n".to_owned()),
+        Some("vapid.key") => Ok("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw\n".to_owned()),
         Some("hook.key") => Ok("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n".to_owned()),
         Some("erp.pem") => Ok(CERTIFICATES.erp.0.clone()),
         Some("erp.key") => Ok(CERTIFICATES.erp.1.clone()),
@@ -327,6 +306,10 @@ fn loaded(installation: &str, app: &str) -> Result<Loaded, Vec<Problem>> {
         read: &read,
     };
     parse(&input, &Options::default().at(NOW))
+}
+
+fn all() -> impl Iterator<Item = &'static Case> {
+    CASES.iter().chain(approvals::CASES).chain(channels::CASES)
 }
 
 fn changed(case: &Case) -> (String, String) {
@@ -411,7 +394,7 @@ fn each_problem_is_told_with_its_place_and_what_to_do() {
     settings.set_omit_expression(true);
     settings.bind(|| {
         let mut others = Vec::new();
-        for case in CASES.iter().chain(approvals::CASES) {
+        for case in all() {
             let problems = found(case);
             let text: String = problems
                 .iter()
@@ -448,8 +431,7 @@ fn no_code_is_without_a_case() {
         Code::AudienceTwice,
     ];
     for code in Code::ALL {
-        let mut cases = CASES.iter().chain(approvals::CASES);
-        let told = cases.any(|case| case.0.starts_with(code.as_str()));
+        let told = all().any(|case| case.0.starts_with(code.as_str()));
         assert!(told || elsewhere.contains(code), "{code}: {}", code.about());
         assert!(!(told && elsewhere.contains(code)), "{code} has a case");
     }
@@ -546,38 +528,6 @@ fn an_upstream_has_what_its_tables_say() {
     let health = whole.health.unwrap();
     assert_eq!((health.healthy, health.unhealthy), (1, 9));
     assert_eq!(health.path.as_deref(), Some("/healthz?deep=1"));
-}
-
-#[test]
-fn a_channel_has_what_its_table_says() {
-    let of = |lines: &str| {
-        let installation = format!("{INSTALLATION}\n[channels.it]\n{lines}");
-        let result = loaded(&installation, APP);
-        assert_eq!(problems(&result), "");
-        result.unwrap().config.channels.remove(0)
-    };
-    let hook = of(
-        "kind = \"webhook\"\nurl = \"https://hooks.example.com/a?b\"\nkeys = { file = \"hook.key\" }",
-    );
-    assert!(!hook.detail && !hook.decided && hook.fallback.is_none());
-    let ChannelKind::Webhook(webhook) = hook.kind else {
-        panic!("it is one");
-    };
-    assert!(!webhook.reach.allow_private && webhook.reach.ca.is_none());
-    assert_eq!(webhook.keys[0].reveal().len(), 24);
-    let ports = [("starttls", 587), ("tls", 465)];
-    for (tls, expected) in ports {
-        let mail = of(&format!(
-            "kind = \"smtp\"\nhost = \"mail.example.com\"\ntls = \"{tls}\"\nfrom = \"Step Gate <stepgate@example.com>\"\nto_approvers = true\nca = \"erp.pem\"\nusername = \"me\"\npassword = {{ file = \"secret\" }}\ndetail = true\ndecided = true\ntimeout = \"3s\""
-        ));
-        assert!(mail.detail && mail.decided && mail.timeout.as_secs() == 3);
-        let ChannelKind::Smtp(smtp) = mail.kind else {
-            panic!("it is one");
-        };
-        assert_eq!(smtp.port, expected);
-        assert_eq!(smtp.ca.unwrap().len(), 1);
-        assert_eq!(smtp.from.email.to_string(), "stepgate@example.com");
-    }
 }
 
 /// Where only a look is taken, an authority may be missing; then nobody is believed.

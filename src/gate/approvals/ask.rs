@@ -129,6 +129,7 @@ impl Gate {
                     approval: Some(&approval.id.0),
                 };
                 self.audit(AuditKind::ApprovalAsked, incoming, circumstances);
+                self.tell_asked(&approval);
                 self.told_to_wait(incoming, site, route, &approval, waits_on_page, record)
             }
             Asked::Same(approval) => {

@@ -4,6 +4,7 @@
 //! Whoever gets [`Unavailable`] does not know whether the change was made, and acts as if it was not: a yes of which it is
 //! not known whether it was used up is not used.
 
+pub(in crate::gate) mod announce;
 mod ask;
 mod asker;
 pub mod binding;

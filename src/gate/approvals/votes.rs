@@ -26,6 +26,7 @@ impl Gate {
                     Answer::Report => "report",
                 };
                 self.note_vote(approval, ballot, answer, now);
+                self.tell_decided(approval);
                 if ballot.answer == Answer::Report {
                     self.was_reported(approval, now).await;
                 }

@@ -98,6 +98,9 @@ catalogue! {
     PARKED_REQUESTS = Kind::Counter, "stepgate_parked_requests_total", ["result"],
         "What became of requests that were, or should have been, kept";
 
+    NOTIFICATIONS = Kind::Counter, "stepgate_notifications_total", ["channel", "result"],
+        "What became of notices to people, by channel";
+
     // What stepgate depends on.
     OIDC_REQUESTS = Kind::Histogram(REQUESTS), "stepgate_oidc_request_seconds", ["endpoint", "outcome"],
         "Calls to Keycloak";

@@ -64,6 +64,18 @@ labels! {
         Page = "page", Frame = "frame", Htmx = "htmx", Grpc = "grpc", Program = "program",
     }
 
+    /// What became of a notice on a channel.
+    NotificationResult {
+        Sent = "sent",
+        /// For good: its fallback takes over, if it has one.
+        Failed = "failed",
+        Nobody = "nobody",
+        /// Too many were under way.
+        Dropped = "dropped",
+        /// The requester had been told of often enough.
+        Limited = "limited",
+    }
+
     /// What a client can make grow, and was refused for.
     Limit {
         Connections = "connections",

@@ -25,8 +25,9 @@ pub use catalogue::{CATALOGUE, Definition, Kind};
 pub use histogram::{Buckets, Histogram};
 pub use labels::{
     BearerResult, CallbackResult, ChallengeKind, DecisionLabel, Label, Limit, MethodLabel,
-    OidcEndpoint, OidcOutcome, ParkedResult, RefreshResult, ReloadResult, SessionEnd, StatusClass,
-    StepUpOutcome, StoreOp, StoreResult, StreamEnd, StreamLabel, UpstreamFailure,
+    NotificationResult, OidcEndpoint, OidcOutcome, ParkedResult, RefreshResult, ReloadResult,
+    SessionEnd, StatusClass, StepUpOutcome, StoreOp, StoreResult, StreamEnd, StreamLabel,
+    UpstreamFailure,
 };
 pub use requests::{Ended, Http, RouteSeries, Routes};
 pub use series::{Both, Counters, Fixed, Gauges, Histograms, MOST_NAMES, Named};
@@ -57,6 +58,7 @@ pub struct Metrics {
     pub parked: Gauge,
     pub parked_bytes: Gauge,
     pub parked_requests: Counters<ParkedResult>,
+    notifications: Named<Counter>,
     pub oidc_requests: Histograms<Both<OidcEndpoint, OidcOutcome>>,
     pub oidc_up: Gauge,
     jwks_success: Gauge,
@@ -133,6 +135,7 @@ impl Metrics {
             parked: all.gauge(&defined::PARKED),
             parked_bytes: all.gauge(&defined::PARKED_BYTES),
             parked_requests: all.counters(&defined::PARKED_REQUESTS),
+            notifications: all.named(&defined::NOTIFICATIONS),
             oidc_requests: all.histograms(&defined::OIDC_REQUESTS),
             oidc_up: all.gauge(&defined::OIDC_UP),
             jwks_success: all.gauge(&defined::JWKS_SUCCESS),
@@ -163,6 +166,11 @@ impl Metrics {
     /// The level was proven, so long after the redirect.
     pub fn step_up_took(&self, level: &Level, took: std::time::Duration) {
         self.step_up_duration.of(&[&level.name]).observe(took);
+    }
+
+    /// `channel`: as the configuration names it.
+    pub fn notified(&self, channel: &str, result: NotificationResult) {
+        self.notifications.of(&[channel, result.name()]).inc();
     }
 
     /// In the order of the configuration; once for each.

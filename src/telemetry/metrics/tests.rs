@@ -78,6 +78,7 @@ fn used(metrics: &Metrics, config: &Config) {
         .count(ended(&Method::GET, 200, "allow", None));
     let level = config.ladder.iter().next().unwrap();
     metrics.challenged(level, ChallengeKind::Page);
+    metrics.notified("phone", NotificationResult::Sent);
     metrics.step_up(level, StepUpOutcome::Proven);
     metrics.step_up_took(level, Duration::from_secs(9));
     metrics.upstreams(config)[0].failed(UpstreamFailure::Down);

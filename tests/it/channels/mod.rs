@@ -2,8 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
+use stepgate::config::{ChannelKind, Input, Options, parse};
+use stepgate::model::time::Clock as _;
+use stepgate::notify::{Detail, Event, Notice, Patience, Recipients, Sender, push};
+use stepgate::seal::SystemRandom;
+use stepgate::server::SystemClock;
 use tempfile::TempDir;
 
 use crate::keycloak::{free_port, not_run};
@@ -13,6 +20,26 @@ use crate::upstreams::parts::{Part, start};
 const SECRET: &str = "only-for-tests";
 
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+const SOUND: &str = r#"
+version  = 1
+policies = "policies"
+[keycloak]
+issuer        = "http://127.0.0.1:1/realms/none"
+client_id     = "stepgate"
+client_secret = { file = "secret" }
+[[levels]]
+name  = "password"
+base  = true
+proof = { acr = ["1", "pwd"] }
+[upstreams.app]
+url = "http://127.0.0.1:1"
+[channels.it]
+CHANNEL
+"#;
+
+const APP: &str =
+    "url = \"http://app.localhost\"\nupstream = \"app\"\nrequire = { level = \"password\" }\n";
 
 /// As `scripts/receivers fetch` puts them there.
 fn packages() -> PathBuf {
@@ -47,37 +74,14 @@ async fn receiver(test: &str, folder: TempDir, arguments: &[&str]) -> Option<Par
 fn typed(channel: &str, files: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    write(
-        "stepgate.toml",
-        &format!(
-            r#"
-            version  = 1
-            policies = "policies"
-            [keycloak]
-            issuer        = "http://127.0.0.1:1/realms/none"
-            client_id     = "stepgate"
-            client_secret = {{ file = "secret" }}
-            [[levels]]
-            name  = "password"
-            base  = true
-            proof = {{ acr = ["1", "pwd"] }}
-            [upstreams.app]
-            url = "http://127.0.0.1:1"
-            [channels.it]
-            {channel}
-            "#
-        ),
-    );
+    write("stepgate.toml", &SOUND.replace("CHANNEL", channel));
     write("secret", SECRET);
     write("key", KEY);
     for (name, text) in files {
         write(name, text);
     }
     std::fs::create_dir(folder.path().join("policies")).unwrap();
-    write(
-        "policies/app.toml",
-        "url = \"http://app.localhost\"\nupstream = \"app\"\nrequire = { level = \"password\" }\n",
-    );
+    write("policies/app.toml", APP);
     let Output {
         status,
         stdout,
@@ -190,6 +194,81 @@ async fn mail_goes_out_by_tls_and_with_the_password_or_not_at_all() {
         assert!(text.starts_with("it: not sent: "), "{text}");
     }
     assert_eq!(heard(&part).len(), 2);
+}
+
+#[tokio::test]
+async fn a_push_is_read_by_a_browsers_library_and_known_by_its_key() {
+    crate::harness::install_crypto();
+    let test = "Web Push, decrypted by http_ece";
+    let folder = tempfile::tempdir().unwrap();
+    let Some(part) = receiver(test, folder, &["push"]).await else {
+        return;
+    };
+    let installation = SOUND.replace(
+        "CHANNEL",
+        "kind = \"web-push\"\nvapid_key = { file = \"vapid\" }\nsubject = \"mailto:admin@example.com\"\n\
+         services = [\"127.0.0.1\"]\nallow_private = true",
+    );
+    let random = SystemRandom::new();
+    let key = push::fresh_key(&random).unwrap();
+    let read = |path: &Path| match path.ends_with("vapid") {
+        true => Ok(key.reveal().to_owned()),
+        false => Ok(SECRET.to_owned()),
+    };
+    let input = Input {
+        sources: &[("stepgate.toml", &installation), ("app.toml", APP)],
+        read: &read,
+    };
+    let channel = parse(&input, &Options::default())
+        .unwrap()
+        .config
+        .channels
+        .remove(0);
+    let ChannelKind::WebPush(web_push) = &channel.kind else {
+        panic!("it is one");
+    };
+    let browser = heard(&part).remove(0);
+    let subscription = push::Subscription::new(
+        &format!("http://{}/p", part.address(0)),
+        browser["p256dh"].as_str().unwrap(),
+        browser["auth"].as_str().unwrap(),
+        web_push,
+    );
+    let mut to = Recipients {
+        push: vec![subscription.unwrap()],
+        ..Recipients::default()
+    };
+    let now = SystemClock.now();
+    let notice = Notice {
+        id: "kY3vXw0S1mC9b2uQ7rT5Lg-asked".to_owned(),
+        event: Event::Asked,
+        approval: "kY3vXw0S1mC9b2uQ7rT5Lg".to_owned(),
+        name: "erp/four-eyes".to_owned(),
+        link: "https://approve.example.com/approvals/kY3vXw0S1mC9b2uQ7rT5Lg".to_owned(),
+        at: now,
+        until: now.plus(Duration::from_secs(600)),
+        detail: Some(Detail::new("Release payment 7", "alice")),
+    };
+    let sender = Sender::new(&channel, Patience::default(), Arc::new(SystemRandom::new()));
+    let sent = sender.deliver(&notice, &mut to, &SystemClock).await;
+    assert_eq!(sent, Ok(()), "{}", part.said());
+    let heard = heard(&part).remove(1);
+    let text: Value = serde_json::from_str(heard["text"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        text,
+        serde_json::json!({ "id": "kY3vXw0S1mC9b2uQ7rT5Lg", "event": "asked" })
+    );
+    assert_eq!(heard["topic"], "kY3vXw0S1mC9b2uQ7rT5Lg");
+    let by = &heard["sender"];
+    assert_eq!(
+        (&by["scheme"], &by["alg"]),
+        (&"vapid".into(), &"ES256".into())
+    );
+    assert_eq!(by["sub"], "mailto:admin@example.com");
+    assert_eq!(by["aud"], format!("http://{}", part.address(0)));
+    assert_eq!(by["key"], push::public_key(&web_push.key).unwrap());
+    let expires = by["exp"].as_i64().unwrap();
+    assert!((1..=86_400).contains(&(expires - now.as_unix())));
 }
 
 #[test]

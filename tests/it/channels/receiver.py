@@ -2,6 +2,7 @@
 
     receiver.py webhook PORT KEY     Standard Webhooks' own verifier
     receiver.py mail PORT CERT KEY   aiosmtpd, which wants STARTTLS and a password before anything else
+    receiver.py push PORT            a push service and the browser behind it: http_ece decrypts, cryptography checks who sent it
 """
 
 import http.server
@@ -72,7 +73,8 @@ def mail(port, cert, key):
             return "250 taken"
 
     def authenticate(server, session, envelope, mechanism, data):
-        return AuthResult(success=(data.login, data.password) == (b"stepgate", b"only-for-tests"))
+        right = (data.login, data.password) == (b"stepgate", b"only-for-tests")
+        return AuthResult(success=right, auth_data=data)
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
@@ -94,6 +96,49 @@ def mail(port, cert, key):
     asyncio.run(serve())
 
 
+def push(port):
+    import base64
+
+    import http_ece
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, utils
+
+    def encoded(raw):
+        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+    def decoded(text):
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    auth = b"sixteen bytes of"
+    form = serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
+    say(p256dh=encoded(key.public_key().public_bytes(*form)), auth=encoded(auth))
+
+    def claims(authorization):
+        scheme, rest = authorization.split(" ", 1)
+        fields = dict(field.strip().split("=", 1) for field in rest.split(","))
+        signed, signature = fields["t"].rsplit(".", 1)
+        raw = decoded(signature)
+        r, s = int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")
+        sender = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), decoded(fields["k"]))
+        sender.verify(utils.encode_dss_signature(r, s), signed.encode(), ec.ECDSA(hashes.SHA256()))
+        header, body = (json.loads(decoded(part)) for part in signed.split("."))
+        return dict(body, scheme=scheme, alg=header["alg"], key=fields["k"])
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            text = http_ece.decrypt(body, private_key=key, auth_secret=auth, version="aes128gcm")
+            say(text=text.decode(), sender=claims(self.headers["authorization"]), topic=self.headers["topic"])
+            self.send_response(201)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
+
+
 if __name__ == "__main__":
     kind, port, *rest = sys.argv[1:]
-    {"webhook": webhook, "mail": mail}[kind](int(port), *rest)
+    {"webhook": webhook, "mail": mail, "push": push}[kind](int(port), *rest)

@@ -3,11 +3,11 @@
 use super::*;
 
 /// Instead of [`METHODS`]: a route that needs [`APPROVAL`].
-const FOUR_EYES: &str = "methods = [\"POST\", \"PUT\"]\napproval = \"four-eyes\"";
+pub(super) const FOUR_EYES: &str = "methods = [\"POST\", \"PUT\"]\napproval = \"four-eyes\"";
 const SUMMARY: &str = "summary   = \"Pay {form.amount}\"";
 const LEADS: &str = "approvers = { groups_any = [\"leads\"] }";
-const MODE: &str = "mode      = \"approve-deny\"";
-const APPROVAL: &str = r#"[approvals.four-eyes]
+pub(super) const MODE: &str = "mode      = \"approve-deny\"";
+pub(super) const APPROVAL: &str = r#"[approvals.four-eyes]
 summary   = "Pay {form.amount}"
 approvers = { groups_any = ["leads"] }
 mode      = "approve-deny"

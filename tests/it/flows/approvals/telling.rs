@@ -1,0 +1,168 @@
+//! Whoever may decide is told, by every channel at once, and nobody waits for it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use serde_json::Value;
+use stepgate::admin::Control as _;
+use stepgate::model::approval::Answer;
+use stepgate::telemetry::metrics::Format;
+use tokio::net::TcpListener;
+
+use super::{APPROVER_APP, LAST, MORE, NETWORKS};
+use crate::flows::world::{Twist, World};
+use crate::harness::eventually;
+
+type Heard = Arc<Mutex<Vec<Value>>>;
+
+/// Takes what ntfy takes, and notes it.
+async fn receiver() -> (SocketAddr, Heard) {
+    let heard = Heard::default();
+    let noted = Arc::clone(&heard);
+    let app = Router::new().fallback(move |request: Request| {
+        let noted = Arc::clone(&noted);
+        async move {
+            let body = axum::body::to_bytes(request.into_body(), 1 << 16).await;
+            let message = serde_json::from_slice(&body.unwrap()).unwrap();
+            noted.lock().unwrap().push(message);
+            StatusCode::OK
+        }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (address, heard)
+}
+
+/// Takes connections, and says nothing.
+async fn silent() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut all = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            all.push(stream);
+        }
+    });
+    address
+}
+
+async fn telling(told: SocketAddr, hangs: SocketAddr) -> World {
+    let channels = format!(
+        r#"{APPROVER_APP}
+[channels.told]
+kind          = "ntfy"
+url           = "http://{told}"
+topic         = "approvals"
+detail        = true
+decided       = true
+allow_private = true
+[channels.discreet]
+kind          = "ntfy"
+url           = "http://{told}"
+topic         = "discreet"
+allow_private = true
+[channels.silent]
+kind          = "ntfy"
+url           = "http://{hangs}"
+topic         = "silent"
+timeout       = "30s"
+allow_private = true
+"#
+    );
+    // What stood behind it in its table stands first there.
+    let channels = channels.replacen("[networks]", "", 1) + "[networks]";
+    let rule = "summary   = \"Pay {path.id}: {form.amount}\"";
+    let channelled = format!("{rule}\nchannels = [\"told\", \"discreet\", \"silent\"]");
+    let more = MORE.replacen(rule, &channelled, 1);
+    let mut world = World::twisted(Twist {
+        config: &[(NETWORKS, &channels)],
+        policy: &[(LAST, &more)],
+        ..Twist::default()
+    })
+    .await;
+    world.lands("/", "alice").await;
+    world
+}
+
+fn by<'h>(heard: &'h [Value], topic: &str) -> Vec<&'h Value> {
+    let of_topic = |message: &&Value| message["topic"] == topic;
+    heard.iter().filter(of_topic).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_and_what_became_of_it_is_told_where_it_is_to_be() {
+    let (told, heard) = receiver().await;
+    let world = telling(told, silent().await).await;
+    let began = Instant::now();
+    let id = world.has_asked().await;
+    assert!(began.elapsed().as_secs() < 10, "no channel is waited for");
+    let count = |topic: &str| by(&heard.lock().unwrap(), topic).len();
+    eventually("both are told", || {
+        (count("approvals") == 1 && count("discreet") == 1).then_some(())
+    })
+    .await;
+    {
+        let heard = heard.lock().unwrap();
+        let full = by(&heard, "approvals")[0];
+        assert_eq!(full["title"], "Approval needed: payroll/four-eyes");
+        assert_eq!(
+            full["click"],
+            format!("http://approve.localhost/approvals/{id}")
+        );
+        let text = full["message"].as_str().unwrap();
+        assert!(text.contains("Pay 7: 42"), "{text}");
+        let text = by(&heard, "discreet")[0]["message"].to_string();
+        assert!(!text.contains("42") && !text.contains("alice"), "{text}");
+    }
+    // Asked for once more, it is the same, and nobody is told again; the number is nowhere, for there is none.
+    assert_eq!(world.has_asked().await, id);
+    world.vote(&id, "carol", Answer::Yes).await;
+    eventually("what became of it is told", || {
+        (count("approvals") == 2).then_some(())
+    })
+    .await;
+    assert_eq!(
+        by(&heard.lock().unwrap(), "approvals")[1]["title"],
+        "Approved: payroll/four-eyes"
+    );
+    assert_eq!(count("discreet"), 1);
+
+    let checks = world.stepgate.operations().checks().await;
+    let check = |name: &str| {
+        let name = format!("channel {name}");
+        let found = checks.iter().find(|check| check.name == name);
+        found.map(|check| (check.since.is_some(), check.detail.clone()))
+    };
+    let (failing, detail) = check("told").unwrap();
+    assert!(!failing && detail.starts_with("last sent "), "{detail}");
+    assert_eq!(check("silent"), Some((false, String::new())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_again_and_again_is_told_of_three_times() {
+    let (told, heard) = receiver().await;
+    let world = telling(told, silent().await).await;
+    for _ in 0..3 {
+        let id = world.has_asked().await;
+        world.vote(&id, "carol", Answer::No).await;
+        // A denial pauses whoever was denied.
+        world.clock.advance(61);
+    }
+    world.has_asked().await;
+    let limited = "stepgate_notifications_total{channel=\"discreet\",result=\"limited\"} 1\n";
+    let metrics = world.stepgate.counted().encode(Format::Prometheus);
+    assert!(metrics.unwrap().contains(limited));
+    let count = || by(&heard.lock().unwrap(), "discreet").len();
+    eventually("three are told of", || (count() == 3).then_some(())).await;
+    world.clock.advance(600);
+    let id = world.has_asked().await;
+    eventually("the next one is", || (count() == 4).then_some(())).await;
+    let heard = heard.lock().unwrap();
+    let last = by(&heard, "discreet")[3]["click"].to_string();
+    assert!(last.contains(&id), "{last}");
+}
