@@ -341,6 +341,11 @@ async fn two_people_and_one_payment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_push_wakes_the_service_worker_and_leads_to_the_app() {
+    scripts("browser-push", "push.test.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_are_fit_for_everybody() {
     scripts("browser-pages", "pages.test.mjs").await;
 }

@@ -50,3 +50,67 @@ if (live) {
 }
 
 navigator.serviceWorker?.register('/worker.js').catch(() => undefined);
+
+/** @param {string} key base64url */
+const bytes = (key) => Uint8Array.from(atob(key.replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0));
+
+/** What the server is told of this browser. @param {string} what @param {PushSubscription} subscription */
+async function push(what, subscription) {
+  const answer = await fetch(`/push/${what}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(subscription),
+    redirect: 'error',
+  });
+  if (!answer.ok) throw new Error(what);
+}
+
+// Where the installation has Web Push, and the browser too. It is asked for by a click only: who is asked on every visit
+// says no for good.
+async function offer() {
+  const box = document.getElementById('push');
+  const said = document.getElementById('push-said');
+  if (!box || !said || !('PushManager' in window) || !navigator.serviceWorker) return;
+  const answer = await fetch('/push/key', { redirect: 'error' });
+  if (!answer.ok) return;
+  const { key } = await answer.json();
+  const { pushManager } = await navigator.serviceWorker.ready;
+  const button = (/** @type {string} */ name) => /** @type {HTMLButtonElement} */ (document.getElementById(`push-${name}`));
+  const show = async () => {
+    const subscription = await pushManager.getSubscription();
+    button('on').hidden = Boolean(subscription);
+    button('off').hidden = button('test').hidden = !subscription;
+    return subscription;
+  };
+  const on = (/** @type {string} */ name, /** @type {() => Promise<string>} */ act) =>
+    button(name).addEventListener('click', async () => {
+      const word = await act().catch(() => 'failed');
+      said.textContent = said.dataset[word] ?? '';
+      await show();
+    });
+  on('on', async () => {
+    const made = await pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: bytes(key) });
+    await push('subscribe', made).catch(async (error) => {
+      await made.unsubscribe();
+      throw error;
+    });
+    return 'on';
+  });
+  on('off', async () => {
+    const made = await pushManager.getSubscription();
+    if (made) await Promise.all([push('unsubscribe', made), made.unsubscribe()]);
+    return 'off';
+  });
+  on('test', async () => {
+    const made = await pushManager.getSubscription();
+    if (!made) throw new Error('test');
+    await push('test', made);
+    return 'sent';
+  });
+  // What is known of the user, and that the app is still in use, is as of now.
+  const made = await show();
+  if (made) await push('subscribe', made);
+  box.hidden = false;
+}
+
+offer().catch(() => undefined);

@@ -42,6 +42,22 @@ pub(super) const WORDS: Table = &[
         "needs_level",
         "Eine Anfrage. Um sie zu lesen, bestätigen Sie Ihre Identität: {level}",
     ),
+    // Web Push.
+    ("push", "In diesem Browser"),
+    (
+        "push_about",
+        "Der Browser kann Ihnen sagen, dass etwas wartet, auch wenn diese Seite geschlossen ist. Mehr sagt er nicht.",
+    ),
+    ("push_on", "Sagen Sie es mir"),
+    ("push_off", "Nicht mehr sagen"),
+    ("push_test", "Test schicken"),
+    ("push_is_on", "Dieser Browser sagt es Ihnen."),
+    ("push_is_off", "Dieser Browser sagt es Ihnen nicht mehr."),
+    ("push_sent", "Ein Test ist unterwegs."),
+    (
+        "push_failed",
+        "Das ging nicht. Erlaubt der Browser Benachrichtigungen dieser Seite?",
+    ),
     // States.
     ("state_pending", "Wartet"),
     ("state_approved", "Genehmigt"),

@@ -39,6 +39,22 @@ pub(super) const WORDS: Table = &[
         "needs_level",
         "A request. To read it, confirm that it is you: {level}",
     ),
+    // Web Push.
+    ("push", "In this browser"),
+    (
+        "push_about",
+        "The browser can tell you that something waits, also while this page is closed. It says no more than that.",
+    ),
+    ("push_on", "Tell me"),
+    ("push_off", "Tell me no more"),
+    ("push_test", "Send a test"),
+    ("push_is_on", "This browser tells you."),
+    ("push_is_off", "This browser tells you no more."),
+    ("push_sent", "A test is on its way."),
+    (
+        "push_failed",
+        "That did not work. Does the browser allow notifications of this page?",
+    ),
     // States.
     ("state_pending", "Waiting"),
     ("state_approved", "Approved"),
