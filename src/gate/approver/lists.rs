@@ -6,6 +6,7 @@ use super::pages::{Live, Page, Row};
 use super::{Visit, answer_of, href, live, state, time_left};
 use crate::gate::{Gate, Reply};
 use crate::model::approval::{Approval, Person, Status};
+use crate::model::level::Rank;
 use crate::policy::approval::standing;
 use crate::policy::approval::who::may_decide;
 use crate::store::Unavailable;
@@ -67,7 +68,19 @@ impl Gate {
         };
         let decided = newest_first(self.approvals().decided_by(&person, visit.now).await?);
         let asked = newest_first(self.asked_by(visit).await?);
-        let decided: Vec<_> = decided.iter().map(|one| row(one, &person, visit)).collect();
+        // What was read at a level is not read again below it.
+        let decided: Vec<_> = decided
+            .iter()
+            .map(|one| {
+                let rule = self.parts.config.approval(&one.name);
+                let missing = rule.and_then(|rule| self.missing(visit, rule.level));
+                Row {
+                    summary: missing.is_none().then_some(one.summary.as_str()),
+                    level: missing.unwrap_or_default(),
+                    ..row(one, &person, visit)
+                }
+            })
+            .collect();
         let asked: Vec<_> = asked.iter().map(|one| row(one, &person, visit)).collect();
         let page = Page::History {
             decided: &decided,
@@ -94,13 +107,7 @@ impl Gate {
             if own.peek().is_none() {
                 continue;
             }
-            let missing = match self.has_level(visit, rule.level) {
-                true => None,
-                false => config
-                    .ladder
-                    .level(rule.level)
-                    .map(|level| level.label.as_str()),
-            };
+            let missing = self.missing(visit, rule.level);
             waiting.extend(own.map(|approval| Waiting { approval, missing }));
         }
         waiting.sort_by(|one, other| {
@@ -108,6 +115,15 @@ impl Gate {
             key(one).cmp(&key(other))
         });
         Ok(waiting)
+    }
+
+    /// The level, where whoever is here does not have it.
+    fn missing(&self, visit: &Visit<'_, '_>, rank: Rank) -> Option<&str> {
+        if self.has_level(visit, rank) {
+            return None;
+        }
+        let level = self.parts.config.ladder.level(rank);
+        Some(level.map_or("", |level| level.label.as_str()))
     }
 
     pub(super) async fn asked_by(

@@ -663,6 +663,15 @@ async fn a_request_is_read_and_decided_at_its_own_level() {
     );
     let page = house.sees("dave key", &href(&approval.id)).await;
     assert!(page.has("I asked her"));
+    // What was read with the key is not read without it.
+    let history = house.sees("dave", "/history").await;
+    assert!(history.has("Security key") && !history.has("Something secret"));
+    assert!(
+        house
+            .sees("dave key", "/history")
+            .await
+            .has("Something secret")
+    );
 }
 
 #[tokio::test]
