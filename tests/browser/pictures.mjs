@@ -6,6 +6,8 @@ import { allowCodesTwice, app, authenticate, browsing, closeBrowser, text } from
 const folder = process.env.STEPGATE_PICTURES;
 const alice = { name: 'alice', password: 'alice-password', secret: 'stepgate-demo-alice!' };
 const bob = { name: 'bob', password: 'bob-password' };
+const dave = { name: 'dave', password: 'dave-password', secret: 'stepgate-demo-dave!' };
+const approver = process.env.STEPGATE_APPROVER;
 
 /** Not a test: what has to be closed is closed at the end. */
 const after = [];
@@ -29,12 +31,23 @@ await page.goto(`${app}/.stepgate/me`);
 await picture(page, 'my-session');
 await page.goto(`${app}/admin`);
 await picture(page, 'forbidden');
+await page.goto(`${app}/payments`);
+await page.getByRole('button', { name: 'Pay' }).click();
+await page.locator('.number').waitFor();
+await picture(page, 'waiting');
 
 const phone = { viewport: { width: 360, height: 500 }, deviceScaleFactor: 2, isMobile: true, colorScheme: 'dark' };
 const small = await (await browsing(run, phone)).newPage();
 await small.goto(`${app}/payroll`);
 await authenticate(small, bob);
 await picture(small, 'enrolled-on-a-phone');
+
+const lead = await (await browsing(run, { ...phone, viewport: { width: 360, height: 740 } })).newPage();
+await lead.goto(`${approver}/`);
+await authenticate(lead, dave, { until: () => lead.url() === `${approver}/` });
+await lead.getByRole('link', { name: 'Pay 4200.00 EUR' }).click();
+await lead.waitForURL(`${approver}/approvals/*`);
+await picture(lead, 'approve-on-a-phone');
 
 for (const close of after) await close();
 await closeBrowser();
