@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::gate::SessionView;
+use crate::gate::{ApprovalView, SessionView};
 
 /// The one `Host` that the socket answers to.
 pub const SOCKET_HOST: &str = "stepgate";
@@ -18,6 +18,16 @@ pub struct Listed {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Ended {
     pub ended: Vec<SessionView>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Approvals {
+    pub approvals: Vec<ApprovalView>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Overruled {
+    pub approval: ApprovalView,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -10,7 +10,9 @@ mod listen;
 mod readiness;
 mod routes;
 
-pub use answers::{Drained, Ended, Listed, Problem, Reloaded, SOCKET_HOST, WORDS};
+pub use answers::{
+    Approvals, Drained, Ended, Listed, Overruled, Problem, Reloaded, SOCKET_HOST, WORDS,
+};
 pub use control::Control;
 pub use drain::Drain;
 pub use listen::{AdminError, AdminListeners};

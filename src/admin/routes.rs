@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Query, Request, State};
+use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -13,9 +13,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 
 use super::Control;
-use super::answers::{Drained, Ended, Listed, Problem, SOCKET_HOST, WORDS};
+use super::answers::{Approvals, Drained, Ended, Listed, Overruled, Problem, SOCKET_HOST, WORDS};
 use super::readiness::{Check, Readiness, State as Health};
-use crate::gate::Whose;
+use crate::gate::{Changed, Which, Whose, Word};
 use crate::telemetry::metrics::Format;
 
 type Shared = State<Arc<dyn Control>>;
@@ -60,6 +60,8 @@ pub(super) fn over_socket(control: Arc<dyn Control>, owner: u32) -> Router {
     reads()
         .route("/sessions", get(list))
         .route("/sessions/revoke", post(revoke))
+        .route("/approvals", get(approvals))
+        .route("/approvals/{word}", post(overrule))
         .route("/reload", post(reload))
         .route("/drain", get(drained).post(drain).delete(undrain))
         .layer(middleware::from_fn(
@@ -284,6 +286,82 @@ async fn revoke(
         "an operator ended sessions"
     );
     Ok(Json(Ended { ended }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    subject: Option<String>,
+    id: Option<String>,
+}
+
+async fn approvals(
+    State(control): Shared,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<Approvals>, Refused> {
+    let gate = control.gate();
+    let found = match (wanted.id, wanted.subject) {
+        (Some(id), None) => gate
+            .approval_for_operator(&id)
+            .await
+            .map(|found| found.into_iter().collect()),
+        (None, Some(subject)) => gate.approvals_of(&Which::By(subject)).await,
+        (None, None) => gate.approvals_of(&Which::Pending).await,
+        (Some(_), Some(_)) => {
+            let detail = "one of `id` and `subject`, or neither";
+            return Err(refused(StatusCode::BAD_REQUEST, "which", detail));
+        }
+    };
+    let approvals = found.map_err(|_| store_is_down())?;
+    Ok(Json(Approvals { approvals }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Overruling {
+    id: String,
+    #[serde(default)]
+    reason: String,
+}
+
+async fn overrule(
+    State(control): Shared,
+    Extension(operator): Extension<Operator>,
+    Path(word): Path<String>,
+    Query(asked): Query<Overruling>,
+) -> Result<Json<Overruled>, Refused> {
+    let word = match word.as_str() {
+        "approve" => Word::Approve,
+        "deny" => Word::Deny,
+        "revoke" => Word::Revoke,
+        _ => {
+            let detail = "`approve`, `deny` or `revoke`";
+            return Err(refused(StatusCode::NOT_FOUND, "not-found", detail));
+        }
+    };
+    let gate = control.gate();
+    let changed = gate
+        .overrule(&asked.id, word, &asked.reason, operator.uid)
+        .await
+        .map_err(|_| store_is_down())?;
+    match changed {
+        Changed::Done(_) => {}
+        Changed::Refused(why) => {
+            let detail = format!("nothing was changed: {why}");
+            return Err(refused(StatusCode::CONFLICT, "refused", &detail));
+        }
+        Changed::Absent => return Err(no_such_approval()),
+    }
+    let found = gate.approval_for_operator(&asked.id).await;
+    let approval = found
+        .map_err(|_| store_is_down())?
+        .ok_or_else(no_such_approval)?;
+    Ok(Json(Overruled { approval }))
+}
+
+fn no_such_approval() -> Refused {
+    let detail = "there is no approval of that id, or none any more";
+    refused(StatusCode::NOT_FOUND, "no-such-approval", detail)
 }
 
 async fn reload(State(control): Shared, Extension(operator): Extension<Operator>) -> Response {

@@ -2,6 +2,7 @@
 //!
 //! 0 fine, 1 findings, 2 not typed as it should be, or nobody to ask. `serve`: see [`crate::server::Ended`].
 
+mod approvals;
 mod audit;
 mod channels;
 mod check;
@@ -74,6 +75,8 @@ enum Command {
     },
     /// Show or end sessions of the running process.
     Sessions(Sessions),
+    /// Show what waits for somebody's word, or say it in everybody's place.
+    Approvals(Approvals),
     /// Have the running process read its configuration again.
     Reload {
         /// Instead of the configuration's `admin_socket`.
@@ -223,6 +226,47 @@ struct Whose {
 }
 
 #[derive(Debug, Args)]
+struct Approvals {
+    #[command(subcommand)]
+    command: ApprovalsCommand,
+    /// Instead of the configuration's `admin_socket`.
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ApprovalsCommand {
+    /// What waits, a line each, the oldest first.
+    List {
+        /// Instead: all that a user asked for, by the realm's `sub`, as long as it can be looked at.
+        #[arg(long, value_name = "SUB")]
+        subject: Option<String>,
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// All that may be known of one. Its number is the requester's alone.
+    Show {
+        id: String,
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Break-glass: a yes in everybody's place. It is in the audit log, with your user id.
+    Approve(Overrule),
+    /// A no in everybody's place.
+    Deny(Overrule),
+    /// Take a yes back that was not used yet.
+    Revoke { id: String },
+}
+
+#[derive(Debug, Args)]
+struct Overrule {
+    id: String,
+    /// For the audit log, and for whoever asked.
+    #[arg(long)]
+    reason: String,
+}
+
+#[derive(Debug, Args)]
 struct Drain {
     /// Until nothing is under way any more, so long at the most, such as 5m.
     #[arg(long, value_name = "DURATION", value_parser = span, conflicts_with = "off")]
@@ -345,6 +389,7 @@ pub fn run(
             kind: Keygen::Vapid { out: file },
         } => keygen::vapid(file.as_deref(), out, err),
         Command::Sessions(sessions) => operate::sessions(&path, &sessions, out, err),
+        Command::Approvals(approvals) => approvals::run(&path, &approvals, out, err),
         Command::Reload { socket } => operate::reload(&path, socket.as_deref(), out, err),
         Command::Drain(drain) => operate::drain(&path, &drain, out, err),
     }

@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-enum CallError {
+pub(super) enum CallError {
     #[error("{} is not there: is stepgate running, with this `admin_socket`?", _0.display())]
     Missing(PathBuf),
     #[error("{} may be used by root and the user that stepgate runs as only", _0.display())]
@@ -159,13 +159,13 @@ fn drained(state: &Drained) -> String {
     )
 }
 
-fn failed(error: &CallError, err: &mut dyn Write) -> u8 {
+pub(super) fn failed(error: &CallError, err: &mut dyn Write) -> u8 {
     say(err, &format!("stepgate: {error}\n"));
     error.code()
 }
 
 /// Where the process listens, as the configuration says.
-fn socket(config: &Path, at: Option<&Path>) -> Result<Socket, CallError> {
+pub(super) fn socket(config: &Path, at: Option<&Path>) -> Result<Socket, CallError> {
     let path = match at {
         Some(path) => path.to_owned(),
         None => {
@@ -180,7 +180,7 @@ fn socket(config: &Path, at: Option<&Path>) -> Result<Socket, CallError> {
     Socket::open(path)
 }
 
-struct Socket {
+pub(super) struct Socket {
     path: PathBuf,
     client: reqwest::Client,
     runtime: tokio::runtime::Runtime,
@@ -209,7 +209,11 @@ impl Socket {
         })
     }
 
-    fn call<T: DeserializeOwned>(&self, method: &Method, target: &str) -> Result<T, CallError> {
+    pub(super) fn call<T: DeserializeOwned>(
+        &self,
+        method: &Method,
+        target: &str,
+    ) -> Result<T, CallError> {
         // The kernel says why more plainly than a failed request does.
         if let Err(error) = std::os::unix::net::UnixStream::connect(&self.path) {
             let path = self.path.clone();
@@ -284,13 +288,18 @@ fn table(sessions: &[SessionView]) -> String {
             ]
         }))
         .collect();
-    let mut widths = [0; 8];
-    for row in &rows {
+    columns(&rows)
+}
+
+/// The first row is the head.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let line = |row: &[String; 8]| {
+    let line = |row: &[String; N]| {
         let cells = row
             .iter()
             .zip(widths)
@@ -335,12 +344,12 @@ fn details(sessions: &[SessionView]) -> String {
 }
 
 /// Names come from the realm: nothing in them moves the cursor.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
 }
 
-fn time(at: i64) -> String {
+pub(super) fn time(at: i64) -> String {
     jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
 }

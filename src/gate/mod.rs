@@ -61,7 +61,7 @@ use crate::store::{Live, Store, SubjectTag};
 use crate::telemetry::{Audit, Metrics};
 
 pub use approvals::announce::ChannelState;
-pub use approvals::{APPROVAL, Redeeming, Wanting};
+pub use approvals::{APPROVAL, ApprovalView, Changed, Redeeming, VoteView, Wanting, Which, Word};
 pub use bearer::{DPOP, Told, Verified, told};
 pub use cookies::{pairs, sets_reserved};
 pub use forward_auth::Unbelievable;

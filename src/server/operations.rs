@@ -116,6 +116,7 @@ impl Control for Operations {
         let upstreams = generation.peers.states();
         let mut checks = vec![self.store().await, keycloak(&provider, needed)];
         self.gauge(&checks, &provider, &upstreams);
+        generation.gate.count_pending_approvals().await;
         checks.push(configuration(&self.reloader.reloads().status()));
         let now = self.clock().now();
         let certificates = self.handle.certificates();

@@ -18,12 +18,16 @@ pub enum AuditKind {
     ApprovalAnswered,
     /// Somebody's yes is asked for.
     ApprovalAsked,
+    /// An operator said yes in everybody's place.
+    ApprovalBreakGlass,
     /// By whoever asked.
     ApprovalCancelled,
     /// A yes was used up; what it was for is sent, once.
     ApprovalConsumed,
     /// By what people said of it.
     ApprovalDecided,
+    /// An operator took a yes back.
+    ApprovalRevoked,
     /// One person's answer.
     ApprovalVoted,
     Login,
@@ -73,6 +77,9 @@ pub struct AuditEvent<'a> {
     /// The id of an approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<&'a str>,
+    /// The reason that an operator gave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub words: Option<&'a str>,
 }
 
 impl AuditEvent<'_> {
@@ -91,6 +98,7 @@ impl AuditEvent<'_> {
             client: None,
             operator: None,
             approval: None,
+            words: None,
         }
     }
 }

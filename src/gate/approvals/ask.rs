@@ -23,6 +23,7 @@ use crate::policy::approval::{self, Refused};
 use crate::seal::{session_key, token};
 use crate::store::{ParkedAs, ParkedKey, Unavailable};
 use crate::telemetry::AuditKind;
+use crate::telemetry::metrics::ApprovalOutcome;
 
 /// Seconds after which somebody with too many of them may try again.
 const CROWDED: u64 = 60;
@@ -130,6 +131,8 @@ impl Gate {
                 };
                 self.audit(AuditKind::ApprovalAsked, incoming, circumstances);
                 self.tell_asked(&approval);
+                let outcome = ApprovalOutcome::Asked;
+                self.parts.metrics.approval(&approval.name, outcome);
                 self.told_to_wait(incoming, site, route, &approval, waits_on_page, record)
             }
             Asked::Same(approval) => {

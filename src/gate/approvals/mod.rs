@@ -10,6 +10,7 @@ mod asker;
 pub mod binding;
 mod going;
 mod numbers;
+mod operator;
 mod redeem;
 mod votes;
 mod waiting;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::model::approval::{
-    Action, Approval, ApprovalId, Holder, Mode, Person, Requester, Status, Terms,
+    Action, Approval, ApprovalId, Holder, Mode, Person, Requester, Status, Terms, Vote,
 };
 use crate::model::random::Random;
 use crate::model::session::Secret;
@@ -32,6 +33,7 @@ use crate::store::{
     ApprovalKey, ApprovalPut, Expect, KeptApproval, Most, Owner, Store, Unavailable, Version,
 };
 
+pub use operator::{ApprovalView, VoteView, Which, Word};
 pub use want::{APPROVAL, Redeeming, Wanting};
 
 pub(in crate::gate) use asker::Asker;
@@ -261,6 +263,17 @@ impl Approvals {
         now: Timestamp,
     ) -> Result<Changed, Unavailable> {
         self.change(id, now, |one| approval::cancel(one, holder, now))
+            .await
+    }
+
+    /// By an operator, in everybody's place.
+    pub async fn overrule(
+        &self,
+        id: &ApprovalId,
+        word: &Vote,
+        now: Timestamp,
+    ) -> Result<Changed, Unavailable> {
+        self.change(id, now, |one| approval::overrule(one, word.clone(), now))
             .await
     }
 

@@ -42,6 +42,7 @@ impl Gate {
                     ..AuditEvent::new(AuditKind::ApprovalConsumed)
                 };
                 self.parts.audit.record(&event, now);
+                self.count_outcome(&approval, now);
                 forward.is_redeemed = true;
                 Ok(())
             }

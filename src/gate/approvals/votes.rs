@@ -3,10 +3,11 @@
 
 use super::Changed;
 use crate::gate::Gate;
-use crate::model::approval::{Answer, Approval, ApprovalId, Holder, Status};
+use crate::model::approval::{Answer, Approval, ApprovalId, Denied, Holder, Status};
 use crate::model::time::Timestamp;
 use crate::policy::approval::{Ballot, Refused};
 use crate::store::{Owner, Unavailable};
+use crate::telemetry::metrics::ApprovalOutcome;
 use crate::telemetry::{AuditEvent, AuditKind};
 
 impl Gate {
@@ -33,6 +34,7 @@ impl Gate {
             }
             Changed::Refused(Refused::WrongNumber) => {
                 if let Ok(Some(approval)) = self.approvals.find(id, now).await {
+                    self.parts.metrics.wrong_number(&approval.name);
                     self.note_vote(&approval, ballot, "wrong-number", now);
                 }
             }
@@ -54,6 +56,7 @@ impl Gate {
         if approval.status == Status::Pending {
             return;
         }
+        self.count_outcome(approval, now);
         let event = AuditEvent {
             reason: Some(super::waiting::name(&approval.status)),
             sub: Some(&approval.requester.person.sub),
@@ -61,6 +64,31 @@ impl Gate {
             ..event
         };
         self.parts.audit.record(&event, now);
+    }
+
+    /// What became of it, once nobody has a word on it any more.
+    pub(super) fn count_outcome(&self, approval: &Approval, now: Timestamp) {
+        let outcome = match approval.status {
+            Status::Pending => return,
+            Status::Approved { .. } => ApprovalOutcome::Approved,
+            Status::Denied {
+                why: Denied::Reported,
+                ..
+            } => ApprovalOutcome::Reported,
+            Status::Denied { .. } => ApprovalOutcome::Denied,
+            Status::Expired { .. } => ApprovalOutcome::Expired,
+            Status::Cancelled { .. } => ApprovalOutcome::Cancelled,
+            Status::Revoked { .. } => ApprovalOutcome::Revoked,
+            Status::Consumed { .. } => ApprovalOutcome::Consumed,
+        };
+        let metrics = &self.parts.metrics;
+        metrics.approval(&approval.name, outcome);
+        if matches!(
+            outcome,
+            ApprovalOutcome::Approved | ApprovalOutcome::Denied | ApprovalOutcome::Reported
+        ) {
+            metrics.approval_took(&approval.name, now.since(approval.created));
+        }
     }
 
     /// Somebody else may have the session: what it has proven above the base level counts no more.

@@ -381,7 +381,8 @@ impl Gate {
             .approvals
             .cancel(&approval.id, &asker.holder(), now)
             .await?;
-        if matches!(changed, Changed::Done(_)) {
+        if let Changed::Done(cancelled) = &changed {
+            self.count_outcome(cancelled, now);
             let circumstances = crate::gate::audit::Circumstances {
                 reason: Some(&approval.name),
                 who: Some(asker.identity()),

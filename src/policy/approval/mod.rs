@@ -149,6 +149,33 @@ pub fn vote(approval: &Approval, ballot: &Ballot<'_>, now: Timestamp) -> Result<
     Ok(Change::done(next))
 }
 
+/// Somebody who may do so on this machine says yes or no in everybody's place; with a reason, always.
+pub fn overrule(approval: &Approval, word: Vote, now: Timestamp) -> Result<Change, Refused> {
+    is_pending(approval, now)?;
+    if word
+        .reason
+        .as_deref()
+        .is_none_or(|reason| reason.trim().is_empty())
+    {
+        return Err(Refused::NoReason);
+    }
+    let status = match word.answer {
+        Answer::Yes => Status::Approved {
+            at: now,
+            redeem_until: now.plus(approval.terms.redeem_ttl),
+        },
+        Answer::No => denied(Denied::No, now),
+        Answer::Report => denied(Denied::Reported, now),
+    };
+    let mut change = changed(approval, status);
+    change.approval.votes.push(word);
+    Ok(change)
+}
+
+fn denied(why: Denied, now: Timestamp) -> Status {
+    Status::Denied { at: now, why }
+}
+
 pub fn cancel(approval: &Approval, holder: &Holder, now: Timestamp) -> Result<Change, Refused> {
     if *holder != approval.requester.holder {
         return Err(Refused::OtherHolder);
@@ -213,12 +240,11 @@ fn counted(approval: &Approval, now: Timestamp) -> Status {
         let votes = approval.votes.iter().filter(|vote| vote.answer == answer);
         u32::try_from(votes.count()).unwrap_or(u32::MAX)
     };
-    let denied = |why| Status::Denied { at: now, why };
     if count(Answer::Report) > 0 {
-        return denied(Denied::Reported);
+        return denied(Denied::Reported, now);
     }
     if count(Answer::No) >= approval.terms.deny.max(1) {
-        return denied(Denied::No);
+        return denied(Denied::No, now);
     }
     if count(Answer::Yes) >= approval.terms.need.max(1) {
         return Status::Approved {

@@ -1,6 +1,6 @@
 //! Every metric: its name, its labels, its meaning. `docs/operations.md` shows this list, and a test holds it to it.
 
-use super::histogram::{Buckets, PEOPLE, REQUESTS, SHORT};
+use super::histogram::{Buckets, DECISIONS_OF_PEOPLE, PEOPLE, REQUESTS, SHORT};
 
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -98,6 +98,17 @@ catalogue! {
     PARKED_REQUESTS = Kind::Counter, "stepgate_parked_requests_total", ["result"],
         "What became of requests that were, or should have been, kept";
 
+    // Approvals, by the name that the configuration gives them, behind its app's.
+    APPROVALS = Kind::Counter, "stepgate_approvals_total", ["approval", "outcome"],
+        "Approvals that were asked for, and what became of them";
+    APPROVAL_TIME = Kind::Histogram(DECISIONS_OF_PEOPLE), "stepgate_approval_decision_seconds", ["approval"],
+        "From the request for an approval to the last word on it";
+    APPROVALS_PENDING = Kind::Gauge, "stepgate_approvals_pending", ["approval"],
+        "Approvals that wait for somebody's word";
+    APPROVAL_NUMBERS = Kind::Counter, "stepgate_approval_number_failures_total", ["approval"],
+        "Numbers that were wrong";
+    BREAK_GLASS = Kind::Counter, "stepgate_break_glass_total", ["approval"],
+        "Approvals that an operator gave in everybody's place";
     NOTIFICATIONS = Kind::Counter, "stepgate_notifications_total", ["channel", "result"],
         "What became of notices to people, by channel";
 

@@ -35,6 +35,20 @@ pub(super) const PEOPLE: Buckets = &[
     600_000_000,
 ];
 
+/// Somebody else has to look at it first: up to an hour.
+pub(super) const DECISIONS_OF_PEOPLE: Buckets = &[
+    5_000_000,
+    15_000_000,
+    30_000_000,
+    60_000_000,
+    120_000_000,
+    300_000_000,
+    600_000_000,
+    1_200_000_000,
+    1_800_000_000,
+    3_600_000_000,
+];
+
 /// Cheap to clone; clones count together.
 #[derive(Clone)]
 pub struct Histogram(Arc<Inner>);
@@ -142,7 +156,7 @@ mod tests {
 
     #[test]
     fn bounds_rise() {
-        for buckets in [REQUESTS, SHORT, PEOPLE] {
+        for buckets in [REQUESTS, SHORT, PEOPLE, DECISIONS_OF_PEOPLE] {
             assert!(buckets.is_sorted_by(|one, next| one < next));
         }
     }

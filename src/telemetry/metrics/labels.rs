@@ -117,6 +117,11 @@ labels! {
         Unavailable = "unavailable",
     }
 
+    ApprovalOutcome {
+        Asked = "asked", Approved = "approved", Denied = "denied", Reported = "reported", Expired = "expired",
+        Cancelled = "cancelled", Revoked = "revoked", Consumed = "consumed",
+    }
+
     StepUpOutcome {
         Started = "started", Proven = "proven", Short = "short", Failed = "failed",
     }

@@ -24,10 +24,10 @@ use crate::model::time::Timestamp;
 pub use catalogue::{CATALOGUE, Definition, Kind};
 pub use histogram::{Buckets, Histogram};
 pub use labels::{
-    BearerResult, CallbackResult, ChallengeKind, DecisionLabel, Label, Limit, MethodLabel,
-    NotificationResult, OidcEndpoint, OidcOutcome, ParkedResult, RefreshResult, ReloadResult,
-    SessionEnd, StatusClass, StepUpOutcome, StoreOp, StoreResult, StreamEnd, StreamLabel,
-    UpstreamFailure,
+    ApprovalOutcome, BearerResult, CallbackResult, ChallengeKind, DecisionLabel, Label, Limit,
+    MethodLabel, NotificationResult, OidcEndpoint, OidcOutcome, ParkedResult, RefreshResult,
+    ReloadResult, SessionEnd, StatusClass, StepUpOutcome, StoreOp, StoreResult, StreamEnd,
+    StreamLabel, UpstreamFailure,
 };
 pub use requests::{Ended, Http, RouteSeries, Routes};
 pub use series::{Both, Counters, Fixed, Gauges, Histograms, MOST_NAMES, Named};
@@ -54,6 +54,11 @@ pub struct Metrics {
     pub sessions: Gauge,
     pub session_ends: Counters<SessionEnd>,
     pub bearers: Counters<BearerResult>,
+    approvals: Named<Counter>,
+    approval_time: Named<Histogram>,
+    approvals_pending: Named<Gauge>,
+    approval_numbers: Named<Counter>,
+    break_glass: Named<Counter>,
     /// Set when they are scraped.
     pub parked: Gauge,
     pub parked_bytes: Gauge,
@@ -132,6 +137,11 @@ impl Metrics {
             sessions: all.gauge(&defined::SESSIONS),
             session_ends: all.counters(&defined::SESSION_ENDS),
             bearers: all.counters(&defined::BEARERS),
+            approvals: all.named(&defined::APPROVALS),
+            approval_time: all.named(&defined::APPROVAL_TIME),
+            approvals_pending: all.named(&defined::APPROVALS_PENDING),
+            approval_numbers: all.named(&defined::APPROVAL_NUMBERS),
+            break_glass: all.named(&defined::BREAK_GLASS),
             parked: all.gauge(&defined::PARKED),
             parked_bytes: all.gauge(&defined::PARKED_BYTES),
             parked_requests: all.counters(&defined::PARKED_REQUESTS),
@@ -171,6 +181,33 @@ impl Metrics {
     /// `channel`: as the configuration names it.
     pub fn notified(&self, channel: &str, result: NotificationResult) {
         self.notifications.of(&[channel, result.name()]).inc();
+    }
+
+    pub fn approval(&self, name: &str, outcome: ApprovalOutcome) {
+        self.approvals.of(&[name, outcome.name()]).inc();
+    }
+
+    /// So long after it was asked for somebody's word was the last one.
+    pub fn approval_took(&self, name: &str, took: std::time::Duration) {
+        self.approval_time.of(&[name]).observe(took);
+    }
+
+    pub fn wrong_number(&self, name: &str) {
+        self.approval_numbers.of(&[name]).inc();
+    }
+
+    pub fn break_glass(&self, name: &str) {
+        self.break_glass.of(&[name]).inc();
+    }
+
+    /// How many of each name wait; what is not named is told of no more.
+    pub fn approvals_are<'n>(&self, pending: impl IntoIterator<Item = (&'n str, usize)>) {
+        let row = |(name, count): (&str, usize)| {
+            let gauge = Gauge::default();
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+            (vec![name.into()], gauge)
+        };
+        self.approvals_pending.replace(pending.into_iter().map(row));
     }
 
     /// In the order of the configuration; once for each.

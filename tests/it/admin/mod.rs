@@ -1,6 +1,7 @@
 //! The operators' side of a running stepgate: who may ask, what is told of health and in metrics, and what is done over
 //! the socket.
 
+mod approvals;
 mod listener;
 mod operations;
 mod prometheus;
