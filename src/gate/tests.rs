@@ -421,7 +421,7 @@ impl World {
         };
         let approval = ApprovalId(id.clone());
         let voted = self.gate.vote_on(&approval, &ballot, NOW).await;
-        assert!(matches!(voted, Ok(approvals::Changed::Done(_))));
+        assert!(matches!(voted, Ok(Changed::Done(_))));
         id
     }
 }
