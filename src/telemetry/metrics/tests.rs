@@ -79,6 +79,11 @@ fn used(metrics: &Metrics, config: &Config) {
     let level = config.ladder.iter().next().unwrap();
     metrics.challenged(level, ChallengeKind::Page);
     metrics.notified("phone", NotificationResult::Sent);
+    metrics.approval("erp/four-eyes", ApprovalOutcome::Asked);
+    metrics.approval_took("erp/four-eyes", Duration::from_secs(90));
+    metrics.wrong_number("erp/four-eyes");
+    metrics.break_glass("erp/four-eyes");
+    metrics.approvals_are([("erp/four-eyes", 1)]);
     metrics.step_up(level, StepUpOutcome::Proven);
     metrics.step_up_took(level, Duration::from_secs(9));
     metrics.upstreams(config)[0].failed(UpstreamFailure::Down);
