@@ -36,6 +36,7 @@ impl Gate {
                 if let Ok(Some(approval)) = self.approvals.find(id, now).await {
                     self.parts.metrics.wrong_number(&approval.name);
                     self.note_vote(&approval, ballot, "wrong-number", now);
+                    self.tell_decided(&approval);
                 }
             }
             Changed::Refused(_) | Changed::Absent => {}
