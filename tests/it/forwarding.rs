@@ -5,7 +5,9 @@ use std::time::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::harness::{BOUND, Stepgate, TIMEOUT, Wire, bounded, field, realm, status, upstream};
+use crate::harness::{
+    BOUND, Stepgate, TIMEOUT, Wire, bounded, field, nobody, realm, status, upstream,
+};
 use crate::oracle::{note, sample_app};
 
 const UPGRADE: &str = "GET /public/ws HTTP/1.1\r\nHost: app.localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -118,9 +120,7 @@ async fn who_is_signed_in_is_told_to_the_app_and_to_nobody_else() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upstream_that_is_not_there_is_a_502() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody = closed.local_addr().unwrap();
-    drop(closed);
+    let (_bound, nobody) = nobody();
     let stepgate = Stepgate::without_realm(nobody).await;
     let answer = stepgate.ask(&get("/public/")).await;
     assert_eq!(status(&answer), 502, "{answer}");

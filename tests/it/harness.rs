@@ -386,6 +386,14 @@ pub(crate) async fn serving_realm() -> Arc<Realm> {
 /// What reached an upstream: one header block for each request.
 pub(crate) type Seen = Arc<Mutex<Vec<String>>>;
 
+/// Where nobody listens, and no other test's app will as long as the socket is there.
+pub(crate) fn nobody() -> (tokio::net::TcpSocket, SocketAddr) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
 /// An upstream that reads request headers and leaves the answer, and the rest, to `answer`; it gets the header block
 /// and the connection, and says whether the connection is read from again.
 pub(crate) async fn upstream<A, F>(answer: A) -> (SocketAddr, Seen)

@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 
 use super::{metric, read, world};
 use crate::flows::{Twist, World};
-use crate::harness::{eventually_async, status, upstream};
+use crate::harness::{eventually_async, nobody, status, upstream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_answers_to_its_address_and_its_names_and_to_no_page() {
@@ -211,9 +211,7 @@ async fn no_client_can_make_series() {
 /// One app's trouble is told, and takes nobody else's traffic away.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstream_that_is_down_is_told() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = closed.local_addr().unwrap();
-    drop(closed);
+    let (_bound, address) = nobody();
     let world = World::twisted(Twist {
         config: &[super::ADMIN],
         upstream: Some(&format!("http://{address}")),

@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::{NO_REALM, body, folder, get};
-use crate::harness::{BOUND, Stepgate, TIMEOUT, field, status, upstream};
+use crate::harness::{BOUND, Stepgate, TIMEOUT, field, nobody, status, upstream};
 
 async fn told(url: &str, more: &str) -> (u16, Value) {
     let lines = format!("url = \"{url}\"\n{more}");
@@ -37,9 +37,8 @@ async fn each_way_not_to_answer_has_its_code() {
         Some(wire)
     })
     .await;
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody = format!("http://{}", closed.local_addr().unwrap());
-    drop(closed);
+    let (_bound, nobody) = nobody();
+    let nobody = format!("http://{nobody}");
     let no_tls = format!("https://{}", no_upstream().await);
     for (url, code, wanted) in [
         (nobody, "upstream-unreachable", 502),
