@@ -50,7 +50,6 @@ impl Snapshot {
         if ends_connection(refusal) {
             session.as_downstream_mut().set_keepalive(None);
         }
-        let known_host = context.place.is_some();
         let headers = &session.req_header().headers;
         let upstream = context
             .forward
@@ -60,7 +59,7 @@ impl Snapshot {
             .map(|upstream| upstream.name.as_str());
         let mut reply = self
             .gate
-            .refuse(refusal, headers, known_host, upstream, &context.id);
+            .refuse(refusal, headers, context.place, upstream, &context.id);
         if let Some(place) = context.place {
             self.gate.allow_origin(&mut reply, place, headers);
         }
@@ -247,7 +246,7 @@ impl Snapshot {
         let Some(incoming) = incoming else {
             return Err(self.refusal(Refusal::Internal, session, context));
         };
-        match self.gate.approve(&incoming, wanting).await {
+        match self.gate.ask_or_use(&incoming, wanting).await {
             Verdict::Forward(forward) => Ok(forward),
             Verdict::Reply(mut reply) => {
                 if let Some(place) = context.place {

@@ -99,7 +99,7 @@ impl Gate {
             code: "late",
             retry: Some(href),
         };
-        self.page(StatusCode::BAD_REQUEST, &page, incoming.request_id, record)
+        self.page(StatusCode::BAD_REQUEST, &page, incoming, record)
     }
 
     fn go_on(
@@ -115,7 +115,7 @@ impl Gate {
             href,
             others,
         };
-        self.page(StatusCode::OK, &page, incoming.request_id, record)
+        self.page(StatusCode::OK, &page, incoming, record)
     }
 
     async fn came_back(
@@ -230,7 +230,7 @@ impl Gate {
             code,
             retry: Some(&flow.return_to),
         };
-        self.page(status, &page, incoming.request_id, record)
+        self.page(status, &page, incoming, record)
             .reason("provider-error")
     }
 
@@ -304,7 +304,7 @@ impl Gate {
                     login: &flow.return_to,
                     provider_too: true,
                 };
-                self.page(StatusCode::OK, &page, incoming.request_id, record)
+                self.page(StatusCode::OK, &page, incoming, record)
                     .reason("logout-came-between")
             }
             Ok(Landed::Kept(held)) => {
@@ -326,7 +326,7 @@ impl Gate {
                     href: "/",
                     dropped: self.drop_of_flow(site, &flow.return_to).await,
                 };
-                self.page(StatusCode::CONFLICT, &page, incoming.request_id, record)
+                self.page(StatusCode::CONFLICT, &page, incoming, record)
             }
             Ok(Landed::In {
                 id,
@@ -407,7 +407,7 @@ impl Gate {
                 href: if dropped { "/" } else { &flow.return_to },
                 dropped,
             };
-            return self.page(StatusCode::OK, &page, incoming.request_id, record);
+            return self.page(StatusCode::OK, &page, incoming, record);
         }
         let (Some(lack), Some(destination), Some(level)) = (lack, destination, level) else {
             return Reply::redirect(&back.site.url(&flow.return_to), record);
@@ -458,13 +458,13 @@ impl Gate {
         );
         let page = Page::NotEnough {
             user: display_name(identity),
-            have: "nothing",
+            have: "",
             need: base.map_or("", |base| base.label.as_str()),
             max_age: None,
             why: pages::Short::NotGranted,
             retry: Some(&flow.return_to),
         };
-        self.page(StatusCode::FORBIDDEN, &page, incoming.request_id, record)
+        self.page(StatusCode::FORBIDDEN, &page, incoming, record)
             .reason("no-level")
     }
 

@@ -204,7 +204,7 @@ impl Gate {
         level: &Level,
         record: Record,
     ) -> Reply {
-        let mut reply = self.page(StatusCode::UNAUTHORIZED, page, incoming.request_id, record);
+        let mut reply = self.page(StatusCode::UNAUTHORIZED, page, incoming, record);
         ask(&mut reply, short, level);
         reply
     }
@@ -250,13 +250,13 @@ impl Gate {
             user: identity.map(display_name).unwrap_or_default(),
             have: ladder
                 .level(short.have.rank)
-                .map_or("nothing", |have| have.label.as_str()),
+                .map_or("", |have| have.label.as_str()),
             need: &level.label,
             max_age: short.need.max_age,
             why,
             retry: retry.as_deref(),
         };
-        self.page(StatusCode::FORBIDDEN, &page, incoming.request_id, record)
+        self.page(StatusCode::FORBIDDEN, &page, incoming, record)
             .reason("not-enough")
     }
 
@@ -293,7 +293,7 @@ impl Gate {
             &page,
             "forbidden",
             "You may not do this, however you sign in.",
-            incoming.request_id,
+            incoming,
             record,
         )
     }

@@ -28,11 +28,11 @@ impl Gate {
         name: &str,
     ) -> Reply {
         if let Some(id) = name.strip_prefix(approvals::PREFIX) {
-            return self.approval(incoming, site, id).await;
+            return self.wait_for_yes(incoming, site, id).await;
         }
         let allowed = match name {
             "ping" | "login" | "step-up" | "callback" | "me" | "status" | "done" | "done.js"
-            | "agent.js" | "resume" => READ,
+            | "agent.js" | "waiting.js" | "resume" => READ,
             "logout" => READ_AND_POST,
             "backchannel-logout" => POST,
             _ => return self.unknown_endpoint(incoming),
@@ -48,14 +48,10 @@ impl Gate {
             "me" => self.me(incoming, site).await,
             "status" => self.status(incoming, site).await,
             "resume" => self.resume(incoming, site).await,
-            "done" => self.page(
-                StatusCode::OK,
-                &Page::Done {},
-                incoming.request_id,
-                Record::of("own"),
-            ),
+            "done" => self.page(StatusCode::OK, &Page::Done {}, incoming, Record::of("own")),
             "done.js" => script::done(incoming),
             "agent.js" => script::agent(incoming),
+            "waiting.js" => script::waiting(incoming),
             "logout" if *incoming.method == Method::POST => self.logout(incoming, site).await,
             "logout" => self.ask_logout(incoming, site).await,
             _ => self.backchannel_logout(incoming).await,
@@ -80,7 +76,7 @@ impl Gate {
             &page,
             "no-such-endpoint",
             text,
-            incoming.request_id,
+            incoming,
             record,
         )
     }
@@ -123,7 +119,7 @@ impl Gate {
                 &page,
                 "no-such-level",
                 text,
-                incoming.request_id,
+                incoming,
                 record,
             );
         };
@@ -156,7 +152,7 @@ impl Gate {
                     need: &level.label,
                     href: &step_up_href(&level.name, return_to),
                 };
-                return self.page(StatusCode::FORBIDDEN, &page, incoming.request_id, record);
+                return self.page(StatusCode::FORBIDDEN, &page, incoming, record);
             }
             // No script and no prefetch starts a flow: a person has to see where it leads.
             Kind::Htmx | Kind::Grpc | Kind::Program => {
@@ -173,7 +169,7 @@ impl Gate {
                     &page,
                     "navigation-only",
                     text,
-                    incoming.request_id,
+                    incoming,
                     record,
                 );
             }

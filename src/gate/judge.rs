@@ -25,7 +25,7 @@ impl Gate {
             return Verdict::Reply(self.refuse(
                 refusal,
                 incoming.headers,
-                false,
+                None,
                 None,
                 incoming.request_id,
             ));

@@ -35,12 +35,7 @@ impl Gate {
                     action: HERE,
                     back: "/",
                 };
-                self.page(
-                    StatusCode::OK,
-                    &page,
-                    incoming.request_id,
-                    Record::of("own"),
-                )
+                self.page(StatusCode::OK, &page, incoming, Record::of("own"))
             }
             Known::Absent => self.signed_out(incoming, site, true),
             Known::Unavailable => {
@@ -68,7 +63,7 @@ impl Gate {
                 &page,
                 "cross-site",
                 text,
-                incoming.request_id,
+                incoming,
                 Record::of("own"),
             );
         }
@@ -124,12 +119,7 @@ impl Gate {
             login: "/",
             provider_too,
         };
-        let mut reply = self.page(
-            StatusCode::OK,
-            &page,
-            incoming.request_id,
-            Record::of("own"),
-        );
+        let mut reply = self.page(StatusCode::OK, &page, incoming, Record::of("own"));
         self.forget(incoming, site, &mut reply);
         reply
     }

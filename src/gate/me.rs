@@ -59,7 +59,7 @@ impl Gate {
                 },
                 "login",
                 "Nobody is signed in.",
-                incoming.request_id,
+                incoming,
                 Record::of("own"),
             ),
             Known::Unavailable => {
@@ -121,7 +121,7 @@ impl Gate {
             logout: "/.stepgate/logout",
             back: "/",
         };
-        self.page(StatusCode::OK, &page, incoming.request_id, record)
+        self.page(StatusCode::OK, &page, incoming, record)
     }
 }
 

@@ -40,6 +40,7 @@ mod streams;
 mod tally;
 mod tell;
 mod under_way;
+mod words;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -152,7 +153,7 @@ pub enum Verdict {
     Reply(Reply),
     /// Its body is to be read and given to [`Gate::take_in`], and then it to [`Gate::park`].
     Park(Box<Parking>),
-    /// The same, and then it to [`Gate::approve`].
+    /// The same, and then it to [`Gate::ask_or_use`].
     Approve(Box<Wanting>),
 }
 

@@ -30,7 +30,7 @@ impl From<Kind> for ChallengeKind {
 }
 
 /// All that [`kind`] looks at, and what else an answer of ours depends on.
-pub(in crate::gate) const VARY: &str = "Accept, Authorization, Cookie, HX-Request, Origin, Purpose, Sec-Fetch-Dest, \
+pub(in crate::gate) const VARY: &str = "Accept, Accept-Language, Authorization, Cookie, HX-Request, Origin, Purpose, Sec-Fetch-Dest, \
     Sec-Fetch-Mode, Sec-Purpose, Upgrade, X-Requested-With";
 
 const SEC_FETCH_MODE: &str = "sec-fetch-mode";

@@ -6,6 +6,7 @@ use super::negotiate::{Kind, kind};
 use super::pages::Page;
 use super::reply::Problem;
 use super::{Gate, Incoming, Record, Reply, Unbelievable};
+use crate::config::HostIndex;
 use crate::model::target::Ambiguity;
 
 /// Seconds after which an upstream that is down is worth asking for again.
@@ -191,13 +192,13 @@ impl Refusal {
 }
 
 impl Gate {
-    /// A page for a navigation, JSON for everything else. `known_host`: there is an app to go back to. `upstream`: the name
-    /// of the one that did not answer.
+    /// A page for a navigation, JSON for everything else. `place`: of the app to go back to, if there is one. `upstream`: the
+    /// name of the one that did not answer.
     pub fn refuse(
         &self,
         refusal: Refusal,
         headers: &HeaderMap,
-        known_host: bool,
+        place: Option<HostIndex>,
         upstream: Option<&str>,
         request_id: &str,
     ) -> Reply {
@@ -219,7 +220,7 @@ impl Gate {
                 status: status.as_u16(),
                 code,
                 text,
-                back: known_host.then_some(back),
+                back: place.map(|_| back),
             },
         };
         let problem = Problem {
@@ -231,7 +232,10 @@ impl Gate {
             ..Problem::default()
         };
         let mut reply = match kind(headers) {
-            Kind::Page | Kind::Frame => self.page(status, &page, request_id, record),
+            Kind::Page | Kind::Frame => {
+                let language = self.language_at(place, headers);
+                self.page_in(language, status, &page, request_id, record)
+            }
             Kind::Grpc => match upstream {
                 Some(upstream) => Reply::grpc(status, &format!("{text} ({upstream})"), record),
                 None => Reply::grpc(status, text, record),
@@ -273,7 +277,7 @@ impl Gate {
             &page,
             Refusal::MethodNotAllowed.code(),
             Refusal::MethodNotAllowed.text(),
-            incoming.request_id,
+            incoming,
             record,
         );
         let allowed: Vec<&str> = allowed.iter().map(Method::as_str).collect();

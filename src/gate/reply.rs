@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::negotiate::{Kind, VARY};
 use super::pages::Page;
-use super::{Gate, Record, Reply};
+use super::words::Language;
+use super::{Gate, Incoming, Record, Reply};
 
 /// RFC 9457. `code` is what to go by; `type` is `about:blank` where no document says what the problem is.
 #[derive(Debug, Default, Serialize)]
@@ -140,10 +141,23 @@ impl Gate {
         &self,
         status: StatusCode,
         page: &Page<'_>,
+        incoming: &Incoming<'_>,
+        record: Record,
+    ) -> Reply {
+        let language = self.language(incoming);
+        self.page_in(language, status, page, incoming.request_id, record)
+    }
+
+    /// For where the request is not at hand any more.
+    pub(in crate::gate) fn page_in(
+        &self,
+        language: Language,
+        status: StatusCode,
+        page: &Page<'_>,
         request_id: &str,
         record: Record,
     ) -> Reply {
-        let rendered = self.pages.render(page, request_id);
+        let rendered = self.pages.render(page, language, request_id);
         let mut reply = Reply::new(status, rendered.html, record);
         reply.headers.insert(
             header::CONTENT_TYPE,
@@ -166,18 +180,18 @@ impl Gate {
         page: &Page<'_>,
         code: &str,
         title: &str,
-        request_id: &str,
+        incoming: &Incoming<'_>,
         record: Record,
     ) -> Reply {
         match reader.into() {
-            Kind::Page | Kind::Frame => self.page(status, page, request_id, record),
+            Kind::Page | Kind::Frame => self.page(status, page, incoming, record),
             Kind::Grpc => Reply::grpc(status, title, record),
             Kind::Htmx | Kind::Program => {
                 let problem = Problem {
                     status: status.as_u16(),
                     title,
                     code,
-                    request_id,
+                    request_id: incoming.request_id,
                     ..Problem::default()
                 };
                 Reply::json(status, &problem, record)

@@ -63,12 +63,7 @@ impl Gate {
             let page = Page::WaitForOthers {
                 retry: start.return_to,
             };
-            let mut reply = self.page(
-                StatusCode::TOO_MANY_REQUESTS,
-                &page,
-                incoming.request_id,
-                record,
-            );
+            let mut reply = self.page(StatusCode::TOO_MANY_REQUESTS, &page, incoming, record);
             reply.retry_after(WAIT);
             reply.ask_again();
             return reply.reason("too-many-flows");
@@ -80,12 +75,7 @@ impl Gate {
                     seconds: later.0,
                     retry: start.return_to,
                 };
-                let mut reply = self.page(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    &page,
-                    incoming.request_id,
-                    record,
-                );
+                let mut reply = self.page(StatusCode::TOO_MANY_REQUESTS, &page, incoming, record);
                 reply.retry_after(later.0);
                 return reply.reason("too-many-logins");
             }
@@ -183,7 +173,7 @@ impl Gate {
             Failure::ProviderError => StatusCode::BAD_GATEWAY,
             _ => StatusCode::FORBIDDEN,
         };
-        self.page(status, &page, incoming.request_id, record)
+        self.page(status, &page, incoming, record)
             .reason("provider-refused")
     }
 
@@ -213,7 +203,7 @@ impl Gate {
             &page,
             "unavailable",
             "Signing in is not possible at the moment.",
-            incoming.request_id,
+            incoming,
             record,
         );
         reply.retry_after(WAIT);

@@ -231,8 +231,15 @@ impl Gate {
             reason: Some(code),
             ..Record::of("own")
         };
-        let id = incoming.request_id;
-        self.page_or_problem(incoming.headers, status, &page, code, text, id, record)
+        self.page_or_problem(
+            incoming.headers,
+            status,
+            &page,
+            code,
+            text,
+            incoming,
+            record,
+        )
     }
 }
 

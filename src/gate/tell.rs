@@ -1,14 +1,36 @@
 //! Of what people are told, by which channels, and where it leads.
 
-use super::Gate;
 use super::approvals::announce::{Audience, ChannelState};
+use super::{Gate, approver};
 use crate::model::approval::{Approval, Denied, Status};
 use crate::notify::{Detail, Event, Notice, Outcome};
 
 impl Gate {
     /// Those who may decide on what was asked for just now. Nobody waits for it.
     pub(in crate::gate) fn tell_asked(&self, approval: &Approval) {
-        self.tell_people(approval, Event::Asked);
+        let id = notice_id(approval, Event::Asked);
+        self.tell_people(approval, Event::Asked, id);
+    }
+
+    /// The same once more, by a notice of its own: what has its id twice counts as delivered twice. Whether anybody is told.
+    pub(in crate::gate) fn tell_again(&self, approval: &Approval) -> bool {
+        let now = self.parts.clock.now();
+        let id = format!("{}-{now}", notice_id(approval, Event::Asked));
+        self.tell_people(approval, Event::Asked, id)
+    }
+
+    /// Whether there is a way by which people are told of it.
+    pub(in crate::gate) fn tells_of(&self, approval: &Approval) -> bool {
+        let rule = self.parts.config.approval(&approval.name);
+        rule.is_some_and(|rule| !rule.channels.is_empty()) && self.link_to(approval).is_some()
+    }
+
+    /// Where whoever may decide on it sees it.
+    pub(in crate::gate) fn link_to(&self, approval: &Approval) -> Option<String> {
+        let config = &self.parts.config;
+        let app = config.approver_app.as_ref()?;
+        let origin = config.apps.get(app.app)?.origins.first()?;
+        Some(format!("{}{}", origin.text, approver::href(&approval.id)))
     }
 
     /// What became of it, on the channels that are to say so; nothing while nothing has.
@@ -22,7 +44,8 @@ impl Gate {
             Status::Denied { .. } => Outcome::Denied,
             _ => return,
         };
-        self.tell_people(approval, Event::Decided(outcome));
+        let event = Event::Decided(outcome);
+        self.tell_people(approval, event, notice_id(approval, event));
     }
 
     /// How the channels do, in the order of the configuration.
@@ -30,30 +53,27 @@ impl Gate {
         self.announcer.states()
     }
 
-    fn tell_people(&self, approval: &Approval, event: Event) {
+    /// Whether anybody is.
+    fn tell_people(&self, approval: &Approval, event: Event, id: String) -> bool {
         let config = &self.parts.config;
         let Some(rule) = config.approval(&approval.name) else {
-            return;
+            return false;
         };
         if rule.channels.is_empty() {
-            return;
+            return false;
         }
-        let app = config.approver_app.as_ref();
-        let origin = app
-            .and_then(|app| config.apps.get(app.app)?.origins.first())
-            .map(|origin| origin.text.as_str());
-        let Some(origin) = origin else {
-            return;
+        let Some(link) = self.link_to(approval) else {
+            return false;
         };
         if event == Event::Asked && !self.announcer.takes(approval, &rule.channels) {
-            return;
+            return false;
         }
         let notice = Notice {
-            id: format!("{}-{}", approval.id.0, event.word()),
+            id,
             event,
             approval: approval.id.0.clone(),
             name: approval.name.clone(),
-            link: format!("{origin}/approvals/{}", approval.id.0),
+            link,
             at: self.parts.clock.now(),
             until: match event {
                 Event::Decided(_) => self.parts.clock.now().plus(approval.terms.redeem_ttl),
@@ -66,5 +86,10 @@ impl Gate {
             approvers: rule.approvers.clone(),
         };
         self.announcer.tell(&notice, &rule.channels, audience);
+        true
     }
+}
+
+fn notice_id(approval: &Approval, event: Event) -> String {
+    format!("{}-{}", approval.id.0, event.word())
 }

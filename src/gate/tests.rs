@@ -71,7 +71,7 @@ summary   = "Pay {path.id}: {form.amount}"
 approvers = { groups_any = ["leads"] }
 "#;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::gate) struct Still(pub(in crate::gate) AtomicI64);
 
 impl Clock for Still {
@@ -80,15 +80,37 @@ impl Clock for Still {
     }
 }
 
-/// Answers nothing while it is down.
-#[derive(Debug)]
-pub(in crate::gate) struct Failing {
-    pub(in crate::gate) store: MemoryStore,
-    pub(in crate::gate) down: AtomicBool,
+/// Where the next change of an approval is the last thing that a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::gate) enum Cut {
+    /// It is not made.
+    Before,
+    /// It is made, and nobody hears of it.
+    Behind,
 }
 
-impl Failing {
-    fn up(&self) -> Result<&MemoryStore, Unavailable> {
+/// Answers nothing while it is down.
+#[derive(Debug)]
+pub(in crate::gate) struct Failing<S = MemoryStore> {
+    pub(in crate::gate) store: S,
+    pub(in crate::gate) down: AtomicBool,
+    cut: Mutex<Option<Cut>>,
+}
+
+impl<S> Failing<S> {
+    pub(in crate::gate) fn over(store: S) -> Self {
+        Self {
+            store,
+            down: AtomicBool::new(false),
+            cut: Mutex::default(),
+        }
+    }
+
+    pub(in crate::gate) fn cut(&self, at: Cut) {
+        *self.cut.lock().unwrap() = Some(at);
+    }
+
+    fn up(&self) -> Result<&S, Unavailable> {
         match self.down.load(Ordering::SeqCst) {
             true => Err(Unavailable),
             false => Ok(&self.store),
@@ -97,7 +119,7 @@ impl Failing {
 }
 
 #[async_trait]
-impl Store for Failing {
+impl<S: Store> Store for Failing<S> {
     fn near(&self, _: &SessionKey, _: Timestamp) -> Option<Arc<Live>> {
         None
     }
@@ -175,7 +197,7 @@ impl Store for Failing {
 }
 
 #[async_trait]
-impl Parking for Failing {
+impl<S: Store> Parking for Failing<S> {
     async fn park(
         &self,
         key: &ParkedKey,
@@ -212,7 +234,7 @@ impl Parking for Failing {
 }
 
 #[async_trait]
-impl KeepsApprovals for Failing {
+impl<S: Store> KeepsApprovals for Failing<S> {
     async fn put_approval(
         &self,
         key: &ApprovalKey,
@@ -221,7 +243,17 @@ impl KeepsApprovals for Failing {
         most: Most,
         now: Timestamp,
     ) -> Result<ApprovalPut, Unavailable> {
-        self.up()?.put_approval(key, kept, expect, most, now).await
+        let store = self.up()?;
+        let cut = self.cut.lock().unwrap().take();
+        self.down.fetch_or(cut.is_some(), Ordering::SeqCst);
+        if cut == Some(Cut::Before) {
+            return Err(Unavailable);
+        }
+        let put = store.put_approval(key, kept, expect, most, now).await;
+        match cut {
+            None => put,
+            Some(_) => Err(Unavailable),
+        }
     }
 
     async fn approval(
@@ -271,10 +303,10 @@ impl World {
             None,
             None,
         );
-        let store = Arc::new(Failing {
-            store: MemoryStore::new(Capacity::default(), Duration::from_secs(3600)),
-            down: AtomicBool::new(false),
-        });
+        let store = Arc::new(Failing::over(MemoryStore::new(
+            Capacity::default(),
+            Duration::from_secs(3600),
+        )));
         let evidence = assumed(
             &config.ladder,
             Rank::LOWEST,
@@ -395,7 +427,7 @@ impl World {
         match self.gate.judge(&incoming).await {
             Verdict::Approve(mut wanting) => {
                 self.gate.take_in(&mut wanting.intake, body).unwrap();
-                self.gate.approve(&incoming, *wanting).await
+                self.gate.ask_or_use(&incoming, *wanting).await
             }
             other => other,
         }

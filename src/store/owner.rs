@@ -86,6 +86,11 @@ impl Mark {
         Self(digest(&["sent", id]))
     }
 
+    /// People were told once more of the approval of that id.
+    pub fn reminded(id: &str) -> Self {
+        Self(digest(&["reminded", id]))
+    }
+
     /// The proof of that key was taken (RFC 9449 section 11.1). `key` is its thumbprint.
     pub fn used_proof(key: &str, jti: &str) -> Self {
         Self(digest(&["used proof", key, jti]))

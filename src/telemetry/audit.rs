@@ -22,6 +22,7 @@ pub enum AuditKind {
     ApprovalBreakGlass,
     /// By whoever asked.
     ApprovalCancelled,
+    ApprovalReminded,
     /// A yes was used up; what it was for is sent, once.
     ApprovalConsumed,
     /// By what people said of it.

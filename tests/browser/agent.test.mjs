@@ -465,7 +465,7 @@ test('what is served is what the source becomes, and small', async (t) => {
   const { build } = JSON.parse(await readFile(new URL('tests/browser/package.json', root), 'utf8'));
   const { code } = await minify(await file('agent.js'), build);
   assert.equal(code, await file('agent.min.js'), 'run `npm run agent` in tests/browser');
-  for (const name of ['agent.js', 'done.js']) {
+  for (const name of ['agent.js', 'done.js', 'waiting.js']) {
     const body = await page.evaluate(async (name) => (await fetch(`/.stepgate/${name}`)).text(), name);
     assert.ok(body.length < 6144, `${name} has ${body.length} bytes`);
     assert.equal(body, await file(name.replace('agent', 'agent.min')));
@@ -474,7 +474,7 @@ test('what is served is what the source becomes, and small', async (t) => {
 
 test('the types hold', async () => {
   const run = promisify(execFile);
-  const files = ['src/gate/script/agent.js', 'src/gate/script/done.js'].map((name) => new URL(name, root).pathname);
+  const files = ['agent.js', 'done.js', 'waiting.js'].map((name) => new URL(`src/gate/script/${name}`, root).pathname);
   const options = ['--noEmit', '--allowJs', '--checkJs', '--strict', '--target', 'es2022', '--lib', 'es2022,dom,dom.iterable', '--types', ''];
   await run(process.execPath, [vendored('typescript/bin/tsc'), ...options, ...files, new URL('docs/stepgate.d.ts', root).pathname]).catch(({ stdout }) => assert.fail(stdout));
 });

@@ -118,10 +118,9 @@ impl Snapshot {
     }
 
     fn refused(&self, refusal: Refusal, headers: &HeaderMap, context: &Context) -> Reply {
-        let known_host = context.place.is_some();
         let mut reply = self
             .gate
-            .refuse(refusal, headers, known_host, None, &context.id);
+            .refuse(refusal, headers, context.place, None, &context.id);
         if let Some(place) = context.place {
             self.gate.allow_origin(&mut reply, place, headers);
         }

@@ -226,8 +226,7 @@ impl Gate {
             summary: &approval.summary,
             href: &href,
         };
-        let id = incoming.request_id;
-        let mut reply = self.page(StatusCode::ACCEPTED, &page, id, record);
+        let mut reply = self.page(StatusCode::ACCEPTED, &page, incoming, record);
         reply.go_on_to(&href);
         reply
     }
@@ -338,7 +337,7 @@ impl Gate {
             kept,
             left: other.expires.since(self.parts.clock.now()),
         };
-        self.page(StatusCode::CONFLICT, &page, incoming.request_id, record)
+        self.page(StatusCode::CONFLICT, &page, incoming, record)
     }
 
     /// It was asked for, and cannot wait: nobody shall say yes to it.

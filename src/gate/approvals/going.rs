@@ -150,7 +150,7 @@ impl Gate {
             back: Some("/"),
         };
         let record = Record::of("own");
-        self.page(StatusCode::CONFLICT, &page, incoming.request_id, record)
+        self.page(StatusCode::CONFLICT, &page, incoming, record)
             .reason("approval-of-another-request")
     }
 
@@ -161,7 +161,7 @@ impl Gate {
             back: "/",
         };
         let record = Record::of("own");
-        self.page(StatusCode::GONE, &page, incoming.request_id, record)
+        self.page(StatusCode::GONE, &page, incoming, record)
             .reason("not-parked")
     }
 }

@@ -95,18 +95,17 @@ impl Gate {
             reason: Some(code),
             ..forward.record.clone()
         };
-        let waits_on_page = forward
-            .sending
-            .as_ref()
-            .and_then(|sending| sending.kept.as_ref());
-        if let Some((_, href)) = waits_on_page {
+        if let Some(sending) = &forward.sending
+            && let Some((_, href)) = &sending.kept
+        {
             let page = Page::Refused {
                 status: status.as_u16(),
                 code,
                 text,
                 back: Some(href),
             };
-            return self.page(status, &page, request_id, record);
+            let language = self.language_at(Some(forward.place), &sending.request.headers);
+            return self.page_in(language, status, &page, request_id, record);
         }
         let problem = crate::gate::reply::Problem {
             status: status.as_u16(),

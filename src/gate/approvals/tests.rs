@@ -6,7 +6,7 @@
 )]
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
 
@@ -17,7 +17,7 @@ use crate::model::session::Lineage;
 use crate::seal::SystemRandom;
 use crate::store::{Approvals as _, Capacity, MemoryStore};
 
-const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
+pub(super) const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const MINUTE: Duration = Duration::from_secs(60);
 
 const ISSUER: &str = "https://sso.example.com/realms/corp";
@@ -75,21 +75,21 @@ impl Office {
     }
 }
 
-fn over<S: Store + 'static>(store: &Arc<S>, key: &str) -> Approvals {
+pub(super) fn over<S: Store + 'static>(store: &Arc<S>, key: &str) -> Approvals {
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
     let sealer = Sealer::new(&[Secret::new(key)], Arc::clone(&random)).unwrap();
     let store: Arc<dyn Store> = Arc::<S>::clone(store);
     Approvals::new(store, Arc::new(sealer), random, ISSUER, "stepgate")
 }
 
-fn person(sub: &str) -> Person {
+pub(super) fn person(sub: &str) -> Person {
     Person {
         iss: ISSUER.to_owned(),
         sub: sub.to_owned(),
     }
 }
 
-fn asking(who: &str, target: &str) -> Asking {
+pub(super) fn asking(who: &str, target: &str) -> Asking {
     Asking {
         name: "four-eyes".to_owned(),
         requester: Requester {
@@ -397,10 +397,7 @@ async fn one_user_has_so_many_at_the_most() {
 /// Nobody is told yes or no by a store that is down, and what it held is as it was when it is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_store_nobody_agrees_and_nothing_is_used_up() {
-    let store = Arc::new(Failing {
-        store: MemoryStore::new(Capacity::default(), MINUTE),
-        down: AtomicBool::new(false),
-    });
+    let store = Arc::new(Failing::over(MemoryStore::new(Capacity::default(), MINUTE)));
     let approvals = over(&store, "a key of thirty-two or more bytes");
     let asked = approvals.ask(asking("alice", "/payments/7/release"), NOW);
     let Ok(Asked::New(approval)) = asked.await else {

@@ -93,8 +93,12 @@ impl Gate {
         }))
     }
 
-    /// The body is there.
-    pub async fn approve(self: &Arc<Self>, incoming: &Incoming<'_>, wanting: Wanting) -> Verdict {
+    /// The body is there: a yes is asked for, or the one that the request says it has is used.
+    pub async fn ask_or_use(
+        self: &Arc<Self>,
+        incoming: &Incoming<'_>,
+        wanting: Wanting,
+    ) -> Verdict {
         let now = self.parts.clock.now();
         let Some(site) = self.site(incoming.place) else {
             let reply = self.unavailable(incoming, None, wanting.record, "no-such-host");
@@ -385,8 +389,7 @@ impl Gate {
             back: Some("/"),
         };
         let kind = kind_for(incoming.headers, challenge);
-        let id = incoming.request_id;
-        self.page_or_problem(kind, status, &page, code, text, id, record)
+        self.page_or_problem(kind, status, &page, code, text, incoming, record)
             .reason(code)
     }
 

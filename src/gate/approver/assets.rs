@@ -5,7 +5,6 @@ use http::{HeaderValue, Method, header};
 use serde_json::json;
 
 use super::READ;
-use super::words::Language;
 use crate::gate::script::served;
 use crate::gate::{Gate, Incoming, Record, Reply};
 
@@ -44,7 +43,7 @@ impl Gate {
             "id": "/",
             "name": title,
             "short_name": title,
-            "lang": Language::of(incoming.headers).tag(),
+            "lang": self.language(incoming).tag(),
             "start_url": "/",
             "scope": "/",
             "display": "standalone",

@@ -21,9 +21,10 @@ use tokio::sync::Semaphore;
 use super::challenge::Short;
 use super::judge::{facts_of, reason};
 use super::logout::is_same_origin;
-use super::negotiate::{Kind, VARY, kind};
+use super::negotiate::{Kind, kind};
 use super::pages::PagesError;
 use super::sessions::{Held, display_name};
+use super::words::Language;
 use super::{Gate, Incoming, Record, Reply, Site};
 use crate::config::Config;
 use crate::model::approval::{Answer, Approval, ApprovalId, Denied, Person, Status};
@@ -36,7 +37,6 @@ use crate::policy::decision::{Decision, Have};
 use crate::policy::facts::Known;
 use crate::store::Unavailable;
 use pages::{Around, Live, Page, Pages};
-use words::Language;
 
 const READ: &[Method] = &[Method::GET, Method::HEAD];
 const READ_AND_POST: &[Method] = &[Method::GET, Method::HEAD, Method::POST];
@@ -132,17 +132,6 @@ impl Gate {
         incoming: &Incoming<'_>,
         site: Site<'_>,
     ) -> Reply {
-        let mut reply = self.approver_answer(incoming, site).await;
-        // It depends on the language, too.
-        if reply.headers.contains_key(header::VARY)
-            && let Ok(vary) = header::HeaderValue::try_from(format!("{VARY}, Accept-Language"))
-        {
-            reply.headers.insert(header::VARY, vary);
-        }
-        reply
-    }
-
-    async fn approver_answer(self: &Arc<Self>, incoming: &Incoming<'_>, site: Site<'_>) -> Reply {
         let path = incoming.target.path();
         if let Some(reply) = self.approver_asset(incoming, path) {
             return reply;
@@ -155,7 +144,7 @@ impl Gate {
         if !allowed.contains(incoming.method) {
             return self.wrong_method(allowed, incoming);
         }
-        let language = Language::of(incoming.headers);
+        let language = self.language(incoming);
         let is_post = *incoming.method == Method::POST;
         if is_post && !is_same_origin(incoming.headers, &site.origin.text) {
             let page = Page::Message {

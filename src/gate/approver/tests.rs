@@ -9,7 +9,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -159,10 +159,10 @@ impl House {
             None,
             None,
         );
-        let store = Arc::new(Failing {
-            store: MemoryStore::new(Capacity::default(), Duration::from_secs(86_400)),
-            down: AtomicBool::new(false),
-        });
+        let store = Arc::new(Failing::over(MemoryStore::new(
+            Capacity::default(),
+            Duration::from_secs(86_400),
+        )));
         let (lines, audit) = Lines::in_memory();
         let parts = Parts {
             provider: Arc::new(provider.unwrap()),

@@ -5,7 +5,8 @@ use http::StatusCode;
 
 use super::one::{Access, REASON_MOST};
 use super::pages::Page;
-use super::{Visit, href, words};
+use super::words::TEXTS;
+use super::{Visit, href};
 use crate::gate::approvals::Changed;
 use crate::gate::sessions::display_name;
 use crate::gate::{Gate, Reply};
@@ -111,7 +112,7 @@ impl Gate {
             return Ok(self.nothing_here(visit));
         };
         let (status, name) = told(refused, seen.approval.tries);
-        let text = words::word(visit.language.table(), name);
+        let text = TEXTS.word(visit.language, name);
         let notice = text.replace("{tries}", &seen.approval.tries.to_string());
         let reply = self.one(visit, &seen, status, Some(notice)).await?;
         Ok(reply.reason("vote-refused"))

@@ -1,4 +1,5 @@
-//! What people see: one template a page, filled with text that is escaped, links that stay here, and no script.
+//! What people see: one template a page, in every language of [`Language`], filled with text that is escaped and links
+//! that stay here. A page works without script; the few that have one have it as a file of ours.
 //!
 //! Every page has a way on and the request's id. Its policy (CSP) allows our own style and forms, and nothing else.
 
@@ -10,10 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value};
 use serde::{Serialize, Serializer};
 
-pub(in crate::gate) use words::href;
+use super::words::{Language, Templates};
+use words::TEXTS;
 
 #[cfg(test)]
 mod tests;
@@ -58,7 +59,7 @@ templates![
 
 #[derive(Debug)]
 pub(in crate::gate) struct Pages {
-    templates: Environment<'static>,
+    templates: Templates,
     csp: HeaderValue,
     /// For a page that is meant to be seen in a frame.
     framed_csp: HeaderValue,
@@ -66,6 +67,8 @@ pub(in crate::gate) struct Pages {
     sending_csp: HeaderValue,
     /// For the one that has a script, which is one of our own.
     scripted_csp: HeaderValue,
+    /// The same for the one whose script looks again.
+    looking_csp: HeaderValue,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +120,20 @@ pub(in crate::gate) struct LevelRow<'a> {
     pub(in crate::gate) confirm: Option<&'a str>,
 }
 
-/// A page and what it says. Links are paths on this origin.
+/// How it is with telling people once more.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(in crate::gate) struct Remind {
+    /// Since they were.
+    #[serde(serialize_with = "optional_seconds")]
+    pub(in crate::gate) ago: Option<Duration>,
+    /// Until they can be.
+    #[serde(serialize_with = "optional_seconds")]
+    pub(in crate::gate) left: Option<Duration>,
+    /// It was wished for, and people were told of enough.
+    pub(in crate::gate) limited: bool,
+}
+
+/// A page and what it says. Links are paths on this origin, but for the one of [`Page::Waiting`].
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(in crate::gate) enum Page<'a> {
@@ -213,7 +229,9 @@ pub(in crate::gate) enum Page<'a> {
         number: Option<&'a str>,
         /// Among others; else it is typed.
         is_picked: bool,
-        who: &'a [String],
+        /// Who can say yes: anybody in these, and these.
+        groups: &'a [String],
+        people: &'a [String],
         given: u32,
         need: u32,
         #[serde(serialize_with = "seconds")]
@@ -224,6 +242,10 @@ pub(in crate::gate) enum Page<'a> {
         reason: Option<&'a str>,
         app_status: Option<u16>,
         here: &'a str,
+        /// Where whoever decides sees it; on another host.
+        link: Option<&'a str>,
+        /// Nothing where nobody is told.
+        remind: Option<Remind>,
         /// Where it goes on, and sends what was kept.
         go: Option<&'a str>,
     },
@@ -334,16 +356,6 @@ impl Page<'_> {
 impl Pages {
     /// `form_targets`: origins other than this one where a form of ours may end, such as the provider's at logout.
     pub(in crate::gate) fn new(form_targets: &[&str]) -> Result<Self, PagesError> {
-        let mut templates = Environment::new();
-        templates.set_auto_escape_callback(|_| AutoEscape::Html);
-        templates.set_undefined_behavior(UndefinedBehavior::Strict);
-        templates.add_filter("span", words::span);
-        templates.add_filter("href", href);
-        templates.add_filter("size", words::size);
-        templates.add_global("style", Value::from_safe_string(STYLE.to_owned()));
-        for (name, text) in TEMPLATES {
-            templates.add_template(name, text)?;
-        }
         let style = ring::digest::digest(&ring::digest::SHA256, STYLE.as_bytes());
         // The icon is in the page itself (`data:`): a browser that finds none there asks the app for /favicon.ico.
         let policy = format!(
@@ -353,18 +365,26 @@ impl Pages {
         let sending = format!("{policy} https: http:; base-uri 'none'; frame-ancestors 'none'");
         let policy = format!("{policy} {}; base-uri 'none'", form_targets.join(" "));
         Ok(Self {
-            templates,
+            templates: Templates::new(TEMPLATES, TEXTS, STYLE)?,
             sending_csp: HeaderValue::try_from(sending)?,
             csp: HeaderValue::try_from(format!("{policy}; frame-ancestors 'none'"))?,
             scripted_csp: HeaderValue::try_from(format!(
                 "{policy}; script-src 'self'; frame-ancestors 'none'"
             ))?,
+            looking_csp: HeaderValue::try_from(format!(
+                "{policy}; script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
+            ))?,
             framed_csp: HeaderValue::try_from(policy)?,
         })
     }
 
-    pub(in crate::gate) fn render(&self, page: &Page<'_>, request_id: &str) -> Rendered {
-        let html = self.html(page, request_id).unwrap_or_else(|error| {
+    pub(in crate::gate) fn render(
+        &self,
+        page: &Page<'_>,
+        language: Language,
+        request_id: &str,
+    ) -> Rendered {
+        let html = self.html(page, language, request_id).unwrap_or_else(|error| {
             // Each template is rendered by a test; the answer's status stands all the same.
             tracing::error!(page = page.template(), %error, "a page could not be made");
             "<!doctype html><html lang=\"en\"><title>stepgate</title><h1>Something went wrong</h1>\
@@ -375,6 +395,9 @@ impl Pages {
             Page::InFrame { .. } => &self.framed_csp,
             Page::SendKept { .. } | Page::Waiting { go: Some(_), .. } => &self.sending_csp,
             Page::Done {} => &self.scripted_csp,
+            Page::Waiting {
+                state: "pending", ..
+            } => &self.looking_csp,
             _ => &self.csp,
         };
         Rendered {
@@ -383,10 +406,14 @@ impl Pages {
         }
     }
 
-    fn html(&self, page: &Page<'_>, request_id: &str) -> Result<String, minijinja::Error> {
-        self.templates
-            .get_template(page.template())?
-            .render(minijinja::context! { request_id, ..Serde(page) })
+    fn html(
+        &self,
+        page: &Page<'_>,
+        language: Language,
+        request_id: &str,
+    ) -> Result<String, minijinja::Error> {
+        let context = minijinja::context! { request_id, ..Serde(page) };
+        self.templates.render(language, page.template(), context)
     }
 }
 

@@ -5,6 +5,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::disallowed_methods,
     reason = "tests"
 )]
 
@@ -137,7 +138,8 @@ fn each<'a>(
                 summary: text,
                 number: full.then_some(text),
                 is_picked: why == "reported",
-                who: if full { texts } else { &[] },
+                groups: if full { texts } else { &[] },
+                people: if why == "reported" { texts } else { &[] },
                 given: 1,
                 need: if full { 2 } else { 1 },
                 left: minute,
@@ -146,6 +148,12 @@ fn each<'a>(
                 reason: full.then_some(text),
                 app_status: full.then_some(204),
                 here: link,
+                link: full.then_some(text),
+                remind: full.then_some(Remind {
+                    ago: (why == "no").then_some(minute),
+                    left: (why == "no").then_some(minute),
+                    limited: why == "reported",
+                }),
                 go: full.then_some(link),
             });
         }
@@ -259,7 +267,14 @@ fn each<'a>(
     pages
 }
 
+/// In every language.
 fn rendered(text: &str, link: &str) -> Vec<(String, String)> {
+    let all = Language::ALL.into_iter();
+    all.flat_map(|language| rendered_in(language, text, link))
+        .collect()
+}
+
+fn rendered_in(language: Language, text: &str, link: &str) -> Vec<(String, String)> {
     let pages = Pages::new(&["https://sso.example.com"]).unwrap();
     let texts = [text.to_owned(), text.to_owned()];
     let rows: Vec<_> = ["proven", "held", "lapsed", "missing"]
@@ -276,7 +291,7 @@ fn rendered(text: &str, link: &str) -> Vec<(String, String)> {
         .iter()
         .map(|page| {
             let html = pages
-                .html(page, ID)
+                .html(page, language, ID)
                 .unwrap_or_else(|error| panic!("{page:?}: {error:#}"));
             (format!("{page:?}"), html)
         })
@@ -293,10 +308,16 @@ fn attributes<'h>(html: &'h str, name: &str) -> Vec<&'h str> {
 #[test]
 fn hostile_text_stays_text() {
     for (page, html) in rendered(HOSTILE, "/x") {
-        let own = "<script src=\"/.stepgate/done.js\"></script>";
-        let scripts = html.matches("<script").count() - html.matches(own).count();
-        assert_eq!(scripts, 0, "{page}\n{html}");
-        assert_eq!(html.contains(own), page.starts_with("Done"), "{page}");
+        let own = match page.as_str() {
+            page if page.starts_with("Done") => "<script src=\"/.stepgate/done.js\"></script>",
+            page if page.starts_with("Waiting { state: \"pending\"") => {
+                "<script src=\"/.stepgate/waiting.js\" defer></script>"
+            }
+            _ => "",
+        };
+        let scripts = html.matches("<script").count();
+        assert_eq!(scripts, usize::from(!own.is_empty()), "{page}\n{html}");
+        assert!(html.contains(own), "{page}\n{html}");
         assert!(
             !html.contains("49"),
             "a text was read as a template: {page}\n{html}"
@@ -335,9 +356,14 @@ fn a_link_that_leads_away_leads_to_the_start_page() {
 
 #[test]
 fn every_page_has_one_heading_a_language_the_requests_id_and_a_way_on() {
+    for language in Language::ALL {
+        let lang = format!("<html lang=\"{}\">", language.tag());
+        for (page, html) in rendered_in(language, "text", "/") {
+            assert!(html.contains(&lang), "{page}");
+        }
+    }
     for (page, html) in rendered("text", "/x?a=1&b=2") {
         assert_eq!(html.matches("<h1>").count(), 1, "{page}");
-        assert!(html.contains("<html lang=\"en\">"), "{page}");
         assert!(html.contains("width=device-width"), "{page}");
         assert!(html.contains(&format!("<code>{ID}</code>")), "{page}");
         let ways = attributes(&html, "href").len() + html.matches("<button").count();
@@ -366,7 +392,7 @@ fn the_policy_names_the_style_that_the_page_carries() {
         login: "/",
         provider_too: true,
     };
-    let rendered = pages.render(&page, ID);
+    let rendered = pages.render(&page, Language::En, ID);
     let html = String::from_utf8(rendered.html).unwrap();
     assert!(
         html.contains("<link rel=\"icon\" href=\"data:image/svg+xml,"),
@@ -399,6 +425,7 @@ fn the_policy_names_the_style_that_the_page_carries() {
             action: "/",
             left: Duration::ZERO,
         },
+        Language::En,
         ID,
     );
     let sending = sending.csp.to_str().unwrap();
@@ -411,10 +438,11 @@ fn the_policy_names_the_style_that_the_page_carries() {
             need: "x",
             href: "/",
         },
+        Language::En,
         ID,
     );
     assert!(!framed.csp.to_str().unwrap().contains("frame-ancestors"));
-    let scripted = pages.render(&Page::Done {}, ID);
+    let scripted = pages.render(&Page::Done {}, Language::En, ID);
     assert!(
         scripted
             .csp
@@ -425,21 +453,72 @@ fn the_policy_names_the_style_that_the_page_carries() {
 }
 
 #[test]
-fn spans_are_told_in_words() {
-    for (seconds, words) in [
-        (0, "0 seconds"),
-        (1, "1 second"),
-        (59, "59 seconds"),
-        (60, "1 minute"),
-        (61, "1 minute 1 second"),
-        (3_600, "1 hour"),
-        (599, "9 minutes 59 seconds"),
-        (3_599, "59 minutes"),
-        (3_661, "1 hour 1 minute"),
-        (43_200, "12 hours"),
-        (86_403, "1 day"),
-        (180_000, "2 days 2 hours"),
-    ] {
-        assert_eq!(words::span(seconds), words, "{seconds}");
+fn every_language_has_every_text_and_no_template_one_of_its_own() {
+    crate::gate::words::tests::are_the_same(TEXTS);
+    crate::gate::words::tests::say_nothing_themselves(TEMPLATES);
+}
+
+/// A page says it by its code; whoever brings another code brings its German, too.
+#[test]
+fn whatever_is_refused_is_said_in_every_language() {
+    let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+    let mut codes = std::collections::BTreeSet::new();
+    for path in crate::gate::words::tests::sources(std::path::Path::new(sources)) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        let name = path.to_str().unwrap();
+        // What pages and `Gate::say` are given, as it stands there.
+        let marks: &[&str] = match name {
+            _ if name.ends_with("gate/refusal.rs") || name.ends_with("gate/forward_auth.rs") => {
+                &["code: \"", " => \""]
+            }
+            _ if name.ends_with("model/target/mod.rs")
+                || name.ends_with("policy/approval/summary/mod.rs") =>
+            {
+                &[" => \""]
+            }
+            _ if name.contains("/gate/") && !name.contains("/gate/approver/") => {
+                &["(code, status) = (\"", "let code = \""]
+            }
+            _ => continue,
+        };
+        for mark in marks {
+            for rest in text.split(mark).skip(1) {
+                codes.insert(rest.split('"').next().unwrap().to_owned());
+            }
+        }
+        for rest in text.split("Page::Refused {").skip(1) {
+            let page = rest.split('}').next().unwrap();
+            let code = page.split("code: \"").nth(1);
+            codes.extend(code.map(|code| code.split('"').next().unwrap().to_owned()));
+        }
     }
+    let is_code = |code: &String| {
+        let fine = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !code.is_empty() && code.bytes().all(fine)
+    };
+    let lacking: Vec<_> = codes
+        .iter()
+        .filter(|code| is_code(code) && !TEXTS.codes_de.iter().any(|(known, _)| known == code))
+        .collect();
+    assert!(lacking.is_empty(), "no German for {lacking:?}");
+}
+
+#[test]
+fn what_is_refused_is_said_in_the_readers_language() {
+    let pages = Pages::new(&[]).unwrap();
+    let said = |code: &str| {
+        let page = Page::Refused {
+            status: 403,
+            code,
+            text: "<only> here",
+            back: None,
+        };
+        Language::ALL.map(|language| pages.html(&page, language, ID).unwrap())
+    };
+    let [english, german] = said("cross-site");
+    assert!(english.contains("<p>&lt;only&gt; here</p>"), "{english}");
+    assert!(german.contains("<p>Das darf nur eine Seite dieses Hosts.</p>"));
+    let [_, unknown] = said("brand-new");
+    assert!(unknown.contains("<p><span lang=\"en\">&lt;only&gt; here</span></p>"));
 }

@@ -267,7 +267,7 @@ impl Gate {
             href: &href,
         };
         let status = StatusCode::ACCEPTED;
-        let mut reply = self.page(status, &page, incoming.request_id, record);
+        let mut reply = self.page(status, &page, incoming, record);
         reply.go_on_to(&href);
         reply.set_cookie(parking.cookie);
         reply

@@ -116,7 +116,7 @@ impl Gate {
         let page = Page::SendKept {
             user: display_name(&held.live.session.identity),
             method: request.method.as_str(),
-            host: site.origin.host(),
+            host: &site.origin.authority,
             path,
             kind: kind.split(';').next().unwrap_or_default().trim(),
             bytes: request.body.len(),
@@ -124,7 +124,7 @@ impl Gate {
             left: request.expires.since(self.parts.clock.now()),
         };
         let record = Record::of("own");
-        self.page(StatusCode::OK, &page, incoming.request_id, record)
+        self.page(StatusCode::OK, &page, incoming, record)
             .reason("kept")
     }
 
@@ -162,7 +162,7 @@ impl Gate {
                 &page,
                 "cross-site",
                 text,
-                incoming.request_id,
+                incoming,
                 record,
             ));
         }
@@ -301,7 +301,8 @@ impl Gate {
             again,
         };
         let record = Record::of("refuse");
-        Some(self.page(refusal.status(), &page, request_id, record))
+        let language = self.language_at(Some(forward.place), &sending.request.headers);
+        Some(self.page_in(language, refusal.status(), &page, request_id, record))
     }
 
     async fn drop_kept(&self, incoming: &Incoming<'_>, site: Site<'_>, id: &str) -> Reply {
@@ -435,7 +436,7 @@ impl Gate {
                     user: display_name(&held.live.session.identity),
                 };
                 let record = Record::of("own");
-                self.page(StatusCode::CONFLICT, &page, incoming.request_id, record)
+                self.page(StatusCode::CONFLICT, &page, incoming, record)
                     .reason("parked-by-another-user")
             }
             Refused::Gone => self.not_there(incoming, id, now).await,
@@ -460,8 +461,7 @@ impl Gate {
             },
         };
         let record = Record::of("own");
-        self.page(status, &page, incoming.request_id, record)
-            .reason(reason)
+        self.page(status, &page, incoming, record).reason(reason)
     }
 
     fn cannot_tell(&self, incoming: &Incoming<'_>, id: &str) -> Reply {

@@ -1,5 +1,6 @@
-//! The scripts that stepgate serves to pages: the agent, by which a page goes on without reload, and the one by which the
-//! popup tells that it is done. The agent is served as terser makes it of `agent.js`; a test holds the one to the other.
+//! The scripts that stepgate serves to pages: the agent, by which a page goes on without reload, the one by which the popup
+//! tells that it is done, and the one that looks how it stands for whoever waits for a yes. The agent is served as terser
+//! makes it of `agent.js`; a test holds the one to the other.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -11,6 +12,7 @@ use super::{Incoming, Record, Reply};
 const AGENT: &str = include_str!("agent.min.js");
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const DONE: &str = include_str!("done.js");
+const WAITING: &str = include_str!("waiting.js");
 
 /// Seconds that a browser may go on with an older one.
 const FRESH: &str = "public, max-age=300";
@@ -32,6 +34,10 @@ pub(in crate::gate) fn agent(incoming: &Incoming<'_>) -> Reply {
 
 pub(in crate::gate) fn done(incoming: &Incoming<'_>) -> Reply {
     served(incoming, DONE, JAVASCRIPT)
+}
+
+pub(in crate::gate) fn waiting(incoming: &Incoming<'_>) -> Reply {
+    served(incoming, WAITING, JAVASCRIPT)
 }
 
 pub(in crate::gate) fn served(

@@ -37,7 +37,7 @@ async fn asked(world: &World, query: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_scripts_are_small_and_kept_as_long_as_they_are_good() {
     let world = World::new().await;
-    for name in ["agent.js", "done.js"] {
+    for name in ["agent.js", "done.js", "waiting.js"] {
         let line = format!("GET /.stepgate/{name}");
         let answer = world.raw(&line, &[]).await;
         assert_eq!(status(&answer), 200, "{answer}");

@@ -34,7 +34,7 @@ async fn one_trip_where_the_first_page_needs_more() {
     assert_eq!(asked["acr_values"], "mfa");
     assert_eq!(asked["prompt"], "login");
     assert_eq!(asked["scope"], "openid");
-    assert_eq!(asked["ui_locales"], "de");
+    assert_eq!(asked["ui_locales"], "en");
     assert_eq!(asked["response_type"], "code");
     assert_eq!(asked["code_challenge_method"], "S256");
     assert!(asked.contains_key("nonce") && asked.contains_key("state"));
@@ -227,7 +227,7 @@ async fn extra_parameters_and_the_provider_hint_go_along() {
         "partner",
         "kept over a step-up"
     );
-    assert_eq!(world.last_asked()["ui_locales"], "de");
+    assert_eq!(world.last_asked()["ui_locales"], "en");
 }
 
 #[tokio::test(flavor = "multi_thread")]

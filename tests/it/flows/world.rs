@@ -26,7 +26,7 @@ upstream    = "app"
 require     = { level = "password" }
 identity    = { preset = "oauth2-proxy", X-Level = "{level}" }
 app_cookies = ["JSESSIONID"]
-login       = { params = { ui_locales = "de" } }
+login       = { params = { ui_locales = "en" } }
 [[routes]]
 id     = "public"
 path   = "/public/**"

@@ -6,13 +6,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
-use minijinja::value::{Kwargs, Serde, merge_maps};
-use minijinja::{AutoEscape, Environment, Error, UndefinedBehavior, Value, context};
+use minijinja::value::{Serde, merge_maps};
+use minijinja::{Error, Value, context};
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
 
-use super::words::{self, Language};
-use crate::gate::pages::{PagesError, Rendered, STYLE, href};
+use super::words::TEXTS;
+use crate::gate::pages::{PagesError, Rendered, STYLE};
+use crate::gate::words::{Language, Templates};
 
 const OWN_STYLE: &str = include_str!("style.css");
 
@@ -160,7 +161,7 @@ impl Page<'_> {
 
 #[derive(Debug)]
 pub(in crate::gate) struct Pages {
-    languages: Vec<(Language, Environment<'static>)>,
+    templates: Templates,
     title: String,
     csp: HeaderValue,
 }
@@ -168,17 +169,13 @@ pub(in crate::gate) struct Pages {
 impl Pages {
     pub(in crate::gate) fn new(title: &str) -> Result<Self, PagesError> {
         let style = format!("{STYLE}{OWN_STYLE}");
-        let languages: Result<Vec<_>, PagesError> = Language::ALL
-            .into_iter()
-            .map(|language| Ok((language, environment(language, &style)?)))
-            .collect();
         let hash = STANDARD.encode(digest(&SHA256, style.as_bytes()));
         let csp = format!(
             "default-src 'none'; img-src 'self'; style-src 'sha256-{hash}'; script-src 'self'; connect-src 'self'; \
              manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
         );
         Ok(Self {
-            languages: languages?,
+            templates: Templates::new(TEMPLATES, TEXTS, &style)?,
             title: title.to_owned(),
             csp: HeaderValue::try_from(csp)?,
         })
@@ -203,13 +200,6 @@ impl Pages {
     }
 
     fn html(&self, page: &Page<'_>, around: Around<'_>) -> Result<String, Error> {
-        let environment = self
-            .languages
-            .iter()
-            .find(|(language, _)| *language == around.language)
-            .map(|(_, environment)| environment)
-            .ok_or(minijinja::ErrorKind::TemplateNotFound)?;
-        let template = environment.get_template(page.template())?;
         let (user, request_id) = (around.user, around.request_id);
         let common =
             context! { user, request_id, here => page.here(), app_title => self.title.as_str() };
@@ -217,48 +207,10 @@ impl Pages {
             Some(live) => context! { live => Value::from(Serde(live)) },
             None => context! {},
         };
-        template.render(merge_maps([common, live, Value::from(Serde(page))]))
+        let context = merge_maps([common, live, Value::from(Serde(page))]);
+        self.templates
+            .render(around.language, page.template(), context)
     }
-}
-
-fn environment(language: Language, style: &str) -> Result<Environment<'static>, Error> {
-    let table = language.table();
-    let mut environment = Environment::new();
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.add_filter("span", move |seconds: u64| words::span(seconds, table));
-    environment.add_filter("with", with);
-    environment.add_filter("href", href);
-    environment.add_global("lang", language.tag());
-    environment.add_global("style", Value::from_safe_string(style.to_owned()));
-    environment.add_global("t", Value::from_pairs(table.iter().copied()));
-    for (name, text) in TEMPLATES {
-        environment.add_template(name, text)?;
-    }
-    Ok(environment)
-}
-
-/// Each `{name}` of a text once, by the argument of that name; what is filled in is not looked at again.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "that is how a filter gets them"
-)]
-fn with(text: &str, arguments: Kwargs) -> Result<String, Error> {
-    let mut pieces = text.split('{');
-    let mut filled = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let (name, rest) = piece
-            .split_once('}')
-            .ok_or(minijinja::ErrorKind::SyntaxError)?;
-        let value: Value = arguments.get(name)?;
-        filled.push_str(&value.to_string());
-        filled.push_str(rest);
-    }
-    // A text need not use all that it could.
-    for name in arguments.args() {
-        let _: Value = arguments.get(name)?;
-    }
-    Ok(filled)
 }
 
 #[cfg(test)]

@@ -171,24 +171,6 @@ fn every_page_says_what_it_has_to_in_every_language() {
 }
 
 #[test]
-fn what_is_filled_in_is_not_filled_in_again() {
-    let mut environment = Environment::new();
-    environment.add_filter("with", with);
-    let filled = environment
-        .render_str(
-            "{{ '{who} asks {what}'|with(who=a, what=b, more=1) }}",
-            context! { a => "{what}", b => "{who}" },
-        )
-        .unwrap();
-    assert_eq!(filled, "{what} asks {who}");
-    assert!(
-        environment
-            .render_str("{{ '{who}'|with(what=1) }}", context! {})
-            .is_err()
-    );
-}
-
-#[test]
 fn nothing_is_decided_by_a_link_and_no_form_shows_more_than_it_needs() {
     let pages = Pages::new("Approvals").unwrap();
     let choices = ["10".to_owned(), "42".to_owned()];
@@ -221,4 +203,9 @@ fn nothing_is_decided_by_a_link_and_no_form_shows_more_than_it_needs() {
     for html in [picked, typed, own] {
         assert!(!html.contains("method=\"get\"") && html.contains("method=\"post\""));
     }
+}
+
+#[test]
+fn no_template_says_anything_in_one_language() {
+    crate::gate::words::tests::say_nothing_themselves(TEMPLATES);
 }

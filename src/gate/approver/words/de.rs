@@ -1,26 +1,16 @@
 //! German.
 
-use super::Table;
+use crate::gate::words::Table;
 
 pub(super) const WORDS: Table = &[
     // Around every page.
     ("inbox", "Eingang"),
     ("history", "Verlauf"),
-    ("session", "Meine Sitzung"),
     ("menu", "Seiten"),
     ("signed_in", "Angemeldet als {user}"),
-    ("request_id", "Anfrage"),
     ("to_inbox", "Zum Eingang"),
     ("news", "Auf dieser Seite hat sich etwas geändert."),
     // Spans of time.
-    ("day", "Tag"),
-    ("days", "Tage"),
-    ("hour", "Stunde"),
-    ("hours", "Stunden"),
-    ("minute", "Minute"),
-    ("minutes", "Minuten"),
-    ("second", "Sekunde"),
-    ("seconds", "Sekunden"),
     ("ago", "vor {span}"),
     ("just_now", "gerade eben"),
     ("left", "noch {span}"),

@@ -1,26 +1,16 @@
 //! English.
 
-use super::Table;
+use crate::gate::words::Table;
 
 pub(super) const WORDS: Table = &[
     // Around every page.
     ("inbox", "Inbox"),
     ("history", "History"),
-    ("session", "My session"),
     ("menu", "Pages"),
     ("signed_in", "Signed in as {user}"),
-    ("request_id", "Request"),
     ("to_inbox", "Go to the inbox"),
     ("news", "Something has changed on this page."),
     // Spans of time.
-    ("day", "day"),
-    ("days", "days"),
-    ("hour", "hour"),
-    ("hours", "hours"),
-    ("minute", "minute"),
-    ("minutes", "minutes"),
-    ("second", "second"),
-    ("seconds", "seconds"),
     ("ago", "{span} ago"),
     ("just_now", "just now"),
     ("left", "{span} left"),

@@ -13,8 +13,8 @@ use stepgate::model::approval::Answer;
 use stepgate::telemetry::metrics::Format;
 use tokio::net::TcpListener;
 
-use super::{APPROVER_APP, LAST, MORE, NETWORKS};
-use crate::flows::world::{Twist, World};
+use super::{APPROVER_APP, FORM, LAST, MORE, NETWORKS, is_waiting};
+use crate::flows::world::{Twist, World, heading};
 use crate::harness::eventually;
 
 type Heard = Arc<Mutex<Vec<Value>>>;
@@ -165,4 +165,64 @@ async fn whoever_asks_again_and_again_is_told_of_three_times() {
     let heard = heard.lock().unwrap();
     let last = by(&heard, "discreet")[3]["click"].to_string();
     assert!(last.contains(&id), "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_reminds_people_once_in_a_while() {
+    let (told, heard) = receiver().await;
+    let mut world = telling(told, silent().await).await;
+    let count = || by(&heard.lock().unwrap(), "discreet").len();
+    let page = world.submits("/pay/7", "amount=42").await;
+    let id = is_waiting(&page);
+    assert!(page.body.contains("They can be told again in 2 minutes."));
+    assert!(!page.body.contains("value=\"remind\""), "{}", page.text());
+    let link = format!("value=\"http:&#x2f;&#x2f;approve.localhost&#x2f;approvals&#x2f;{id}\"");
+    assert!(page.body.contains(&link), "{}", page.body);
+    // Too early, and by another site's page.
+    world.presses(&page, "do=remind").await;
+    world.clock.advance(120);
+    let foreign = [FORM, ("origin", "https://evil.example")];
+    let body = Some(b"do=remind".to_vec());
+    let url = page.url.clone();
+    let post = reqwest::Method::POST;
+    let refused = world.browser.navigate(post, url, &foreign, body).await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+
+    let page = world.browser.open(page.url.as_str()).await;
+    assert!(page.body.contains("value=\"remind\""), "{}", page.text());
+    let page = world.presses(&page, "do=remind").await;
+    assert!(
+        page.body.contains("They were told again just now."),
+        "{}",
+        page.text()
+    );
+    // Pressed twice, or in another tab: once.
+    world.presses(&page, "do=remind").await;
+    eventually("they are told once more", || (count() == 2).then_some(())).await;
+    world
+        .audited("approval-reminded", "payroll/four-eyes")
+        .await;
+
+    world.clock.advance(120);
+    world.presses(&page, "do=remind").await;
+    eventually("and again", || (count() == 3).then_some(())).await;
+    // Three notices of one requester and route are enough for ten minutes.
+    world.clock.advance(120);
+    let page = world.presses(&page, "do=remind").await;
+    assert!(
+        page.body.contains("Nobody was told this time"),
+        "{}",
+        page.text()
+    );
+    let limited = "stepgate_notifications_total{channel=\"discreet\",result=\"limited\"} 1\n";
+    let metrics = world.stepgate.counted().encode(Format::Prometheus);
+    assert!(metrics.unwrap().contains(limited));
+    assert_eq!(count(), 3);
+
+    // What is over reminds nobody.
+    world.vote(&id, "carol", Answer::No).await;
+    world.clock.advance(600);
+    let page = world.presses(&page, "do=remind").await;
+    assert_eq!(heading(&page), "It was not agreed to", "{}", page.text());
+    assert_eq!(count(), 3);
 }

@@ -1,0 +1,138 @@
+//! What a program reads of how it stands, at once or when it changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use super::{denied, name, rfc3339, standing_name, yes};
+use crate::gate::approvals::Asker;
+use crate::gate::{Gate, Incoming, Record, Reply};
+use crate::model::approval::{Approval, Status};
+use crate::policy::approval;
+use crate::store::Unavailable;
+
+/// A program waits no longer for news, whatever it would like.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Programs that wait at one time; others are told at once how it stands.
+const WAITERS: usize = 256;
+
+/// Between two looks: another instance may have changed it.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Who waits. Clones share it.
+#[derive(Clone, Debug)]
+pub(in crate::gate) struct Patience(Arc<Semaphore>);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(WAITERS)))
+    }
+}
+
+/// What a program reads. Times by RFC 3339.
+#[derive(Debug, Serialize)]
+struct State<'a> {
+    approval_id: &'a str,
+    status: &'static str,
+    summary: &'a str,
+    /// For the person who waits, who tells it to whoever decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<&'a str>,
+    approvals: u32,
+    needed: u32,
+    expires_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    use_until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    denied: Option<&'static str>,
+    /// What the app answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_status: Option<u16>,
+}
+
+impl Gate {
+    /// How it stands, or when it changes if the program would rather wait (`Prefer: wait`, RFC 7240 section 4.3).
+    pub(super) async fn state(
+        &self,
+        incoming: &Incoming<'_>,
+        asker: &Asker,
+        approval: Approval,
+    ) -> Reply {
+        let mut approval = approval;
+        let began = standing_name(&approval, self.parts.clock.now());
+        let wait = wait(incoming.headers);
+        if let Some(wait) = wait
+            && let Ok(_place) = self.patience.0.try_acquire()
+        {
+            let looks = async {
+                loop {
+                    let now = self.parts.clock.now();
+                    match self.approvals.find(&approval.id, now).await {
+                        Ok(Some(found)) => approval = found,
+                        // It is told as it was when it was last seen.
+                        Ok(None) | Err(Unavailable) => return,
+                    }
+                    if standing_name(&approval, now) != began {
+                        return;
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
+            };
+            let _in_time = tokio::time::timeout(wait, looks).await;
+        }
+        let now = self.parts.clock.now();
+        let standing = approval::standing(&approval, now);
+        let record = Record {
+            subject: Some(asker.subject()),
+            ..Record::of("own")
+        };
+        let state = State {
+            approval_id: &approval.id.0,
+            status: name(&standing),
+            summary: &approval.summary,
+            number: approval
+                .number
+                .as_ref()
+                .filter(|_| standing == Status::Pending)
+                .map(|number| number.reveal()),
+            approvals: yes(&approval),
+            needed: approval.terms.need,
+            expires_at: rfc3339(approval.expires),
+            use_until: match standing {
+                Status::Approved { redeem_until, .. } => Some(rfc3339(redeem_until)),
+                _ => None,
+            },
+            denied: denied(&standing),
+            app_status: match standing {
+                Status::Consumed { upstream, .. } => upstream,
+                _ => None,
+            },
+        };
+        let mut reply = Reply::json(StatusCode::OK, &state, record).reason(name(&standing));
+        if wait.is_some() {
+            let applied = http::HeaderValue::from_static("wait");
+            let name = http::HeaderName::from_static("preference-applied");
+            reply.headers.insert(name, applied);
+        }
+        reply
+    }
+}
+
+/// `Prefer: wait=30`, in seconds; not longer than it may be.
+fn wait(headers: &HeaderMap) -> Option<Duration> {
+    let values = headers.get_all("prefer").iter();
+    let seconds = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split([',', ';']))
+        .filter_map(|preference| {
+            let (name, value) = preference.split_once('=')?;
+            let value = value.trim().trim_matches('"');
+            name.trim().eq_ignore_ascii_case("wait").then_some(value)
+        })
+        .find_map(|value| value.parse::<u64>().ok())?;
+    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+}

@@ -1,0 +1,223 @@
+//! What whoever waits wishes: that people are told once more, that it is over, or that something else is asked for instead.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::href;
+use crate::gate::approvals::ask::kept_key;
+use crate::gate::approvals::{Asker, Changed};
+use crate::gate::audit::Circumstances;
+use crate::gate::judge::Way;
+use crate::gate::logout::is_same_origin;
+use crate::gate::pages::Page;
+use crate::gate::park::is_id;
+use crate::gate::{Gate, Incoming, Record, Reply, Site, Verdict};
+use crate::model::approval::{Approval, Status};
+use crate::model::time::Timestamp;
+use crate::policy::approval;
+use crate::store::{Mark, Unavailable};
+use crate::telemetry::AuditKind;
+
+/// Before people are told once more.
+pub(super) const REMIND_EVERY: Duration = Duration::from_secs(120);
+
+/// A parameter of the page: whom a reminder has reached. Of no consequence, whoever made it up.
+pub(super) const TOLD: &str = "told";
+pub(super) const NOBODY: &str = "nobody";
+
+impl Gate {
+    /// A form of the waiting page.
+    pub(super) async fn wish(
+        self: &Arc<Self>,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        asker: &Asker,
+        approval: &Approval,
+        now: Timestamp,
+    ) -> Reply {
+        let here = site.url(&href(&approval.id));
+        if asker.session().is_none() || !is_same_origin(incoming.headers, &site.origin.text) {
+            return self.foreign(incoming);
+        }
+        let field = |wanted: &str| {
+            let mut fields = form_urlencoded::parse(incoming.body);
+            let found = fields.find(|(name, _)| name == wanted);
+            found.map(|(_, value)| value.into_owned())
+        };
+        match field("do").as_deref() {
+            Some("cancel") => match self.cancel(incoming, site, asker, approval, now).await {
+                Ok(()) => Reply::redirect(&here, Record::of("own")).reason("cancelled"),
+                Err(Unavailable) => self.unknown_state(incoming),
+            },
+            Some("remind") => match self.tell_once_more(incoming, asker, approval, now).await {
+                Ok(true) => Reply::redirect(&here, Record::of("own")).reason("reminded"),
+                Ok(false) => {
+                    let here = format!("{here}?{TOLD}={NOBODY}");
+                    Reply::redirect(&here, Record::of("own")).reason("not-reminded")
+                }
+                Err(Unavailable) => self.unknown_state(incoming),
+            },
+            Some("replace") => {
+                let kept = field("kept").filter(|id| is_id(id)).unwrap_or_default();
+                self.replace(incoming, site, asker, approval, &kept, now)
+                    .await
+            }
+            _ => Reply::redirect(&here, Record::of("own")),
+        }
+    }
+
+    pub(super) async fn take_back(
+        &self,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        asker: &Asker,
+        approval: &Approval,
+        now: Timestamp,
+    ) -> Reply {
+        let is_browser = ["origin", "sec-fetch-site"]
+            .iter()
+            .any(|name| incoming.headers.contains_key(*name));
+        let is_ours = is_same_origin(incoming.headers, &site.origin.text);
+        if asker.session().is_some() && is_browser && !is_ours {
+            return self.foreign(incoming);
+        }
+        match self.cancel(incoming, site, asker, approval, now).await {
+            Ok(()) => Reply::new(StatusCode::NO_CONTENT, "", Record::of("own")).reason("cancelled"),
+            Err(Unavailable) => self.unknown_state(incoming),
+        }
+    }
+
+    fn foreign(&self, incoming: &Incoming<'_>) -> Reply {
+        let text = "Only a page of this host may do this.";
+        let page = Page::Refused {
+            status: 403,
+            code: "cross-site",
+            text,
+            back: Some("/"),
+        };
+        self.page_or_problem(
+            incoming.headers,
+            StatusCode::FORBIDDEN,
+            &page,
+            "cross-site",
+            text,
+            incoming,
+            Record::of("own"),
+        )
+    }
+
+    /// Whether anybody is told. Once in a while at most, over all that share the store, and within what people are told at all.
+    async fn tell_once_more(
+        &self,
+        incoming: &Incoming<'_>,
+        asker: &Asker,
+        approval: &Approval,
+        now: Timestamp,
+    ) -> Result<bool, Unavailable> {
+        let is_pending = approval::standing(approval, now) == Status::Pending;
+        if !is_pending || !self.tells_of(approval) || now < approval.created.plus(REMIND_EVERY) {
+            return Ok(false);
+        }
+        let mark = Mark::reminded(&approval.id.0);
+        let until = now.plus(REMIND_EVERY);
+        if !self.parts.store.once(&mark, until, now).await? || !self.tell_again(approval) {
+            return Ok(false);
+        }
+        let circumstances = Circumstances {
+            reason: Some(&approval.name),
+            who: Some(asker.identity()),
+            approval: Some(&approval.id.0),
+            ..Default::default()
+        };
+        self.audit(AuditKind::ApprovalReminded, incoming, circumstances);
+        Ok(true)
+    }
+
+    /// What is over stays as it is.
+    async fn cancel(
+        &self,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        asker: &Asker,
+        approval: &Approval,
+        now: Timestamp,
+    ) -> Result<(), Unavailable> {
+        let changed = self
+            .approvals
+            .cancel(&approval.id, &asker.holder(), now)
+            .await?;
+        if let Changed::Done(cancelled) = &changed {
+            self.count_outcome(cancelled, now);
+            let circumstances = Circumstances {
+                reason: Some(&approval.name),
+                who: Some(asker.identity()),
+                approval: Some(&approval.id.0),
+                ..Default::default()
+            };
+            self.audit(AuditKind::ApprovalCancelled, incoming, circumstances);
+            let _gone = self.take_kept_for(site, &approval.id.0, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Cancels it, and asks for what was kept aside.
+    async fn replace(
+        self: &Arc<Self>,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        asker: &Asker,
+        approval: &Approval,
+        kept: &str,
+        now: Timestamp,
+    ) -> Reply {
+        let found = match self.kept_for(site, kept, now).await {
+            Ok(found) => found,
+            Err(Unavailable) => return self.unknown_state(incoming),
+        };
+        let lineage = asker.session().map(|held| &held.live.session.lineage);
+        let found = found.filter(|(request, _)| request.owner.lineage.as_ref() == lineage);
+        let Some((request, target)) = found else {
+            let page = Page::NothingKept {
+                sent: false,
+                lasts: self.parts.config.park.lasts,
+                back: "/",
+            };
+            let record = Record::of("own");
+            return self
+                .page(StatusCode::GONE, &page, incoming, record)
+                .reason("not-parked");
+        };
+        if self
+            .cancel(incoming, site, asker, approval, now)
+            .await
+            .is_err()
+        {
+            return self.unknown_state(incoming);
+        }
+        let there = Incoming {
+            method: &request.method,
+            target: &target,
+            body: &[],
+            ..*incoming
+        };
+        let back = request.target.clone();
+        let way = Way {
+            leads_back: Some(&back),
+            ..Way::default()
+        };
+        match self.judge_route(&there, site, way).await {
+            Verdict::Approve(wanting) => {
+                let key = kept_key(&site.origin.text, kept);
+                let again = request.clone();
+                self.ask_with_kept(&there, site, *wanting, again, key).await
+            }
+            Verdict::Reply(reply) => reply,
+            // It needs no yes any more: sent by whoever sends it again.
+            Verdict::Forward(_) | Verdict::Park(_) => {
+                Reply::redirect(&site.url("/"), Record::of("own"))
+            }
+        }
+    }
+}
