@@ -438,4 +438,6 @@ fn key_of(id: &ApprovalId) -> ApprovalKey {
 }
 
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod tests;
