@@ -12,6 +12,8 @@ const PARTS = ['live', 'decide'];
 
 async function look() {
   const answer = await fetch(location.href, { credentials: 'same-origin', redirect: 'error' });
+  // Signed out meanwhile, or not to be seen by this person any more: nothing of it stays on the screen.
+  if ([401, 403, 404].includes(answer.status)) location.reload();
   if (!answer.ok) return false;
   const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
   let changed = false;
@@ -40,7 +42,12 @@ async function tell() {
 
 if (live) {
   const query = new URLSearchParams({ for: live, seen: seen ?? '' });
-  new EventSource(`/events?${query}`).addEventListener('state', tell);
+  const events = new EventSource(`/events?${query}`);
+  events.addEventListener('state', tell);
+  // It comes back by itself, but for where it was told that there is nothing.
+  events.addEventListener('error', () => {
+    if (events.readyState === EventSource.CLOSED) tell();
+  });
   setInterval(() => {
     if (!document.hidden) look().catch(() => false);
   }, LOOK * 1000);

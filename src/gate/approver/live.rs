@@ -1,8 +1,8 @@
 //! The event stream (HTML, 9.2) of the inbox and of one request: it says that something has changed, and never what. A
 //! page then asks for itself again, with its cookie, and is judged again.
 //!
-//! One answer waits for one change, for a while, and ends; browsers come back by themselves. So a session that has ended
-//! meanwhile is seen, and an instance that stops is not held up.
+//! One answer waits for one change, for a while, and ends; browsers come back by themselves, and an instance that stops is
+//! not held up. With the session of whoever waits it ends at once.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::gate::endpoints::param;
 use crate::gate::{Gate, Reply};
 use crate::model::approval::{Approval, ApprovalId};
 use crate::model::time::Timestamp;
+use crate::policy::facts::Known;
 use crate::store::Unavailable;
 
 pub(super) const INBOX: &str = "inbox";
@@ -25,6 +26,9 @@ pub(super) const MOST: usize = 1024;
 
 /// How long one answer waits.
 const WAIT: Duration = Duration::from_secs(20);
+
+/// Between two looks at whether whoever waits is still signed in.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Until a browser comes back, in milliseconds: at once, and where there is no room to wait.
 const AT_ONCE: u32 = 500;
@@ -49,14 +53,22 @@ impl Gate {
         // Before the first look: what changes after it is not missed.
         let mut changes = self.approvals().changes();
         let waits = async {
+            let mut is_changed = true;
             loop {
-                match self.seen_now(visit, &of).await? {
-                    Some(seen) if seen == known => {}
-                    other => return Ok(other),
+                if is_changed {
+                    match self.seen_now(visit, &of).await? {
+                        Some(seen) if seen == known => {}
+                        other => return Ok(other),
+                    }
                 }
-                if changes.changed().await.is_err() {
+                is_changed = match tokio::time::timeout(LOOK, changes.changed()).await {
                     // The engine is another one by now.
-                    return Ok(Some(known.clone()));
+                    Ok(Err(_)) => return Ok(Some(known.clone())),
+                    Ok(Ok(())) => true,
+                    Err(_) => false,
+                };
+                if !self.is_here_still(visit).await? {
+                    return Ok(None);
                 }
             }
         };
@@ -71,13 +83,24 @@ impl Gate {
         })
     }
 
+    /// As of now, and not of when the waiting began.
+    async fn is_here_still(&self, visit: &Visit<'_, '_>) -> Result<bool, Unavailable> {
+        let now = self.parts.clock.now();
+        let origin = visit.site.origin;
+        match self.known_session(visit.incoming, origin, now).await {
+            Known::Found(_) => Ok(true),
+            Known::Absent => Ok(false),
+            Known::Unavailable => Err(Unavailable),
+        }
+    }
+
     /// `None`: it is not this person's.
     async fn seen_now(
         &self,
         visit: &Visit<'_, '_>,
         of: &str,
     ) -> Result<Option<String>, Unavailable> {
-        let now = visit.now;
+        let now = self.parts.clock.now();
         if of != INBOX {
             let id = ApprovalId(of.to_owned());
             return Ok(match self.access(visit, &id).await? {

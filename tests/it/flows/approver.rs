@@ -280,3 +280,35 @@ async fn a_vote_at_a_level_that_lapsed_leads_to_it_and_back() {
     let said = dave.says(&path, &[("answer", "yes")]).await;
     assert_eq!(heading(&said), "Approved", "{}", said.text());
 }
+
+/// A sign-out that Keycloak tells of ends what waits for news, too, and does not wait for any.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_who_is_signed_out_sees_nothing_more_at_once() {
+    let mut world = World::with_leads().await;
+    let mut dave = world.lead("dave").await;
+    let inbox = dave.opens("/").await;
+    let seen = inbox.body.split("data-seen=\"").nth(1).unwrap();
+    let seen = seen.split('"').next().unwrap();
+    let url = format!("{}/events?for=inbox&seen={seen}", dave.origin);
+    let began = std::time::Instant::now();
+    let waits = dave.browser.fetch("GET", &url);
+    let ends = async {
+        // So that it surely waits by then; if not, it is told the same.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        world.realm.end_sessions_of("dave").await;
+    };
+    let (answer, ()) = tokio::join!(waits, ends);
+    let status = answer.status().as_u16();
+    assert!(matches!(status, 401 | 404), "{status}");
+    assert!(!answer.text().await.unwrap().contains("event: state"));
+    assert!(
+        began.elapsed().as_secs() < 15,
+        "an answer waits for 20 seconds"
+    );
+    world.audited("logout", "back-channel").await;
+    world.asks_for("/pay/7", "amount=42").await;
+    let page = dave.opens("/").await;
+    assert_eq!(heading(&page), "Sign in", "{}", page.text());
+    assert!(!page.body.contains("Pay 7"), "{}", page.text());
+    world.browser.seen.append(&mut dave.browser.seen);
+}
