@@ -341,6 +341,16 @@ async fn two_people_and_one_payment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_sees_how_it_stands() {
+    scripts("browser-waiting", "waiting.test.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_sees_how_it_stands_over_http_2() {
+    scripts_by("browser-waiting-h2", "waiting.test.mjs", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_push_wakes_the_service_worker_and_leads_to_the_app() {
     scripts("browser-push", "push.test.mjs").await;
 }

@@ -1,5 +1,6 @@
 //! What needs somebody's yes: asked for by whoever sends it, given by somebody else, and sent on once, as it was.
 
+mod clients;
 mod telling;
 mod words;
 

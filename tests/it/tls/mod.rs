@@ -201,7 +201,10 @@ async fn connect(
     bounded(TlsConnector::from(Arc::new(config)).connect(name, stream)).await
 }
 
-async fn run(program: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
+pub(crate) async fn run(
+    program: &str,
+    arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> Output {
     let ran = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -213,12 +216,12 @@ async fn run(program: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr
 }
 
 /// What it said, on both ways.
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 /// Whether the program is there; loud where it is not.
-async fn has(test: &str, program: &str) -> bool {
+pub(crate) async fn has(test: &str, program: &str) -> bool {
     let found = Command::new(program)
         .arg("--version")
         .stdin(Stdio::null())

@@ -1,0 +1,197 @@
+//! Killed between the moment when a yes is used up and the one when the app has answered: it is not sent again, and what
+//! is told of it is that nobody knows.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::site::Site;
+use crate::harness::{self, eventually, status};
+
+const POLICY: &str = r#"
+url      = "http://app.localhost"
+upstream = "app"
+require  = { level = "password" }
+[[routes]]
+id       = "pay"
+path     = "/pay/{id}"
+methods  = ["POST"]
+approval = "four-eyes"
+[approvals.four-eyes]
+summary   = "Pay {path.id}: {form.amount}"
+approvers = { groups_any = ["leads"] }
+"#;
+
+/// Takes connections, and reads nothing of what is sent there as long as it holds back.
+#[derive(Clone, Default)]
+struct App {
+    holds_back: Arc<AtomicBool>,
+    held: Arc<AtomicUsize>,
+    payments: Arc<AtomicUsize>,
+}
+
+impl App {
+    async fn serve(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = self.clone();
+        tokio::spawn(async move {
+            let mut unread = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                if app.holds_back.load(Ordering::SeqCst) {
+                    unread.push(stream);
+                    app.held.fetch_add(1, Ordering::SeqCst);
+                    continue;
+                }
+                let mut read = Vec::new();
+                let is_whole = |read: &[u8]| match read.starts_with(b"POST ") {
+                    true => read.ends_with(b"amount=42"),
+                    false => read.ends_with(b"\r\n\r\n"),
+                };
+                while !is_whole(&read) {
+                    if stream.read_buf(&mut read).await.unwrap_or_default() == 0 {
+                        break;
+                    }
+                }
+                let is_payment = read.starts_with(b"POST ");
+                app.payments
+                    .fetch_add(usize::from(is_payment), Ordering::SeqCst);
+                let answer = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\napp";
+                drop(stream.write_all(answer.as_bytes()).await);
+            }
+        });
+        address
+    }
+}
+
+async fn site(app: &App) -> Site {
+    let site = Site::before(app.serve().await, &harness::realm().await);
+    std::fs::write(site.path("policies/app.toml"), POLICY).unwrap();
+    site.edit(
+        "policies = \"policies\"",
+        "policies = \"policies\"\nadmin_socket = \"admin.sock\"",
+    );
+    let audit = format!(
+        "audit = {{ file = \"{}\" }}",
+        site.path("audit.log").display()
+    );
+    site.edit("audit  = \"off\"", &audit);
+    site.edit(
+        "[upstreams.app]",
+        "[approver_app]\nurl = \"http://approve.localhost\"\n[upstreams.app]",
+    );
+    site
+}
+
+impl Site {
+    fn paying(cookie: &str, approval: Option<&str>) -> String {
+        let approval = approval.map(|id| format!("Stepgate-Approval: {id}\r\n"));
+        format!(
+            "POST /pay/7 HTTP/1.1\r\nHost: app.localhost\r\nCookie: {cookie}\r\nAccept: application/json\r\n{}\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\nConnection: close\r\n\r\namount=42",
+            approval.unwrap_or_default()
+        )
+    }
+
+    async fn json(&self, request: String) -> (u16, Value) {
+        let answer = self.ask(request).await.unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let body = serde_json::from_str(body).unwrap_or(Value::from(body));
+        (status(&answer), body)
+    }
+
+    async fn asked_for(&self, cookie: &str) -> String {
+        let (status, told) = self.json(Self::paying(cookie, None)).await;
+        assert_eq!(status, 403, "{told}");
+        told["approval_id"].as_str().unwrap().to_owned()
+    }
+
+    /// By an operator.
+    fn approve(&self, id: &str) {
+        let output = Command::new(env!("CARGO_BIN_EXE_stepgate"))
+            .args(["approvals", "approve", id, "--reason", "a test"])
+            .args(["--config", "stepgate.toml"])
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
+
+    async fn state(&self, cookie: &str, id: &str) -> Value {
+        let request = format!(
+            "GET /.stepgate/approval/{id} HTTP/1.1\r\nHost: app.localhost\r\nCookie: {cookie}\r\n\
+             Accept: application/json\r\nConnection: close\r\n\r\n"
+        );
+        let (status, state) = self.json(request).await;
+        assert_eq!(status, 200, "{state}");
+        state
+    }
+
+    fn audited(&self, event: &str, id: &str) -> usize {
+        let log = std::fs::read_to_string(self.path("audit.log")).unwrap_or_default();
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines
+            .filter(|line| line["event"] == event && line["approval"] == id)
+            .count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_yes_that_was_used_up_before_a_kill_9_sends_nothing_after_it() {
+    let app = App::default();
+    let site = site(&app).await;
+    let process = site.start().await;
+    let cookie = site.log_in().await.unwrap();
+    let id = site.asked_for(&cookie).await;
+    site.approve(&id);
+    app.holds_back.store(true, Ordering::SeqCst);
+    let held = app.held.load(Ordering::SeqCst);
+    let sending = async {
+        let answer = site.ask(Site::paying(&cookie, Some(&id))).await;
+        assert_eq!(answer, None, "nobody was there any more to answer");
+    };
+    let killing = async {
+        eventually("its use in the audit log", || {
+            (site.audited("approval-consumed", &id) == 1).then_some(())
+        })
+        .await;
+        eventually("the connection to the app", || {
+            (app.held.load(Ordering::SeqCst) > held).then_some(())
+        })
+        .await;
+        process.kill();
+    };
+    tokio::join!(sending, killing);
+    app.holds_back.store(false, Ordering::SeqCst);
+
+    let process = site.start().await;
+    let state = site.state(&cookie, &id).await;
+    assert_eq!(state["status"], "consumed", "{state}");
+    assert_eq!(state.get("app_status"), None, "{state}");
+    for _ in 0..2 {
+        let (status, told) = site.json(Site::paying(&cookie, Some(&id))).await;
+        let code = told["code"].as_str();
+        assert_eq!((status, code), (409, Some("approval-used")), "{told}");
+    }
+    assert_eq!(app.payments.load(Ordering::SeqCst), 0);
+    assert_eq!(site.audited("approval-consumed", &id), 1);
+    assert_eq!(site.audited("approval-answered", &id), 0);
+
+    // One that was agreed to, and not used, is good for one still.
+    let id = site.asked_for(&cookie).await;
+    site.approve(&id);
+    process.kill();
+    let _process = site.start().await;
+    let (status, told) = site.json(Site::paying(&cookie, Some(&id))).await;
+    assert_eq!(status, 200, "{told}");
+    assert_eq!(app.payments.load(Ordering::SeqCst), 1);
+    assert_eq!(site.audited("approval-answered", &id), 1);
+}
