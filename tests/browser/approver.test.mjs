@@ -3,64 +3,11 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import {
-  PHONE, allowCodesTwice, app, authenticate, browsing, closeBrowser, flaws, heading, newUser, text,
-} from './world.mjs';
-
-const approver = process.env.STEPGATE_APPROVER;
-
-const SUMMARY = 'Pay 4200.00 EUR to Ada Lovelace (payment 12)';
+import { SUMMARY, approver, clerk, isFine, lead, pays } from './people.mjs';
+import { allowCodesTwice, closeBrowser, heading, text } from './world.mjs';
 
 test.before(allowCodesTwice);
 test.after(closeBrowser);
-
-/** A page of this person's own browser, which must not break its own content security policy. */
-async function opened(t, options) {
-  const context = await browsing(t, options);
-  const page = await context.newPage();
-  page.on('console', (message) => {
-    if (message.text().includes('Content Security Policy')) page.broken = message.text();
-  });
-  t.after(() => assert.equal(page.broken, undefined));
-  return page;
-}
-
-async function lead(t, options = {}) {
-  const page = await opened(t, { viewport: PHONE, isMobile: true, hasTouch: true, ...options });
-  const user = await newUser({ groups: ['clerks', 'leads'] });
-  await page.goto(`${approver}/`);
-  await authenticate(page, user, { until: () => page.url() === `${approver}/` });
-  return page;
-}
-
-async function clerk(t) {
-  const page = await opened(t);
-  const user = await newUser();
-  await page.goto(`${app}/payments`);
-  await authenticate(page, user);
-  return page;
-}
-
-/** Asked for; the number that the clerk sees. */
-async function pays(page) {
-  await page.goto(`${app}/payments`);
-  await page.getByRole('button', { name: 'Pay' }).click();
-  const shown = page.locator('.number');
-  await shown.waitFor();
-  const number = (await shown.innerText()).trim();
-  assert.match(number, /^\d\d$/);
-  const id = page.url().split('/').at(-1);
-  assert.ok(!(await page.title()).includes(number) && !(await page.title()).includes(id));
-  return { number, id };
-}
-
-async function isFine(page, title) {
-  assert.equal(await heading(page), title);
-  for (const colorScheme of ['light', 'dark']) {
-    await page.emulateMedia({ colorScheme });
-    assert.deepEqual(await flaws(page), [], `${title}, ${colorScheme}`);
-  }
-}
 
 test('a payment appears where a lead looks, and goes on when the lead picks its number', async (t) => {
   const dave = await lead(t);
