@@ -4,20 +4,18 @@
 //! What a person may is judged by what was known of them when they last had the app open; whoever may no more is told that
 //! something waits, finds nothing, and is forgotten when they do not come back.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::ledger::{Filed, Ledger};
 use crate::model::approval::Approval;
 use crate::model::evidence::Identity;
 use crate::model::time::Timestamp;
 use crate::notify::push::Subscription;
 use crate::policy::approval::who::{Approvers, may_decide};
-use crate::seal::{OpenError, Sealer, session_key};
-use crate::store::{
-    ApprovalKey, ApprovalPut, Expect, KeptApproval, Most, Owner, Store, Unavailable, Version,
-};
+use crate::seal::session_key;
+use crate::store::{ApprovalKey, ApprovalPut, Expect, Most, Owner, Unavailable};
 
 const PURPOSE: &str = "push-subscription";
 
@@ -38,10 +36,7 @@ const TRIES: usize = 16;
 
 #[derive(Clone, Debug)]
 pub(in crate::gate) struct Browsers {
-    store: Arc<dyn Store>,
-    sealer: Arc<Sealer>,
-    issuer: String,
-    client: String,
+    ledger: Ledger,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,18 +61,10 @@ pub(in crate::gate) enum Subscribed {
 }
 
 impl Browsers {
-    /// `issuer` and `client`: whose users they are.
-    pub(in crate::gate) fn new(
-        store: Arc<dyn Store>,
-        sealer: Arc<Sealer>,
-        issuer: &str,
-        client: &str,
-    ) -> Self {
+    /// In the store of `ledger`, for its users.
+    pub(in crate::gate) fn new(ledger: &Ledger) -> Self {
         Self {
-            store,
-            sealer,
-            issuer: issuer.to_owned(),
-            client: client.to_owned(),
+            ledger: ledger.beside(PURPOSE),
         }
     }
 
@@ -96,7 +83,7 @@ impl Browsers {
         };
         let expires = now.plus(LASTS);
         for _ in 0..TRIES {
-            let known = self.look(&key, now).await?;
+            let known = self.ledger.look::<Browser>(&key, now).await?;
             let is_theirs = known
                 .as_ref()
                 .and_then(|(_, known)| known.as_ref())
@@ -141,7 +128,7 @@ impl Browsers {
         whose: &Identity,
         now: Timestamp,
     ) -> Result<Vec<Subscription>, Unavailable> {
-        let theirs = self.all(&self.owner(whose), now).await?;
+        let theirs: Vec<(_, Browser)> = self.ledger.all(&self.owner(whose), now).await?;
         Ok(theirs
             .into_iter()
             .map(|(_, one)| one.subscription)
@@ -155,7 +142,7 @@ impl Browsers {
         approvers: &Approvers,
         now: Timestamp,
     ) -> Result<Vec<Subscription>, Unavailable> {
-        let all = self.all(&self.everybody(), now).await?;
+        let all: Vec<(_, Browser)> = self.ledger.all(&self.everybody(), now).await?;
         Ok(all
             .into_iter()
             .filter(|(_, one)| may_decide(approval, approvers, &one.whose))
@@ -164,7 +151,7 @@ impl Browsers {
     }
 
     async fn make_room(&self, whose: &Identity, now: Timestamp) -> Result<(), Unavailable> {
-        let mut theirs = self.all(&self.owner(whose), now).await?;
+        let mut theirs: Vec<(_, Browser)> = self.ledger.all(&self.owner(whose), now).await?;
         theirs.sort_by_key(|(_, one)| one.at);
         let over = (theirs.len() + 1).saturating_sub(SHARE);
         for (key, _) in theirs.into_iter().take(over) {
@@ -180,7 +167,7 @@ impl Browsers {
         is_it: impl Fn(&Browser) -> bool,
     ) -> Result<bool, Unavailable> {
         for _ in 0..TRIES {
-            let Some((version, Some(known))) = self.look(key, now).await? else {
+            let Some((version, Some(known))) = self.ledger.look(key, now).await? else {
                 return Ok(false);
             };
             if !is_it(&known) {
@@ -204,60 +191,21 @@ impl Browsers {
         expires: Timestamp,
         now: Timestamp,
     ) -> Result<ApprovalPut, Unavailable> {
-        let plaintext = serde_json::to_vec(browser).map_err(|_| Unavailable)?;
-        let kept = KeptApproval {
-            sealed: self
-                .sealer
-                .seal_bytes(PURPOSE, &self.place(key), &plaintext),
+        let filed = Filed {
             alone: None,
             owners: vec![self.owner(&browser.whose), self.everybody()],
             expires,
         };
-        self.store.put_approval(key, kept, expect, MOST, now).await
-    }
-
-    async fn all(
-        &self,
-        owner: &Owner,
-        now: Timestamp,
-    ) -> Result<Vec<(ApprovalKey, Browser)>, Unavailable> {
-        let mut found = Vec::new();
-        for key in self.store.approvals_of(owner, now).await? {
-            if let Some((_, Some(browser))) = self.look(&key, now).await? {
-                found.push((key, browser));
-            }
-        }
-        Ok(found)
-    }
-
-    /// `Some((_, None))`: it is not what was put there.
-    async fn look(
-        &self,
-        key: &ApprovalKey,
-        now: Timestamp,
-    ) -> Result<Option<(Version, Option<Browser>)>, Unavailable> {
-        let Some((version, sealed)) = self.store.approval(key, now).await? else {
-            return Ok(None);
-        };
-        let opened = self.sealer.open_bytes(PURPOSE, &self.place(key), &sealed);
-        let found = match opened {
-            Ok(plaintext) => serde_json::from_slice(&plaintext).ok(),
-            Err(OpenError::UnknownKey) => return Err(Unavailable),
-            Err(OpenError::Tampered) => None,
-        };
-        Ok(Some((version, found)))
-    }
-
-    fn place<'p>(&'p self, key: &'p ApprovalKey) -> [&'p [u8]; 3] {
-        [&key.0, self.issuer.as_bytes(), self.client.as_bytes()]
+        let put = self.ledger.put(key, browser, filed, expect, MOST, now);
+        put.await
     }
 
     fn owner(&self, whose: &Identity) -> Owner {
-        Owner::browsers(&whose.iss, &self.client, &whose.sub)
+        Owner::browsers(&whose.iss, self.ledger.client(), &whose.sub)
     }
 
     fn everybody(&self) -> Owner {
-        Owner::all_browsers(&self.issuer, &self.client)
+        Owner::all_browsers(self.ledger.issuer(), self.ledger.client())
     }
 }
 
@@ -271,13 +219,15 @@ fn key_of_endpoint(endpoint: &str) -> ApprovalKey {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
     use crate::config::{Reach, VapidKey, WebPush};
     use crate::model::random::Random;
     use crate::policy::example::{alice, given};
-    use crate::seal::{SystemRandom, fresh_key};
+    use crate::seal::{Sealer, SystemRandom, fresh_key};
     use crate::store::{Capacity, MemoryStore};
 
     const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
@@ -286,7 +236,8 @@ mod tests {
         let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
         let sealer = Sealer::new(&[fresh_key(&*random)], Arc::clone(&random)).unwrap();
         let store = MemoryStore::new(Capacity::default(), Duration::from_secs(3600));
-        Browsers::new(Arc::new(store), Arc::new(sealer), "issuer", "stepgate")
+        let (store, sealer) = (Arc::new(store), Arc::new(sealer));
+        Browsers::new(&Ledger::new("test", store, sealer, "issuer", "stepgate"))
     }
 
     fn somebody(sub: &str, groups: &[&str]) -> Identity {

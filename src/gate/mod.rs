@@ -21,6 +21,7 @@ mod forward_auth;
 mod grpc;
 mod judge;
 mod land;
+mod ledger;
 mod limits;
 mod logout;
 mod me;
@@ -77,6 +78,7 @@ use approvals::Approvals;
 use approvals::announce::{Announcer, Around};
 use bearer::Bearers;
 use browsers::Browsers;
+use ledger::Ledger;
 use limits::Limits;
 use pages::{Pages, PagesError};
 use refresh::InFlight;
@@ -231,12 +233,14 @@ impl Gate {
             }
         }
         let keycloak = &parts.config.keycloak;
-        let browsers = Browsers::new(
+        let ledger = Ledger::new(
+            "approval",
             Arc::clone(&parts.store),
             Arc::clone(&parts.sealer),
             &keycloak.issuer,
             &keycloak.client_id,
         );
+        let browsers = Browsers::new(&ledger);
         let around = Around {
             metrics: Arc::clone(&parts.metrics),
             clock: Arc::clone(&parts.clock),

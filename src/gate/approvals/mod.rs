@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::ledger::{Filed, Ledger};
 use crate::model::approval::{
     Action, Approval, ApprovalId, Holder, Mode, Person, Requester, Status, Terms, Vote,
 };
@@ -28,10 +29,8 @@ use crate::model::random::Random;
 use crate::model::session::Secret;
 use crate::model::time::Timestamp;
 use crate::policy::approval::{self, Ballot, Change, Refused, tries};
-use crate::seal::{OpenError, Sealer, session_key, token};
-use crate::store::{
-    ApprovalKey, ApprovalPut, Expect, KeptApproval, Most, Owner, Store, Unavailable, Version,
-};
+use crate::seal::{Sealer, session_key, token};
+use crate::store::{ApprovalKey, ApprovalPut, Expect, Most, Owner, Store, Unavailable, Version};
 
 pub use operator::{ApprovalView, VoteView, Which, Word};
 pub use want::{APPROVAL, Redeeming, Wanting};
@@ -98,11 +97,8 @@ pub enum Changed {
 
 #[derive(Debug)]
 pub struct Approvals {
-    store: Arc<dyn Store>,
-    sealer: Arc<Sealer>,
+    ledger: Ledger,
     random: Arc<dyn Random>,
-    issuer: String,
-    client: String,
     changes: watch::Sender<u64>,
 }
 
@@ -116,11 +112,8 @@ impl Approvals {
         client: &str,
     ) -> Self {
         Self {
-            store,
-            sealer,
+            ledger: Ledger::new(PURPOSE, store, sealer, issuer, client),
             random,
-            issuer: issuer.to_owned(),
-            client: client.to_owned(),
             changes: watch::Sender::new(0),
         }
     }
@@ -151,11 +144,11 @@ impl Approvals {
         wanted: &Approval,
         now: Timestamp,
     ) -> Result<Option<Asked>, Unavailable> {
-        let Some((version, kept)) = self.store.approval(key, now).await? else {
+        let Some((version, there)) = self.ledger.look::<Approval>(key, now).await? else {
             return Ok(None);
         };
         // What cannot be read is in the way until its time is over.
-        let there = self.open(key, &kept)?.ok_or(Unavailable)?;
+        let there = there.ok_or(Unavailable)?;
         if let Some(change) = approval::expire(&there, now) {
             let expect = Expect::Version(version);
             let _somebody_else_did = self.put(&change.approval, expect, now).await?;
@@ -352,10 +345,6 @@ impl Approvals {
         now: Timestamp,
     ) -> Result<ApprovalPut, Unavailable> {
         let key = key_of(&approval.id);
-        let plaintext = serde_json::to_vec(approval).map_err(|_| Unavailable)?;
-        let sealed = self
-            .sealer
-            .seal_bytes(PURPOSE, &self.place(&key), &plaintext);
         let person = &approval.requester.person;
         let mut owners = vec![self.requester(person)];
         let voters = approval.votes.iter().map(|vote| &vote.person);
@@ -364,16 +353,17 @@ impl Approvals {
         if approval.status == Status::Pending {
             owners.push(Owner::waiting(&approval.name));
             let (sub, route) = (&person.sub, &approval.action.route);
-            alone = Some(Owner::asking(&person.iss, &self.client, sub, route));
+            let client = self.ledger.client();
+            alone = Some(Owner::asking(&person.iss, client, sub, route));
         }
         let over = approval.expires.plus(approval.terms.redeem_ttl);
-        let kept = KeptApproval {
-            sealed,
+        let filed = Filed {
             alone,
             owners,
             expires: over.plus(HISTORY),
         };
-        let put = self.store.put_approval(&key, kept, expect, MOST, now).await;
+        let put = self.ledger.put(&key, approval, filed, expect, MOST, now);
+        let put = put.await;
         if matches!(put, Ok(ApprovalPut::Done(_))) {
             // Whoever waits for it looks again; where nobody does, there is nobody to be told.
             self.changes
@@ -387,10 +377,8 @@ impl Approvals {
         key: &ApprovalKey,
         now: Timestamp,
     ) -> Result<Option<(Version, Approval)>, Unavailable> {
-        let Some((version, sealed)) = self.store.approval(key, now).await? else {
-            return Ok(None);
-        };
-        Ok(self.open(key, &sealed)?.map(|found| (version, found)))
+        let found = self.ledger.look(key, now).await?;
+        Ok(found.and_then(|(version, found)| Some((version, found?))))
     }
 
     async fn found_under(
@@ -398,38 +386,18 @@ impl Approvals {
         owner: &Owner,
         now: Timestamp,
     ) -> Result<Vec<Approval>, Unavailable> {
-        let mut found = Vec::new();
-        for key in self.store.approvals_of(owner, now).await? {
-            found.extend(self.look(&key, now).await?.map(|(_, one)| one));
-        }
+        let found = self.ledger.all(owner, now).await?;
+        let mut found: Vec<Approval> = found.into_iter().map(|(_, one)| one).collect();
         found.sort_by(|one, other| (one.created, &one.id).cmp(&(other.created, &other.id)));
         Ok(found)
     }
 
-    /// `None`: it is not what was put there.
-    fn open(&self, key: &ApprovalKey, sealed: &[u8]) -> Result<Option<Approval>, Unavailable> {
-        let opened = self.sealer.open_bytes(PURPOSE, &self.place(key), sealed);
-        let found = match opened {
-            Ok(plaintext) => serde_json::from_slice(&plaintext).ok(),
-            Err(OpenError::UnknownKey) => return Err(Unavailable),
-            Err(OpenError::Tampered) => None,
-        };
-        if found.is_none() {
-            tracing::error!("an approval is not what was stored, and counts as absent");
-        }
-        Ok(found)
-    }
-
-    fn place<'p>(&'p self, key: &'p ApprovalKey) -> [&'p [u8]; 3] {
-        [&key.0, self.issuer.as_bytes(), self.client.as_bytes()]
-    }
-
     fn requester(&self, person: &Person) -> Owner {
-        Owner::sub(&person.iss, &self.client, &person.sub)
+        Owner::sub(&person.iss, self.ledger.client(), &person.sub)
     }
 
     fn decided(&self, person: &Person) -> Owner {
-        Owner::decided(&person.iss, &self.client, &person.sub)
+        Owner::decided(&person.iss, self.ledger.client(), &person.sub)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::gate::tests::Failing;
 use crate::model::approval::{Answer, Denied};
 use crate::model::session::Lineage;
 use crate::seal::SystemRandom;
-use crate::store::{Approvals as _, Capacity, MemoryStore};
+use crate::store::{Approvals as _, Capacity, KeptApproval, MemoryStore, Version};
 
 pub(super) const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const MINUTE: Duration = Duration::from_secs(60);

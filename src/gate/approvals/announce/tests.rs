@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::*;
 use crate::config::{Input, Options, parse};
+use crate::gate::ledger::Ledger;
 use crate::notify::Outcome;
 use crate::notify::testing::{Answer, Receiver, status};
 use crate::policy::example::given;
@@ -45,10 +46,12 @@ fn around(metrics: &Arc<Metrics>, clock: &Arc<Still>) -> Around {
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
     let sealer = Sealer::new(&[fresh_key(&*random)], Arc::clone(&random)).unwrap();
     let store = MemoryStore::new(Capacity::default(), Duration::from_secs(3600));
+    let (store, sealer) = (Arc::new(store), Arc::new(sealer));
+    let ledger = Ledger::new("test", store, sealer, "issuer", "stepgate");
     Around {
         metrics: Arc::clone(metrics),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
-        browsers: Browsers::new(Arc::new(store), Arc::new(sealer), "issuer", "stepgate"),
+        browsers: Browsers::new(&ledger),
         random,
     }
 }
