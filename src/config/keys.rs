@@ -38,7 +38,7 @@ keys! {
          "trusted_proxies", "sessions", "keycloak", "levels", "floors", "upstreams", "seal", "networks", "limits", "park", "log",
          "admin_listen", "admin_hosts", "admin_socket", "ready_needs_keycloak", "approver_app", "channels"],
         ["redis", "approvals", "peers"];
-    APPROVER_APP = "[approver_app]", ["url", "level", "title"], [];
+    APPROVER_APP = "[approver_app]", ["url", "level", "title", "device_cooldown"], [];
     CERTIFICATE = "[[certificates]]", ["cert", "key"], [];
     CLIENT_CERTIFICATES = "[client_certificates]", ["ca", "require"], [];
     SESSIONS = "[sessions]",
@@ -103,5 +103,5 @@ keys! {
          "bind_headers", "grant", "cooldown", "when", "channels"],
         ["escalate", "break_glass"];
     WHEN = "when", ["methods", "outside", "above"], ["hours"];
-    APPROVERS = "approvers", ["groups_any", "claim", "people", "need"], ["self", "webhook"];
+    APPROVERS = "approvers", ["self", "groups_any", "claim", "people", "need"], ["webhook"];
 }

@@ -177,6 +177,8 @@ pub struct ApprovalRule {
     pub cooldown: Duration,
     /// What approvers need.
     pub level: Rank,
+    /// At which a requester's own device was enrolled, at least: the highest that a route with it demands.
+    pub device_level: Rank,
     /// Fields of the request that it is bound to, beside those that say what its body is.
     pub bind_headers: Vec<http::HeaderName>,
     /// By which approvers are told of it.
@@ -200,6 +202,10 @@ pub struct ApproverApp {
     pub level: Rank,
     /// As people read it.
     pub title: String,
+    /// For so long a new device decides on nothing.
+    pub device_cooldown: Duration,
+    /// At which devices are enrolled: what any approval wants of them.
+    pub device_level: Rank,
 }
 
 /// What is answered to plain HTTP.

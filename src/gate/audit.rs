@@ -16,6 +16,8 @@ pub(in crate::gate) struct Circumstances<'a> {
     pub(in crate::gate) need: Option<Need>,
     /// Its id.
     pub(in crate::gate) approval: Option<&'a str>,
+    /// The id of one of the user's own.
+    pub(in crate::gate) device: Option<&'a str>,
 }
 
 impl<'a> Circumstances<'a> {
@@ -56,6 +58,7 @@ impl Gate {
             request: Some(incoming.request_id),
             client: Some(&client),
             approval: circumstances.approval,
+            device: circumstances.device,
             ..AuditEvent::new(kind)
         };
         self.parts.audit.record(&event, self.parts.clock.now());

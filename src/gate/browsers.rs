@@ -24,7 +24,7 @@ const SHARE: usize = 10;
 
 /// With the approvals, which have room for twice as many.
 const MOST: Most = Most {
-    all: 5_000,
+    all: 25_000,
     share: SHARE,
 };
 

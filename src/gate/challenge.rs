@@ -277,6 +277,7 @@ impl Gate {
             have: Some(denial.have),
             need: Some(denial.need),
             approval: None,
+            device: None,
         };
         // Whoever asks for the decision alone asks again for what to tell.
         if !incoming.decision_only {

@@ -15,6 +15,7 @@ mod challenge;
 mod cookies;
 mod cors;
 mod destination;
+mod devices;
 mod endpoints;
 mod flows;
 mod forward_auth;
@@ -78,6 +79,7 @@ use approvals::Approvals;
 use approvals::announce::{Announcer, Around};
 use bearer::Bearers;
 use browsers::Browsers;
+use devices::Devices;
 use ledger::Ledger;
 use limits::Limits;
 use pages::{Pages, PagesError};
@@ -114,6 +116,7 @@ pub struct Gate {
     in_hand: park::InHand,
     bearers: Bearers,
     browsers: Browsers,
+    devices: Devices,
     announcer: Announcer,
     approvals: Approvals,
     patience: approvals::Patience,
@@ -255,6 +258,7 @@ impl Gate {
                 before.map(|before| &before.announcer),
             ),
             browsers,
+            devices: Devices::new(&ledger),
             pages: Pages::new(&[&provider])?,
             desk: approver::Desk::new(&parts.config)?,
             limits: Limits::new(

@@ -212,7 +212,7 @@ impl Gate {
         })
     }
 
-    fn web_push(&self) -> Option<(usize, &WebPush)> {
+    pub(in crate::gate) fn web_push(&self) -> Option<(usize, &WebPush)> {
         let mut channels = self.parts.config.channels.iter().enumerate();
         channels.find_map(|(at, channel)| match &channel.kind {
             ChannelKind::WebPush(push) => Some((at, push)),

@@ -450,6 +450,7 @@ impl World {
             reason: None,
             number: None,
             channel: "app",
+            device: None,
         };
         let approval = ApprovalId(id.clone());
         let voted = self.gate.vote_on(&approval, &ballot, NOW).await;

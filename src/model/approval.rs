@@ -52,6 +52,9 @@ pub struct Requester {
     pub name: String,
     /// The client's address by `trusted_proxies`, for whoever decides.
     pub address: String,
+    /// The sign-in at the provider that it was asked for in: a second device is in another one.
+    #[serde(default)]
+    pub sid: Option<String>,
 }
 
 /// SHA-256.
@@ -101,7 +104,7 @@ pub struct Terms {
     /// How many have to say no to end it; one, unless configured otherwise.
     pub deny: u32,
     pub mode: Mode,
-    /// The requester is the one who decides, on a second device.
+    /// The requester may decide, too, on a second device.
     pub by_self: bool,
     pub reason_required: bool,
     /// From the last yes.

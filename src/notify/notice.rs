@@ -39,6 +39,9 @@ pub enum Event {
     Asked,
     Reminded,
     Decided(Outcome),
+    /// A device can decide for whoever is told, from some time on.
+    DeviceAdded,
+    DeviceRemoved,
     /// Somebody tries the channel.
     Test,
 }
@@ -86,6 +89,8 @@ impl Event {
             Self::Decided(Outcome::Approved) => "approval.approved",
             Self::Decided(Outcome::Denied) => "approval.denied",
             Self::Decided(Outcome::Reported) => "approval.reported",
+            Self::DeviceAdded => "device.added",
+            Self::DeviceRemoved => "device.removed",
             Self::Test => "test",
         }
     }
@@ -105,6 +110,8 @@ impl Notice {
             Event::Decided(Outcome::Approved) => format!("Approved: {name}"),
             Event::Decided(Outcome::Denied) => format!("Denied: {name}"),
             Event::Decided(Outcome::Reported) => format!("Denied and reported: {name}"),
+            Event::DeviceAdded => "A new device".to_owned(),
+            Event::DeviceRemoved => "A device was removed".to_owned(),
             Event::Test => "Test notice".to_owned(),
         }
     }
@@ -114,6 +121,8 @@ impl Notice {
         let told = match self.event {
             Event::Asked | Event::Reminded => "Somebody waits for your decision.",
             Event::Decided(_) => "It was decided.",
+            Event::DeviceAdded => "A new device of yours was added.",
+            Event::DeviceRemoved => "A device of yours was removed.",
             Event::Test => "This is a test. Nobody waits for anything.",
         };
         match &self.detail {

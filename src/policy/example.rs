@@ -141,6 +141,7 @@ pub(crate) fn given() -> Approval {
             holder: holder(),
             name: "Alice".to_owned(),
             address: "192.0.2.7".to_owned(),
+            sid: None,
         },
         action: action(),
         summary: "Release payment 7".to_owned(),

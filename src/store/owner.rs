@@ -51,6 +51,11 @@ impl Owner {
         Self(digest(&["all browsers", issuer, client]))
     }
 
+    /// The devices with which one user decides on their own.
+    pub fn devices(issuer: &str, client: &str, sub: &str) -> Self {
+        Self(digest(&["devices", issuer, client, sub]))
+    }
+
     /// Under which a session is found.
     pub(super) fn of(session: &Session) -> impl Iterator<Item = Self> {
         let identity = &session.identity;
@@ -94,6 +99,11 @@ impl Mark {
     /// The proof of that key was taken (RFC 9449 section 11.1). `key` is its thumbprint.
     pub fn used_proof(key: &str, jti: &str) -> Self {
         Self(digest(&["used proof", key, jti]))
+    }
+
+    /// What a device signed by that challenge was taken.
+    pub fn used_challenge(challenge: &str) -> Self {
+        Self(digest(&["used challenge", challenge]))
     }
 
     /// The logout token was obeyed.

@@ -31,6 +31,10 @@ pub enum AuditKind {
     ApprovalRevoked,
     /// One person's answer.
     ApprovalVoted,
+    /// By its owner: with it they may decide on what they ask for themselves.
+    DeviceEnrolled,
+    /// By its owner.
+    DeviceRemoved,
     Login,
     LoginFailed,
     Logout,
@@ -78,6 +82,9 @@ pub struct AuditEvent<'a> {
     /// The id of an approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<&'a str>,
+    /// The id of a device of the user's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<&'a str>,
     /// The reason that an operator gave.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<&'a str>,
@@ -99,6 +106,7 @@ impl AuditEvent<'_> {
             client: None,
             operator: None,
             approval: None,
+            device: None,
             words: None,
         }
     }

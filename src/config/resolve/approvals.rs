@@ -1,5 +1,6 @@
 //! `[approvals.NAME]` of a policy file: what somebody has to say yes to before a route's requests are sent, and who may.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
@@ -13,11 +14,11 @@ use crate::config::document::{Entry, Value};
 use crate::config::fields::{Fields, Text, check_name, not_in_this_version};
 use crate::config::keys;
 use crate::config::problem::{Place, Problem, Report};
-use crate::config::resolved::{ApprovalRule, Reason};
+use crate::config::resolved::{App, ApprovalRule, Reason};
 use crate::model::approval::{Mode, Terms};
 use crate::model::level::Rank;
 use crate::model::parked::is_kept;
-use crate::model::route::RouteTable;
+use crate::model::route::{Route, RouteTable};
 use crate::model::target::{Relaxations, Target};
 use crate::policy::approval::LONGEST;
 use crate::policy::approval::summary::{Field, Summary};
@@ -35,6 +36,15 @@ const MOST_DIGITS: u64 = 12;
 
 /// People who have to agree on one thing.
 const MOST_VOTES: u64 = 20;
+
+/// Those of a route that lists none.
+const METHODS: [Method; 5] = [
+    Method::GET,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+];
 
 #[derive(Debug)]
 pub(super) struct ApprovalDraft {
@@ -183,20 +193,13 @@ fn check_one_each(app: &AppDraft, report: &Report) {
     }
     let routes = app.routes.iter().map(|draft| draft.route.clone());
     let table = RouteTable::new(routes.collect(), Vec::new());
-    let methods = [
-        Method::GET,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-    ];
     for (index, draft) in asking.iter().enumerate() {
         let rivals = asking.iter().take(index + 1);
         let paths = rivals.filter_map(|rival| draft.route.pattern.meet(&rival.route.pattern));
         let found = paths
             .filter_map(|path| Target::parse(path.as_bytes(), Relaxations::NONE).ok())
             .find_map(|target| {
-                let method = methods.iter().find(|method| {
+                let method = METHODS.iter().find(|method| {
                     let found = table.find(method, &target);
                     let mut wanted = found
                         .demand
@@ -237,8 +240,14 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
         .required_text("summary")
         .and_then(|given| summary(given, report));
     fields.required("approvers");
-    let given = fields.table("approvers", &keys::APPROVERS);
-    let approvers = given.map(|given| approvers(given, &entry.place));
+    let given = match fields.node("approvers").map(|node| &node.value) {
+        Some(Value::Text(_)) => None,
+        _ => fields.table("approvers", &keys::APPROVERS),
+    };
+    let approvers = match given {
+        Some(given) => Some(approvers(given, &entry.place)),
+        None => alone(fields),
+    };
     let need = need(fields, given);
     let deny = fields.number("deny", 1, MOST_VOTES);
     if let Some(approvers) = &approvers {
@@ -279,7 +288,7 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
         need: votes(need),
         deny: votes(deny),
         mode: mode?,
-        by_self: false,
+        by_self: approvers.as_ref().is_some_and(|given| given.by_self),
         reason_required: reason == Reason::Required,
         redeem_ttl,
     };
@@ -295,6 +304,8 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
             request_ttl,
             cooldown: cooldown.min(LONGEST),
             level: level?,
+            // Until the routes are known.
+            device_level: level?,
             bind_headers,
             channels: fields
                 .texts("channels")
@@ -306,6 +317,54 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
         place: entry.place.clone(),
         usual_level: !fields.has("level"),
     })
+}
+
+/// `approvers = "self"`.
+fn alone(fields: Fields<'_>) -> Option<Approvers> {
+    fields.choice("approvers", &[("self", ())])?;
+    Some(Approvers {
+        by_self: true,
+        ..Approvers::default()
+    })
+}
+
+/// What the routes of each approval demand of whoever enrols a device for it, floors included. The highest of all.
+pub(super) fn device_levels(apps: &mut [App]) -> Rank {
+    let mut highest = Rank::LOWEST;
+    for app in apps {
+        let table = Arc::clone(&app.table);
+        for rule in app
+            .approvals
+            .iter_mut()
+            .filter(|rule| rule.approvers.by_self)
+        {
+            let asking = table.routes().iter();
+            let asking =
+                asking.filter(|route| route.requirement.approval.as_ref() == Some(&rule.name));
+            let demanded = asking.flat_map(|route| demanded(&table, route)).max();
+            rule.device_level = demanded.unwrap_or(rule.level).max(rule.level);
+            highest = highest.max(rule.device_level);
+        }
+    }
+    highest
+}
+
+/// By each of its methods.
+fn demanded(table: &RouteTable, route: &Route) -> Vec<Rank> {
+    let path = route.pattern.meet(&route.pattern);
+    let target = path.and_then(|path| Target::parse(path.as_bytes(), Relaxations::NONE).ok());
+    let Some(target) = target else {
+        return vec![route.requirement.rank];
+    };
+    let methods = route.methods.as_deref().unwrap_or(&METHODS);
+    methods
+        .iter()
+        .filter_map(|method| {
+            let found = table.find(method, &target);
+            found.demand.iter().map(|part| part.rank).max()
+        })
+        .chain([route.requirement.rank])
+        .collect()
 }
 
 fn summary(given: Text<'_>, report: &Report) -> Option<Summary> {
@@ -331,14 +390,15 @@ fn approvers(given: Fields<'_>, place: &Place) -> Approvers {
         texts.into_iter().map(|text| text.text.to_owned()).collect()
     };
     let approvers = Approvers {
-        by_self: false,
+        by_self: given.flag("self").unwrap_or_default(),
         groups_any: texts("groups_any"),
         claim: given.text("claim").map(|claim| claim.text.to_owned()),
         people: texts("people"),
     };
     let names_somebody = ["groups_any", "claim", "people"]
         .iter()
-        .any(|key| given.has(key));
+        .any(|key| given.has(key))
+        || approvers.by_self;
     // What later versions bring is refused already.
     let is_later = keys::APPROVERS.later.iter().any(|key| given.has(key));
     if !names_somebody && !is_later {
@@ -349,7 +409,7 @@ fn approvers(given: Fields<'_>, place: &Place) -> Approvers {
         );
         let problem = problem.related(place, "this approval");
         given.report().push(problem.help(
-            "approvers = { groups_any = [\"…\"] }, { claim = \"manager\" } or { people = [\"…\"] }",
+            "approvers = { self = true }, { groups_any = [\"…\"] }, { claim = \"manager\" } or { people = [\"…\"] }",
         ));
     }
     approvers
@@ -383,7 +443,8 @@ fn check_enough(
     place: &Place,
     report: &Report,
 ) {
-    let people = approvers.people.len() as u64;
+    // Who asks is one more, where they have a say.
+    let people = approvers.people.len() as u64 + u64::from(approvers.by_self);
     let listed_only = approvers.groups_any.is_empty() && approvers.claim.is_none() && people > 0;
     if let Some(votes) = votes.filter(|votes| listed_only && *votes > people) {
         report.push(Problem::error(

@@ -1,6 +1,8 @@
 //! `[approver_app]`: the host where people decide on what others ask for. It becomes an app of its own, so that whatever
 //! holds for an app's host holds there; but no policy file has it, and it has no upstream.
 
+use std::time::Duration;
+
 use super::app::AppDraft;
 use super::{Names, require, urls};
 use crate::config::code::Code;
@@ -16,12 +18,18 @@ pub(super) const NAME: &str = "approver_app";
 
 const TITLE: &str = "Approvals";
 
+/// Long enough for its owner to be told by the others.
+const DEVICE_COOLDOWN: Duration = Duration::from_secs(24 * 60 * 60);
+
+const LONGEST_COOLDOWN: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
 #[derive(Debug)]
 pub(super) struct Approver {
     origin: Origin,
     place: Place,
     pub(super) level: Rank,
     pub(super) title: String,
+    pub(super) device_cooldown: Duration,
 }
 
 pub(super) fn resolve(root: Fields<'_>, names: &Names) -> Option<Approver> {
@@ -33,12 +41,24 @@ pub(super) fn resolve(root: Fields<'_>, names: &Names) -> Option<Approver> {
         usual_level(names)
     };
     let title = fields.text("title").map_or(TITLE, |title| title.text);
+    let device_cooldown = fields.duration("device_cooldown");
+    let device_cooldown = device_cooldown.unwrap_or(DEVICE_COOLDOWN);
+    if let Some(node) = fields.node("device_cooldown")
+        && device_cooldown > LONGEST_COOLDOWN
+    {
+        root.report().push(Problem::error(
+            Code::OutOfRange,
+            &node.place,
+            "a new device waits at most 90 days",
+        ));
+    }
     let url = url?;
     Some(Approver {
         origin: urls::origin(url, root.report())?,
         place: url.place.clone(),
         level: level?,
         title: title.to_owned(),
+        device_cooldown,
     })
 }
 

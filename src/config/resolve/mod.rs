@@ -134,7 +134,7 @@ pub(super) fn resolve(
     kept_claims.sort();
     kept_claims.dedup();
 
-    let apps: Vec<_> = drafts
+    let mut apps: Vec<_> = drafts
         .into_iter()
         .map(|draft| draft.finish(&floors, &names, basics.limits.body_bytes, park.body_bytes))
         .collect();
@@ -147,7 +147,9 @@ pub(super) fn resolve(
     let approver_app = approver.map(|approver| ApproverApp {
         app: apps.len().saturating_sub(1),
         level: approver.level,
+        device_level: approvals::device_levels(&mut apps).max(approver.level),
         title: approver.title,
+        device_cooldown: approver.device_cooldown,
     });
     Some(Config {
         listen: tls.listen,

@@ -82,6 +82,7 @@ impl Gate {
                 holder: asker.holder(),
                 name: asker.name().to_owned(),
                 address: incoming.client.to_string(),
+                sid: asker.identity().sid.clone(),
             },
             action: bound.action,
             summary: bound.summary,
@@ -128,6 +129,7 @@ impl Gate {
                     have: record.have,
                     need: record.need,
                     approval: Some(&approval.id.0),
+                    device: None,
                 };
                 self.audit(AuditKind::ApprovalAsked, incoming, circumstances);
                 self.tell_asked(&approval);

@@ -141,6 +141,7 @@ impl Life {
             reason: None,
             number: None,
             channel: "app",
+            device: None,
         };
         self.approvals.vote(id, &ballot, self.now).await
     }

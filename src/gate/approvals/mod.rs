@@ -47,9 +47,9 @@ const ID_BYTES: usize = 16;
 /// How long it can be looked at when it is over.
 const HISTORY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Those of one user count over all that are still to be looked at.
+/// Those of one user count over all that are still to be looked at; with all of them, browsers and devices.
 const MOST: Most = Most {
-    all: 10_000,
+    all: 40_000,
     share: 64,
 };
 

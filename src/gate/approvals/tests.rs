@@ -58,6 +58,7 @@ impl Office {
             reason: None,
             number,
             channel: "app",
+            device: None,
         };
         self.approvals.vote(id, &ballot, now).await.unwrap()
     }
@@ -97,6 +98,7 @@ pub(super) fn asking(who: &str, target: &str) -> Asking {
             holder: Holder::Session(Lineage(format!("{who}'s"))),
             name: who.to_owned(),
             address: "192.0.2.7".to_owned(),
+            sid: None,
         },
         action: Action {
             origin: "https://erp.example.com".to_owned(),
@@ -410,6 +412,7 @@ async fn without_a_store_nobody_agrees_and_nothing_is_used_up() {
         reason: None,
         number: None,
         channel: "app",
+        device: None,
     };
     let (id, holder, action) = (&approval.id, &approval.requester.holder, &approval.action);
     store.down.store(true, Ordering::SeqCst);

@@ -51,6 +51,7 @@ impl Gate {
             route: Some(&approval.action.route),
             sub: Some(&ballot.person.sub),
             approval: Some(&approval.id.0),
+            device: ballot.device,
             ..AuditEvent::new(AuditKind::ApprovalVoted)
         };
         self.parts.audit.record(&event, now);

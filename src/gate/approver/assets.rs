@@ -9,6 +9,7 @@ use crate::gate::script::served;
 use crate::gate::{Gate, Incoming, Record, Reply};
 
 const SCRIPT: &str = include_str!("app.js");
+const DEVICE: &str = include_str!("device.js");
 const WORKER: &str = include_str!("worker.js");
 const ICON: &str = include_str!("icon.svg");
 
@@ -21,7 +22,7 @@ impl Gate {
     pub(super) fn approver_asset(&self, incoming: &Incoming<'_>, path: &str) -> Option<Reply> {
         if !matches!(
             path,
-            "/app.js" | "/worker.js" | "/icon.svg" | "/manifest.webmanifest"
+            "/app.js" | "/device.js" | "/worker.js" | "/icon.svg" | "/manifest.webmanifest"
         ) {
             return None;
         }
@@ -30,6 +31,7 @@ impl Gate {
         }
         Some(match path {
             "/app.js" => served(incoming, SCRIPT, JAVASCRIPT),
+            "/device.js" => served(incoming, DEVICE, JAVASCRIPT),
             "/worker.js" => served(incoming, WORKER, JAVASCRIPT),
             "/icon.svg" => served(incoming, ICON, SVG),
             _ => self.manifest(incoming),

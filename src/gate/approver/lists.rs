@@ -41,6 +41,8 @@ impl Gate {
             .collect();
         let asked: Vec<_> = asked
             .iter()
+            // What is theirs to decide stands above.
+            .filter(|one| !waiting.iter().any(|other| other.approval.id == one.id))
             .filter(|one| {
                 matches!(
                     standing(one, visit.now),
@@ -49,9 +51,11 @@ impl Gate {
             })
             .map(|one| row(one, &person, visit))
             .collect();
+        let devices = self.devices.of(visit.identity(), visit.now).await?;
         let page = Page::Inbox {
             waiting: &rows,
             asked: &asked,
+            fresh: &self.fresh(visit, &devices),
         };
         let live = Live {
             of: live::INBOX,
@@ -101,7 +105,7 @@ impl Gate {
             let pending = self.approvals().pending(&rule.name, visit.now).await?;
             let mut own = pending
                 .into_iter()
-                .filter(|one| !one.terms.by_self && may_decide(one, &rule.approvers, identity))
+                .filter(|one| may_decide(one, &rule.approvers, identity))
                 .filter(|one| answer_of(one, &person).is_none())
                 .peekable();
             if own.peek().is_none() {

@@ -2,18 +2,21 @@
 //! sessions like any app's and no upstream: every answer is made here.
 //!
 //! A request goes [`Gate::approver`] → the policy, at the app's level → `lists` (inbox, history), `one` (a request, at its
-//! own level), `vote` (what a form says), or `live` (the event stream). Nothing is decided by a GET, by a link, or by a
-//! form of another site.
+//! own level), `vote` (what a form says; `proof`: that a device of one's own signed it), `devices` (those devices), or
+//! `live` (the event stream). Nothing is decided by a GET, by a link, or by a form of another site.
 
 mod assets;
+mod devices;
 mod lists;
 mod live;
 mod one;
 mod pages;
+mod proof;
 mod vote;
 mod words;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, StatusCode, header};
 use tokio::sync::Semaphore;
@@ -69,6 +72,10 @@ enum Wanted {
     Inbox,
     History,
     Events,
+    Devices,
+    NewDevice,
+    /// For a device, to be signed.
+    Challenge,
     One(ApprovalId),
     Nothing,
 }
@@ -79,6 +86,9 @@ impl Wanted {
             "/" => Self::Inbox,
             "/history" => Self::History,
             "/events" => Self::Events,
+            devices::DEVICES => Self::Devices,
+            devices::NEW_DEVICE => Self::NewDevice,
+            devices::CHALLENGE => Self::Challenge,
             other => match other.strip_prefix(REQUESTS) {
                 Some(id) if is_id(id) => Self::One(ApprovalId(id.to_owned())),
                 _ => Self::Nothing,
@@ -138,7 +148,7 @@ impl Gate {
         }
         let wanted = Wanted::of(path);
         let allowed = match wanted {
-            Wanted::One(_) => READ_AND_POST,
+            Wanted::One(_) | Wanted::Devices | Wanted::NewDevice => READ_AND_POST,
             _ => READ,
         };
         if !allowed.contains(incoming.method) {
@@ -242,6 +252,11 @@ impl Gate {
             Wanted::Inbox => self.inbox(visit).await,
             Wanted::History => self.history(visit).await,
             Wanted::Events => self.events(visit).await,
+            Wanted::Devices if visit.is_post() => self.devices_form(visit).await,
+            Wanted::Devices => self.devices_page(visit, None).await,
+            Wanted::NewDevice if visit.is_post() => self.enrol_form(visit).await,
+            Wanted::NewDevice => self.new_device(visit).await,
+            Wanted::Challenge => Ok(self.challenge_for(visit)),
             Wanted::One(id) if visit.is_post() => self.answer_form(visit, &id).await,
             Wanted::One(id) => self.show(visit, &id).await,
             Wanted::Nothing => Ok(self.nothing_here(visit)),
@@ -279,7 +294,11 @@ impl Gate {
         record: Record,
     ) -> Reply {
         let go = incoming.target.path();
-        let page = Page::Confirm { level: None, go };
+        let page = Page::Confirm {
+            about: "confirm_again",
+            level: None,
+            go,
+        };
         let status = StatusCode::UNAUTHORIZED;
         let mut reply = self.approver_page(status, &page, incoming, held, language, record);
         reply.ask_for_a_cookie();
@@ -289,9 +308,14 @@ impl Gate {
 
     /// Whether whoever is here has that level, too, by the deciding function itself.
     fn has_level(&self, visit: &Visit<'_, '_>, rank: Rank) -> bool {
+        self.has_proven(visit, rank, None)
+    }
+
+    /// The same, and no longer ago than that.
+    fn has_proven(&self, visit: &Visit<'_, '_>, rank: Rank, max_age: Option<Duration>) -> bool {
         let more = Requirement {
             rank,
-            max_age: None,
+            max_age,
             conditions: Conditions::NONE,
             approval: None,
         };

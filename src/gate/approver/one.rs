@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::pages::{Form, Live, One, Page, VoteRow};
+use super::pages::{Form, Live, One, Own, OwnDevice, Page, VoteRow};
+use super::proof::{self, Unproven};
 use super::{Visit, answer_name, answer_of, href, live, state, time_left};
 use crate::config::ApprovalRule;
 use crate::gate::start::step_up_href;
@@ -50,9 +51,7 @@ impl Gate {
         let (identity, person) = (visit.identity(), visit.person());
         // Of the policy of now: whoever it does not name any more decides on nothing.
         let rule = self.parts.config.approval(&approval.name);
-        let may_decide = rule.is_some_and(|rule| {
-            !approval.terms.by_self && may_decide(&approval, &rule.approvers, identity)
-        });
+        let may_decide = rule.is_some_and(|rule| may_decide(&approval, &rule.approvers, identity));
         let is_requester = approval.requester.person == person;
         if !(may_decide || is_requester || answer_of(&approval, &person).is_some()) {
             return Ok(Access::Nothing);
@@ -89,6 +88,7 @@ impl Gate {
             return self.unavailable(visit.incoming, None, record, "level-cannot-be-asked");
         };
         let page = Page::Confirm {
+            about: "confirm_level",
             level: Some(&level.label),
             go: &step_up_href(&level.name, &href(id)),
         };
@@ -144,10 +144,21 @@ impl Gate {
             mine: answer_of(approval, &person),
         };
         let action = href(&approval.id);
+        // In the sign-in that asked there is nothing to sign with.
+        let signs = proof::is_another_sign_in(visit, approval);
+        let devices = self.own_devices(visit, seen).await?;
+        let own = devices.as_ref().map(|devices| Own {
+            approval: &approval.id.0,
+            binding: proof::binding(approval),
+            signs,
+            devices,
+        });
         let is_open = standing(approval, now) == Status::Pending && shown.mine.is_none();
         let form = (is_open && (seen.may_decide || seen.is_requester)).then(|| Form {
             action: &action,
-            may_say_yes: seen.may_decide && !seen.is_requester,
+            may_say_yes: seen.may_decide,
+            is_requester: seen.is_requester,
+            own,
             mode: approval.terms.mode.name(),
             choices: &approval.choices,
             digits: approval
@@ -169,6 +180,32 @@ impl Gate {
             seen: &seen,
         };
         Ok(self.visit_page(status, &page, visit, Some(live)))
+    }
+}
+
+impl Gate {
+    /// What the requester may say yes with; nothing where the yes is others' alone.
+    async fn own_devices(
+        &self,
+        visit: &Visit<'_, '_>,
+        seen: &Seen,
+    ) -> Result<Option<Vec<OwnDevice>>, Unavailable> {
+        let rule = self.parts.config.approval(&seen.approval.name);
+        let Some(rule) = rule.filter(|_| seen.may_decide && seen.is_requester) else {
+            return Ok(None);
+        };
+        let cooldown = self.approver_app().map(|app| app.device_cooldown);
+        let cooldown = cooldown.unwrap_or_default();
+        let devices = self.devices.of(visit.identity(), visit.now).await?;
+        let own = devices.into_iter().map(|device| {
+            let standing = self.standing_of(visit, &seen.approval, rule, &device);
+            OwnDevice {
+                text: standing.err().map(Unproven::text),
+                wait: device.ready(cooldown).since(visit.now).as_secs(),
+                id: device.id,
+            }
+        });
+        Ok(Some(own.collect()))
     }
 }
 

@@ -31,6 +31,8 @@ use crate::seal::{Sealer, SystemRandom, fresh_key, session_key};
 use crate::store::{Capacity, Expect, MemoryStore, Store};
 use crate::telemetry::{Audit, Lines, Metrics};
 
+mod devices;
+
 const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const ISSUER: &str = "http://127.0.0.1:1/realms/none";
 const HERE: &str = "http://approve.localhost";
@@ -57,6 +59,9 @@ proof = { acr = "3" }
 ask   = { acr_values = "3" }
 [approver_app]
 url = "http://approve.localhost"
+[sessions]
+idle     = "7d"
+absolute = "30d"
 [upstreams.app]
 url = "http://127.0.0.1:1"
 "#;
@@ -90,6 +95,41 @@ id       = "strict"
 path     = "/strict"
 methods  = ["POST"]
 approval = "strict"
+[[routes]]
+id       = "own"
+path     = "/own"
+methods  = ["POST"]
+require  = { level = "mfa" }
+approval = "own"
+[[routes]]
+id       = "own-pick"
+path     = "/own-pick"
+methods  = ["POST"]
+approval = "own-pick"
+[[routes]]
+id       = "either"
+path     = "/either"
+methods  = ["POST"]
+approval = "either"
+[[routes]]
+id       = "hard"
+path     = "/hard"
+methods  = ["POST"]
+require  = { level = "key" }
+approval = "hard"
+[approvals.own]
+summary   = "Something of my own"
+approvers = { self = true }
+[approvals.own-pick]
+summary   = "Something of my own to pick for"
+approvers = "self"
+mode      = "number-matching"
+[approvals.either]
+summary   = "Something of mine or theirs"
+approvers = { self = true, groups_any = ["leads"] }
+[approvals.hard]
+summary   = "Something hard"
+approvers = { self = true }
 [approvals.plain]
 summary   = "Something plain"
 approvers = { groups_any = ["leads"] }
@@ -193,21 +233,35 @@ impl House {
     }
 
     async fn signs_in(&self, name: &str, groups: &[&str], level: &str) {
+        let cookie = format!("{name} {level}");
+        self.has_session(&cookie, name, groups, level, None).await;
+    }
+
+    /// `sid`: of the sign-in at the provider.
+    async fn has_session(
+        &self,
+        cookie: &str,
+        name: &str,
+        groups: &[&str],
+        level: &str,
+        sid: Option<&str>,
+    ) {
         let config = self.gate.config();
         let rank = config.ladder.by_name(level).unwrap().rank;
         let proven = Assumed::Proven(Duration::ZERO);
         let session = Session {
-            lineage: Lineage(name.to_owned()),
+            lineage: Lineage(sid.unwrap_or(name).to_owned()),
             origin: HERE.to_owned(),
             client: "stepgate".to_owned(),
             identity: Identity {
                 iss: ISSUER.to_owned(),
                 sub: name.to_owned(),
+                sid: sid.map(str::to_owned),
                 groups: groups.iter().map(ToString::to_string).collect(),
                 claims: [("preferred_username".to_owned(), name.into())].into(),
                 ..Identity::default()
             },
-            evidence: assumed(&config.ladder, rank, proven, NOW),
+            evidence: assumed(&config.ladder, rank, proven, self.now()),
             tokens: Tokens {
                 id: Secret::new("token"),
                 refresh: None,
@@ -221,8 +275,8 @@ impl House {
             finished: Vec::new(),
             successor: None,
         };
-        let key = session_key(&format!("{name} {level}"));
-        let expires = NOW.plus(Duration::from_secs(36_000));
+        let key = session_key(cookie);
+        let expires = NOW.plus(Duration::from_secs(864_000));
         let put = self.store.put(&key, session, expires, Expect::Absent, NOW);
         put.await.unwrap();
     }
@@ -240,6 +294,7 @@ impl House {
                 holder: Holder::Session(Lineage("alice".to_owned())),
                 name: "alice".to_owned(),
                 address: "192.0.2.7".to_owned(),
+                sid: Some("desk".to_owned()),
             },
             action: Action {
                 origin: "http://app.localhost".to_owned(),

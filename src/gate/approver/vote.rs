@@ -3,11 +3,13 @@
 
 use http::StatusCode;
 
-use super::one::{Access, REASON_MOST};
+use super::one::{Access, REASON_MOST, Seen};
 use super::pages::Page;
+use super::proof::{Signed, Unproven};
 use super::words::TEXTS;
 use super::{Visit, href};
 use crate::gate::approvals::Changed;
+use crate::gate::devices::Device;
 use crate::gate::sessions::display_name;
 use crate::gate::{Gate, Reply};
 use crate::model::approval::{Answer, ApprovalId};
@@ -23,12 +25,16 @@ struct Filled {
     answer: Answer,
     reason: Option<String>,
     number: Option<String>,
+    device: Option<String>,
+    challenge: Option<String>,
+    signature: Option<String>,
 }
 
 impl Filled {
     /// `None`: it is not what a page of ours sends.
     fn read(body: &[u8]) -> Option<Self> {
         let (mut answer, mut reason, mut number) = (None, None, None);
+        let (mut device, mut challenge, mut signature) = (None, None, None);
         for (name, value) in form_urlencoded::parse(body) {
             match &*name {
                 "answer" => {
@@ -47,6 +53,9 @@ impl Filled {
                     let bare = value.chars().filter(|letter| !letter.is_whitespace());
                     once(&mut number, bare.collect())?;
                 }
+                "device" => once(&mut device, value.into_owned())?,
+                "challenge" => once(&mut challenge, value.into_owned())?,
+                "signature" => once(&mut signature, value.into_owned())?,
                 _ => return None,
             }
         }
@@ -54,12 +63,23 @@ impl Filled {
             answer: answer?,
             reason,
             number,
+            device,
+            challenge,
+            signature,
+        })
+    }
+
+    fn signed(&self) -> Option<Signed<'_>> {
+        Some(Signed {
+            device: self.device.as_deref()?,
+            challenge: self.challenge.as_deref()?,
+            signature: self.signature.as_deref()?,
         })
     }
 }
 
 /// What stands twice is nobody's answer.
-fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
+pub(super) fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
 }
 
@@ -69,8 +89,8 @@ impl Gate {
         visit: &Visit<'_, '_>,
         id: &ApprovalId,
     ) -> Result<Reply, Unavailable> {
-        match self.access(visit, id).await? {
-            Access::Seen(_) => {}
+        let seen = match self.access(visit, id).await? {
+            Access::Seen(seen) => seen,
             // Back by the page of the request, which says what is missing.
             Access::Short(_) => {
                 let (held, language) = (Some(visit.held), visit.language);
@@ -78,7 +98,7 @@ impl Gate {
                 return Ok(self.confirm_again(visit.incoming, held, language, record));
             }
             Access::Nothing => return Ok(self.nothing_here(visit)),
-        }
+        };
         let Some(filled) = Filled::read(visit.incoming.body) else {
             let page = Page::Message {
                 title: "not_done",
@@ -88,6 +108,15 @@ impl Gate {
                 .visit_page(StatusCode::BAD_REQUEST, &page, visit, None)
                 .reason("form"));
         };
+        let device = match self.device_of(visit, &seen, &filled).await? {
+            Ok(device) => device,
+            Err(why) => {
+                let notice = TEXTS.word(visit.language, why.text()).to_owned();
+                let status = StatusCode::FORBIDDEN;
+                let reply = self.one(visit, &seen, status, Some(notice)).await?;
+                return Ok(reply.reason(why.code()));
+            }
+        };
         let person = visit.person();
         let ballot = Ballot {
             person: &person,
@@ -96,11 +125,19 @@ impl Gate {
             reason: filled.reason.as_deref(),
             number: filled.number.as_deref(),
             channel: CHANNEL,
+            device: device.as_ref().map(|device| device.id.as_str()),
         };
         // Who asked can report it, and that is all; the engine says so to whoever tries more.
         let changed = self.vote_on(id, &ballot, visit.now).await?;
         let refused = match changed {
             Changed::Done(_) => {
+                if let Some(device) = &device {
+                    // It is the vote that counts.
+                    let used = self.devices.used(visit.identity(), &device.id, visit.now);
+                    if let Err(error) = used.await {
+                        tracing::warn!(%error, "the use of a device could not be written down");
+                    }
+                }
                 let url = visit.site.url(&href(id));
                 return Ok(Reply::redirect(&url, visit.record.clone()).reason("voted"));
             }
@@ -119,6 +156,25 @@ impl Gate {
     }
 }
 
+impl Gate {
+    /// By which a requester says yes to what is theirs; nobody else needs one, and neither does a no.
+    async fn device_of(
+        &self,
+        visit: &Visit<'_, '_>,
+        seen: &Seen,
+        filled: &Filled,
+    ) -> Result<Result<Option<Device>, Unproven>, Unavailable> {
+        let rule = self.parts.config.approval(&seen.approval.name);
+        let is_own = seen.may_decide && seen.is_requester && filled.answer == Answer::Yes;
+        let Some(rule) = rule.filter(|_| is_own) else {
+            return Ok(Ok(None));
+        };
+        let (number, signed) = (filled.number.as_deref(), filled.signed());
+        let device = self.second_device(visit, &seen.approval, rule, number, signed);
+        Ok(device.await?.map(Some))
+    }
+}
+
 /// The text that says so.
 fn told(refused: Refused, tries: u32) -> (StatusCode, &'static str) {
     match refused {
@@ -126,6 +182,7 @@ fn told(refused: Refused, tries: u32) -> (StatusCode, &'static str) {
         Refused::Expired => (StatusCode::CONFLICT, "refused_expired"),
         Refused::Voted => (StatusCode::CONFLICT, "refused_voted"),
         Refused::Requester => (StatusCode::FORBIDDEN, "refused_requester"),
+        Refused::NoDevice => (StatusCode::FORBIDDEN, "device_missing"),
         Refused::NoReason => (StatusCode::UNPROCESSABLE_ENTITY, "refused_no_reason"),
         Refused::NoNumber => (StatusCode::UNPROCESSABLE_ENTITY, "refused_no_number"),
         Refused::WrongNumber if tries == 0 => {
@@ -133,7 +190,7 @@ fn told(refused: Refused, tries: u32) -> (StatusCode, &'static str) {
         }
         Refused::WrongNumber => (StatusCode::UNPROCESSABLE_ENTITY, "refused_wrong_number"),
         // Of changes that are no votes.
-        Refused::NotRequester | Refused::Pending | Refused::OtherAction | Refused::OtherHolder => {
+        Refused::Pending | Refused::OtherAction | Refused::OtherHolder => {
             (StatusCode::FORBIDDEN, "refused_other")
         }
     }
@@ -162,6 +219,8 @@ mod tests {
             "answer=yes&number=1&number=2",
             "answer=yes&reason=a&reason=b",
             "answer=yes&approval=other",
+            "answer=yes&device=a&device=b",
+            "answer=yes&signature=a&signature=a",
         ] {
             assert_eq!(read(body), None, "{body}");
         }

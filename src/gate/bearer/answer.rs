@@ -244,6 +244,7 @@ impl Gate {
                     have: Some(denial.have),
                     need: Some(denial.need),
                     approval: None,
+                    device: None,
                 };
                 if !incoming.decision_only {
                     self.audit(AuditKind::Refusal, incoming, circumstances);

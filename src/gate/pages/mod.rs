@@ -229,7 +229,8 @@ pub(in crate::gate) enum Page<'a> {
         number: Option<&'a str>,
         /// Among others; else it is typed.
         is_picked: bool,
-        /// Who can say yes: anybody in these, and these.
+        /// Who can say yes: whoever asks, on another device, anybody in these, and these.
+        by_self: bool,
         groups: &'a [String],
         people: &'a [String],
         given: u32,

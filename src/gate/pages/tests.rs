@@ -138,6 +138,7 @@ fn each<'a>(
                 summary: text,
                 number: full.then_some(text),
                 is_picked: why == "reported",
+                by_self: full,
                 groups: if full { texts } else { &[] },
                 people: if why == "reported" { texts } else { &[] },
                 given: 1,

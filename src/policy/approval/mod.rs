@@ -25,8 +25,8 @@ pub enum Refused {
     Expired,
     #[error("who asks does not decide")]
     Requester,
-    #[error("only the requester decides")]
-    NotRequester,
+    #[error("who asks decides with a device of their own")]
+    NoDevice,
     #[error("each person decides once")]
     Voted,
     #[error("a reason is needed")]
@@ -53,6 +53,8 @@ pub struct Ballot<'b> {
     /// As it was picked or typed.
     pub number: Option<&'b str>,
     pub channel: &'b str,
+    /// Of the requester: their own second device, whose key has signed this very answer.
+    pub device: Option<&'b str>,
 }
 
 /// What becomes of it.
@@ -100,12 +102,14 @@ pub fn standing(approval: &Approval, now: Timestamp) -> Status {
 
 pub fn vote(approval: &Approval, ballot: &Ballot<'_>, now: Timestamp) -> Result<Change, Refused> {
     is_pending(approval, now)?;
-    let is_requester = *ballot.person == approval.requester.person;
-    match (approval.terms.by_self, is_requester) {
-        (true, false) => return Err(Refused::NotRequester),
-        // Who asks may say that it was somebody else.
-        (false, true) if ballot.answer != Answer::Report => return Err(Refused::Requester),
-        _ => {}
+    if *ballot.person == approval.requester.person {
+        match (approval.terms.by_self, ballot.answer) {
+            // Who asks may say that it was somebody else; and where it is theirs, a no needs nothing more.
+            (_, Answer::Report) | (true, Answer::No) => {}
+            (true, Answer::Yes) if ballot.device.is_some() => {}
+            (true, Answer::Yes) => return Err(Refused::NoDevice),
+            (false, _) => return Err(Refused::Requester),
+        }
     }
     if approval
         .votes

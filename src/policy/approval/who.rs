@@ -10,7 +10,7 @@ use crate::model::evidence::Identity;
 /// Whoever one of these names. Nobody, where none does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Approvers {
-    /// The requester, on a second device, and then nobody else.
+    /// The requester, on a second device.
     pub by_self: bool,
     pub groups_any: Vec<String>,
     /// Of the requester's token: whom it names, such as the requester's manager.
@@ -60,18 +60,15 @@ pub fn named(approvers: &Approvers, requester: &Identity) -> Vec<String> {
     }
 }
 
-/// Never the requester, unless it is theirs alone. At which level is asked elsewhere.
+/// Never the requester, unless approvals of the kind say so, then and now. At which level, and with which device, is
+/// asked elsewhere.
 pub fn may_decide(approval: &Approval, approvers: &Approvers, voter: &Identity) -> bool {
     let requester = &approval.requester.person;
     if voter.iss != requester.iss || voter.sub.is_empty() {
         return false;
     }
-    let is_requester = voter.sub == requester.sub;
-    if approval.terms.by_self || approvers.by_self {
-        return approval.terms.by_self && approvers.by_self && is_requester;
-    }
-    if is_requester {
-        return false;
+    if voter.sub == requester.sub {
+        return approval.terms.by_self && approvers.by_self;
     }
     let in_group = approvers.groups_any.iter();
     let mut in_group = in_group.filter(|group| voter.groups.contains(group));
@@ -208,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_requester_decides_nothing_unless_it_is_theirs_alone() {
+    fn the_requester_decides_nothing_unless_it_was_and_is_theirs_to() {
         let all = Approvers {
             claim: Some("manager".to_owned()),
             people: strings(&["alice"]),
@@ -223,11 +220,22 @@ mod tests {
         };
         // One of the two has changed since.
         assert!(!may_decide(&approval, &own, &alice()));
-        assert!(!may_decide(&approval, &own, &bob()));
         approval.terms.by_self = true;
-        assert!(!may_decide(&approval, &groups(&["leads"]), &bob()));
+        assert!(!may_decide(&approval, &groups(&["clerks"]), &alice()));
         assert!(may_decide(&approval, &own, &alice()));
+        // Others where they are named as well, and only there.
         assert!(!may_decide(&approval, &own, &bob()));
+        let either = Approvers {
+            by_self: true,
+            ..groups(&["leads"])
+        };
+        assert!(may_decide(&approval, &either, &bob()));
+        let nobody_else = Approvers {
+            by_self: true,
+            ..Approvers::default()
+        };
+        assert!(!may_decide(&approval, &nobody_else, &bob()));
+        assert!(may_decide(&approval, &nobody_else, &alice()));
     }
 
     #[test]

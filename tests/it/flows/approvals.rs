@@ -164,6 +164,7 @@ impl World {
             reason: Some("because"),
             number,
             channel: "operator",
+            device: None,
         };
         let gate = self.stepgate.operations().gate();
         let id = ApprovalId(id.to_owned());

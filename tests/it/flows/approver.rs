@@ -1,6 +1,8 @@
 //! Two people and a whole stepgate: one asks in the app, the other decides in the approver app, and what was agreed to is
 //! what the app gets, once.
 
+mod devices;
+
 use std::mem::replace;
 
 use super::world::{Twist, World, heading};
@@ -9,7 +11,8 @@ use crate::keycloak::{Browser, Page};
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 const NETWORKS: &str = "[networks]";
-const APPROVER_APP: &str = "[approver_app]\nurl = \"APPROVER\"\n[networks]";
+const APPROVER_APP: &str =
+    "[approver_app]\nurl = \"APPROVER\"\ndevice_cooldown = \"0s\"\n[networks]";
 const LAST: &str = "require = { networks_any = [\"office\"] }\n";
 const MORE: &str = r#"require = { networks_any = ["office"] }
 [[routes]]
@@ -22,6 +25,15 @@ id       = "transfer"
 path     = "/transfer/{id}"
 methods  = ["POST"]
 approval = "numbered"
+[[routes]]
+id       = "withdraw"
+path     = "/withdraw/{id}"
+methods  = ["POST"]
+approval = "own"
+[approvals.own]
+summary   = "Withdraw {path.id}: {form.amount}"
+approvers = { self = true }
+mode      = "number-matching"
 [approvals.four-eyes]
 summary   = "Pay {path.id}: {form.amount}"
 approvers = { groups_any = ["leads"] }

@@ -17,7 +17,10 @@ const APPROVER_APP: &str = "[approver_app]\nurl = \"https://approve.example.com\
 #[rustfmt::skip] // a table
 pub(super) const CASES: &[Case] = &[
     ("SG0004-grants-for-a-while", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "grant     = { window = \"15m\" }"), (MORE, APPROVER_APP)]),
-    ("SG0004-approver-of-another-kind", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { self = true }"), (MORE, APPROVER_APP)]),
+    ("SG0004-approver-of-another-kind", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { webhook = \"desk\" }"), (MORE, APPROVER_APP)]),
+    ("SG0005-self-of-another-type", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { self = \"yes\" }"), (MORE, APPROVER_APP)]),
+    ("SG0007-approvers-in-a-word", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = \"leads\""), (MORE, APPROVER_APP)]),
+    ("SG0010-device-cooldown", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = \"self\""), (MORE, APPROVER_APP), (MORE, "device_cooldown = \"91d\"\n")]),
     ("SG0006-approval-without-a-summary", &[(METHODS, FOUR_EYES), (MORE_APP, "[approvals.four-eyes]\n"), (MORE, APPROVER_APP)]),
     ("SG0007-approval-by-another-mode", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "mode      = \"number\""), (MORE, APPROVER_APP)]),
     ("SG0010-approval-for-a-month", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "request_ttl = \"30d\"\nredeem_ttl  = \"8d\"\nneed = 0"), (MORE, APPROVER_APP)]),
@@ -30,6 +33,9 @@ pub(super) const CASES: &[Case] = &[
     ("SG0701-no-approvals", &[(METHODS, FOUR_EYES)]),
     ("SG0702-no-approver-app", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL)]),
     ("SG0702-no-approvers", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = {}"), (MORE, APPROVER_APP)]),
+    ("SG0702-self-off", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { self = false }"), (MORE, APPROVER_APP)]),
+    ("SG0702-one-self-for-two", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { self = true, need = 2 }"), (MORE, APPROVER_APP)]),
+    ("SG0702-self-without-an-approver-app", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = \"self\"")]),
     ("SG0702-too-few", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { people = [\"bob\", \"carol\"], need = 3 }\ndeny      = 4"), (MORE, APPROVER_APP)]),
     ("SG0702-nothing-can-wait", &[(METHODS, "methods = [\"POST\", \"PUT\"]\napproval = \"four-eyes\"\npark_bytes = \"0B\""), (MORE_APP, APPROVAL), (MORE, APPROVER_APP)]),
     ("SG0703-unused", &[(MORE_APP, APPROVAL), (MORE, APPROVER_APP)]),

@@ -43,6 +43,7 @@ impl Gate {
         let around = Around {
             here: href(&approval.id),
             link: self.link_to(approval),
+            by_self: self.by_self(approval),
             groups: self.groups(approval),
             people: self.people(approval),
             remind,
@@ -102,6 +103,12 @@ impl Gate {
         }))
     }
 
+    /// Whether whoever asks can say yes.
+    fn by_self(&self, approval: &Approval) -> bool {
+        let rule = self.parts.config.approval(&approval.name);
+        approval.terms.by_self && rule.is_some_and(|rule| rule.approvers.by_self)
+    }
+
     /// Anybody in these can say yes.
     fn groups(&self, approval: &Approval) -> Vec<String> {
         let rule = self.parts.config.approval(&approval.name);
@@ -119,6 +126,8 @@ impl Gate {
 struct Around {
     here: String,
     link: Option<String>,
+    /// On another device of theirs.
+    by_self: bool,
     groups: Vec<String>,
     people: Vec<String>,
     remind: Option<Remind>,
@@ -144,6 +153,7 @@ fn page_of<'p>(
         summary: &approval.summary,
         number: number.map(|number| number.reveal()),
         is_picked: approval.terms.mode == Mode::NumberMatching,
+        by_self: around.by_self,
         groups: &around.groups,
         people: &around.people,
         given: yes(approval),

@@ -27,9 +27,11 @@ templates![
     "layout.html",
     "rows.html",
     "confirm.html",
+    "devices.html",
     "history.html",
     "inbox.html",
     "message.html",
+    "new-device.html",
     "request.html",
 ];
 
@@ -101,12 +103,47 @@ pub(in crate::gate) struct VoteRow<'a> {
     pub(in crate::gate) reason: Option<&'a str>,
 }
 
+/// One of "my devices". Spans in seconds.
+#[derive(Clone, Debug, Serialize)]
+pub(in crate::gate) struct DeviceRow<'a> {
+    pub(in crate::gate) id: &'a str,
+    pub(in crate::gate) name: &'a str,
+    /// Since it was enrolled.
+    pub(in crate::gate) ago: u64,
+    /// Since it decided.
+    pub(in crate::gate) used: Option<u64>,
+    /// Until it may.
+    pub(in crate::gate) wait: u64,
+}
+
+/// A yes that is signed by one of the requester's own devices.
+#[derive(Clone, Debug, Serialize)]
+pub(in crate::gate) struct Own<'a> {
+    pub(in crate::gate) approval: &'a str,
+    pub(in crate::gate) binding: String,
+    /// Not in the sign-in that asked.
+    pub(in crate::gate) signs: bool,
+    pub(in crate::gate) devices: &'a [OwnDevice],
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(in crate::gate) struct OwnDevice {
+    pub(in crate::gate) id: String,
+    /// The name of the text that says why it cannot decide, where it cannot.
+    pub(in crate::gate) text: Option<&'static str>,
+    /// Until it may, in seconds.
+    pub(in crate::gate) wait: u64,
+}
+
 /// What can be answered.
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::gate) struct Form<'a> {
     pub(in crate::gate) action: &'a str,
-    /// Who asks can only report.
+    /// Who asks can only report, unless it is theirs.
     pub(in crate::gate) may_say_yes: bool,
+    pub(in crate::gate) is_requester: bool,
+    /// Where it is.
+    pub(in crate::gate) own: Option<Own<'a>>,
     pub(in crate::gate) mode: &'static str,
     pub(in crate::gate) choices: &'a [String],
     pub(in crate::gate) digits: usize,
@@ -122,6 +159,8 @@ pub(in crate::gate) enum Page<'a> {
     Inbox {
         waiting: &'a [Row<'a>],
         asked: &'a [Row<'a>],
+        /// Names of devices that were added of late.
+        fresh: &'a [&'a str],
     },
     History {
         decided: &'a [Row<'a>],
@@ -133,8 +172,26 @@ pub(in crate::gate) enum Page<'a> {
         /// Why an answer was not taken.
         notice: Option<String>,
     },
-    /// Something has to be confirmed first: a level, or, without one, that somebody is here at all.
-    Confirm { level: Option<&'a str>, go: &'a str },
+    Devices {
+        devices: &'a [DeviceRow<'a>],
+        fresh: &'a [&'a str],
+        /// What became of a test; the name of a text.
+        notice: Option<&'a str>,
+        name_most: usize,
+        has_room: bool,
+    },
+    NewDevice {
+        /// Until it may decide, in seconds.
+        cooldown: u64,
+        name_most: usize,
+    },
+    /// Something has to be confirmed first: a level, or, without one, that somebody is here at all. `about`: the name of
+    /// the text that says for what.
+    Confirm {
+        about: &'a str,
+        level: Option<&'a str>,
+        go: &'a str,
+    },
     /// Title and text are names of texts.
     Message { title: &'a str, text: &'a str },
 }
@@ -145,6 +202,8 @@ impl Page<'_> {
             Self::Inbox { .. } => "inbox.html",
             Self::History { .. } => "history.html",
             Self::Request { .. } => "request.html",
+            Self::Devices { .. } => "devices.html",
+            Self::NewDevice { .. } => "new-device.html",
             Self::Confirm { .. } => "confirm.html",
             Self::Message { .. } => "message.html",
         }
@@ -154,6 +213,7 @@ impl Page<'_> {
         match self {
             Self::Inbox { .. } => "inbox",
             Self::History { .. } => "history",
+            Self::Devices { .. } | Self::NewDevice { .. } => "devices",
             _ => "",
         }
     }

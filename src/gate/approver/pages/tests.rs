@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::*;
+use crate::gate::approver::proof::Unproven;
 
 const HOSTILE: &str = "\"><script>alert(1)</script>'&{{ 7*7 }}{who}";
 const ID: &str = "0123abcd-1";
@@ -65,6 +66,8 @@ fn form<'a>(mode: &'static str, choices: &'a [String]) -> Form<'a> {
     Form {
         action: "/approvals/abc",
         may_say_yes: true,
+        is_requester: false,
+        own: None,
         mode,
         choices,
         digits: 7,
@@ -102,8 +105,9 @@ fn check(pages: &Pages, page: &Page<'_>) {
                 assert!(html.contains(&format!("lang=\"{}\"", language.tag())));
                 assert!(html.contains("href=\"/\""), "no way on: {html}");
                 assert_eq!(html.matches("<h1>").count(), 1);
-                // The one script is a file of ours, and no style stands at an element.
-                assert_eq!(html.matches("<script").count(), 1);
+                // Scripts are files of ours, and no style stands at an element.
+                let scripts = html.matches("<script").count();
+                assert_eq!(html.matches("<script src=\"/").count(), scripts);
                 assert!(!html.contains("style=") && !html.contains("onclick"));
             }
         }
@@ -122,7 +126,14 @@ fn every_page_says_what_it_has_to_in_every_language() {
     }];
     for list in [&rows[..], &veiled, &[]] {
         let (waiting, asked, decided) = (list, list, list);
-        check(&pages, &Page::Inbox { waiting, asked });
+        for fresh in [&[][..], &[HOSTILE]] {
+            let page = Page::Inbox {
+                waiting,
+                asked,
+                fresh,
+            };
+            check(&pages, &page);
+        }
         check(&pages, &Page::History { decided, asked });
     }
     let choices: Vec<_> = (10..20).map(|choice: u32| choice.to_string()).collect();
@@ -157,16 +168,104 @@ fn every_page_says_what_it_has_to_in_every_language() {
             }
         }
     }
-    for level in [None, Some(HOSTILE)] {
-        check(&pages, &Page::Confirm { level, go: "/" });
+    for (about, level) in [
+        ("confirm_again", None),
+        ("confirm_level", Some(HOSTILE)),
+        ("confirm_device", Some(HOSTILE)),
+    ] {
+        let go = "/";
+        check(&pages, &Page::Confirm { about, level, go });
     }
     for (title, text) in [
         ("nothing_here", "nothing_here_about"),
         ("not_done", "refused_form"),
         ("not_done", "refused_cross_site"),
         ("not_done", "unavailable"),
+        ("not_done", "device_known"),
+        ("not_done", "device_full"),
+        ("not_done", "device_no_sid"),
+        ("not_done", "device_too_many"),
+        ("not_done", "device_stale"),
+        ("not_done", "device_forged"),
+        ("not_done", "enrol_needs_script"),
     ] {
         check(&pages, &Page::Message { title, text });
+    }
+}
+
+#[test]
+fn devices_are_shown_and_what_they_sign() {
+    let pages = Pages::new(HOSTILE).unwrap();
+    let device = |used, wait| DeviceRow {
+        id: "abc",
+        name: HOSTILE,
+        ago: 61,
+        used,
+        wait,
+    };
+    let two = [device(None, 90_000), device(Some(7), 0)];
+    for (devices, fresh) in [(&two[..], &[HOSTILE][..]), (&[], &[])] {
+        for notice in [
+            None,
+            Some("try_sent"),
+            Some("try_nobody"),
+            Some("try_nowhere"),
+            Some("try_failed"),
+        ] {
+            let page = Page::Devices {
+                devices,
+                fresh,
+                notice,
+                name_most: 60,
+                has_room: devices.is_empty(),
+            };
+            check(&pages, &page);
+        }
+    }
+    for cooldown in [0, 86_400] {
+        let name_most = 60;
+        check(
+            &pages,
+            &Page::NewDevice {
+                cooldown,
+                name_most,
+            },
+        );
+    }
+    let devices: Vec<_> = [
+        None,
+        Some(Unproven::New),
+        Some(Unproven::Weak),
+        Some(Unproven::SameSession),
+    ]
+    .into_iter()
+    .map(|why| OwnDevice {
+        id: "abc".to_owned(),
+        text: why.map(Unproven::text),
+        wait: 60,
+    })
+    .collect();
+    let choices = ["10".to_owned(), "42".to_owned()];
+    for signs in [true, false] {
+        for mode in ["approve-deny", "number-matching", "number-challenge"] {
+            let own = Own {
+                approval: "abc",
+                binding: HOSTILE.to_owned(),
+                signs,
+                devices: &devices,
+            };
+            let form = Form {
+                is_requester: true,
+                own: Some(own),
+                ..form(mode, &choices)
+            };
+            let page = Page::Request {
+                one: &one("pending"),
+                form: Some(&form),
+                notice: None,
+            };
+            check(&pages, &page);
+        }
     }
 }
 
@@ -196,6 +295,7 @@ fn nothing_is_decided_by_a_link_and_no_form_shows_more_than_it_needs() {
     assert!(!typed.contains("value=\"42\""));
     let own = html(&Form {
         may_say_yes: false,
+        is_requester: true,
         ..form("number-matching", &choices)
     });
     assert!(own.contains("value=\"report\"") && !own.contains("value=\"yes\""));

@@ -6,6 +6,7 @@ pub(super) const WORDS: Table = &[
     // Around every page.
     ("inbox", "Eingang"),
     ("history", "Verlauf"),
+    ("devices", "Meine Geräte"),
     ("menu", "Seiten"),
     ("signed_in", "Angemeldet als {user}"),
     ("to_inbox", "Zum Eingang"),
@@ -150,6 +151,137 @@ pub(super) const WORDS: Table = &[
     (
         "type_about",
         "Fragen Sie nach, telefonisch oder persönlich: {digits} Ziffern. Falsche Zahlen, die noch möglich sind, von allen zusammen: {tries}; die letzte lehnt die Anfrage ab.",
+    ),
+    // What somebody asked for and decides on by a device of their own.
+    (
+        "pick_own",
+        "Welche Zahl sehen Sie dort, wo Sie gefragt haben?",
+    ),
+    (
+        "pick_own_about",
+        "Sie steht auf der Seite, auf der Sie gefragt haben, auf Ihrem anderen Gerät. Wenn Sie um nichts gebeten haben, lehnen Sie ab. Raten Sie nicht: Eine falsche Zahl lehnt die Anfrage ab.",
+    ),
+    (
+        "type_own_about",
+        "Sie steht auf der Seite, auf der Sie gefragt haben, auf Ihrem anderen Gerät, und hat {digits} Ziffern. Wenn Sie um nichts gebeten haben, lehnen Sie ab. Falsche Zahlen, die noch möglich sind: {tries}; die letzte lehnt die Anfrage ab.",
+    ),
+    (
+        "sign_needs_script",
+        "Zum Zustimmen unterschreibt dieser Browser mit dem Schlüssel Ihres Geräts, und dafür braucht er sein Skript. Zum Ablehnen braucht er nichts.",
+    ),
+    (
+        "sign_failed",
+        "Dieser Browser konnte nicht unterschreiben. Es wurde nichts entschieden. Laden Sie die Seite neu, und melden Sie sich an, wenn danach gefragt wird.",
+    ),
+    (
+        "device_signs",
+        "Dieser Browser unterschreibt Ihre Antwort als eines Ihrer Geräte.",
+    ),
+    (
+        "device_missing",
+        "Es wurde nichts entschieden: Ihre eigene Zustimmung muss eines Ihrer Geräte unterschreiben.",
+    ),
+    (
+        "device_none",
+        "Dieser Browser ist keines Ihrer Geräte oder keines mehr; er kann ablehnen, aber nicht zustimmen.",
+    ),
+    (
+        "device_same",
+        "Sie haben in genau dieser Anmeldung darum gebeten oder dieses Gerät in ihr hinzugefügt. Entscheiden Sie auf einem anderen Gerät, auf dem Sie sich eigens angemeldet haben. Zum Ablehnen brauchen Sie kein anderes.",
+    ),
+    ("device_new", "Dieses Gerät ist zu neu, um zu entscheiden."),
+    (
+        "device_weak",
+        "Dieses Gerät wurde mit einem schwächeren Nachweis hinzugefügt, als diese Anfrage braucht. Entfernen Sie es, und fügen Sie es neu hinzu.",
+    ),
+    (
+        "device_stale",
+        "Es ist nichts geschehen: Was dieser Browser unterschrieben hat, ist zu alt oder wurde schon benutzt. Versuchen Sie es noch einmal.",
+    ),
+    (
+        "device_forged",
+        "Es ist nichts geschehen: Das hat dieses Gerät nicht unterschrieben.",
+    ),
+    // My devices.
+    (
+        "devices_about",
+        "Manche Anfragen brauchen Ihre eigene Zustimmung von einem zweiten Gerät. Ein Gerät ist ein Browser: Fügen Sie den auf Ihrem Telefon hinzu, und Sie entscheiden dort über das, worum Sie hier gebeten haben.",
+    ),
+    ("devices_none", "Sie haben keines hinzugefügt."),
+    ("device_here", "dieser Browser"),
+    ("device_added", "Hinzugefügt"),
+    ("device_used", "zuletzt entschieden"),
+    ("device_unused", "hat noch nicht entschieden"),
+    ("device_wait", "Es kann entscheiden in {span}"),
+    ("device_remove", "Entfernen"),
+    ("device_remove_it", "Entfernen: {name}"),
+    ("device_rename", "Anders nennen"),
+    ("device_rename_do", "Speichern"),
+    ("device_name", "Name"),
+    (
+        "device_name_about",
+        "Woran Sie es wiedererkennen, zum Beispiel: mein Telefon.",
+    ),
+    ("device_add", "Diesen Browser hinzufügen"),
+    (
+        "device_too_many",
+        "Sie haben so viele Geräte, wie man haben kann. Entfernen Sie eines, um ein anderes hinzuzufügen.",
+    ),
+    (
+        "device_known",
+        "Dieses Gerät wurde schon hinzugefügt. Es wurde nichts geändert.",
+    ),
+    (
+        "device_full",
+        "Im Moment können keine Geräte mehr hinzugefügt werden. Sagen Sie es denen, die dieses System betreuen.",
+    ),
+    (
+        "device_no_sid",
+        "Ihre Anmeldungen lassen sich hier nicht unterscheiden, deshalb kann kein Gerät hinzugefügt werden. Sagen Sie es denen, die dieses System betreuen.",
+    ),
+    (
+        "confirm_device",
+        "Um diesen Browser zu Ihren Geräten hinzuzufügen, bestätigen Sie Ihre Identität: {level}.",
+    ),
+    (
+        "enrol_about",
+        "Dieser Browser erzeugt einen Schlüssel, den er nie herausgibt, und unterschreibt damit Ihre Entscheidungen. Tun Sie das auf einem Gerät, das nur Sie benutzen, und nicht auf dem, auf dem Sie fragen.",
+    ),
+    (
+        "enrol_cooldown",
+        "Entscheiden kann es nach: {span}. Bis dahin sagen Ihnen Ihre anderen Geräte, dass es hinzugefügt wurde.",
+    ),
+    (
+        "enrol_needs_script",
+        "Ein Gerät hinzuzufügen braucht das Skript dieser Seite und einen Browser, der einen Schlüssel aufbewahren kann.",
+    ),
+    (
+        "enrol_failed",
+        "Dieser Browser konnte nicht hinzugefügt werden. Ein privates Fenster oder eines, das alles vergisst, kann keinen Schlüssel aufbewahren.",
+    ),
+    ("to_devices", "Zu meinen Geräten"),
+    ("fresh", "Zu Ihren Geräten wurde hinzugefügt:"),
+    (
+        "fresh_about",
+        "Wenn Sie das nicht waren, entfernen Sie es sofort, und sagen Sie es denen, die dieses System betreuen.",
+    ),
+    ("try", "Ausprobieren"),
+    (
+        "try_about",
+        "Allen Browsern, die Ihnen sagen sollen, dass etwas wartet, wird jetzt etwas gesagt.",
+    ),
+    ("try_sent", "Ein Test ist unterwegs."),
+    (
+        "try_nobody",
+        "Noch soll Ihnen kein Browser etwas sagen. Das schalten Sie in jedem von ihnen im Eingang ein.",
+    ),
+    (
+        "try_nowhere",
+        "Hier kann Browsern nichts gesagt werden: Diese Installation hat kein Web Push.",
+    ),
+    (
+        "try_failed",
+        "Der Test konnte nicht verschickt werden. Im Eingang steht trotzdem alles.",
     ),
     // What did not work.
     (

@@ -6,6 +6,7 @@ pub(super) const WORDS: Table = &[
     // Around every page.
     ("inbox", "Inbox"),
     ("history", "History"),
+    ("devices", "My devices"),
     ("menu", "Pages"),
     ("signed_in", "Signed in as {user}"),
     ("to_inbox", "Go to the inbox"),
@@ -86,7 +87,7 @@ pub(super) const WORDS: Table = &[
     ),
     (
         "about_consumed",
-        "It was done with your colleagues' yes, once. The app answered {status}.",
+        "It was done once, after the yes that it needed. The app answered {status}.",
     ),
     (
         "about_consumed_unknown",
@@ -141,6 +142,134 @@ pub(super) const WORDS: Table = &[
     (
         "type_about",
         "Ask, by phone or in person: {digits} digits. A wrong number may be given {tries} more time(s), by all who decide together; the last one denies the request.",
+    ),
+    // What somebody asked for and decides on by a device of their own.
+    ("pick_own", "Which number do you see where you asked?"),
+    (
+        "pick_own_about",
+        "It is on the page where you asked, on your other device. If you asked for nothing, deny it. Do not guess: one wrong number denies the request.",
+    ),
+    (
+        "type_own_about",
+        "It is on the page where you asked, on your other device, and has {digits} digits. If you asked for nothing, deny it. A wrong number may be given {tries} more time(s); the last one denies the request.",
+    ),
+    (
+        "sign_needs_script",
+        "To approve, this browser signs with the key of your device, and for that it needs its script. To deny, it needs nothing.",
+    ),
+    (
+        "sign_failed",
+        "This browser could not sign. Nothing was decided. Load the page again, and sign in if you are asked to.",
+    ),
+    (
+        "device_signs",
+        "This browser signs your answer as one of your devices.",
+    ),
+    (
+        "device_missing",
+        "Nothing was decided: your own yes has to be signed by one of your devices.",
+    ),
+    (
+        "device_none",
+        "This browser is none of your devices, or no more, so it can deny and not approve.",
+    ),
+    (
+        "device_same",
+        "You asked for this in this very sign-in, or added this device in it. Decide on another device, where you have signed in by itself. To deny, you need no other one.",
+    ),
+    ("device_new", "This device is too new to decide."),
+    (
+        "device_weak",
+        "This device was added with a weaker proof than this request needs. Remove it, and add it again.",
+    ),
+    (
+        "device_stale",
+        "Nothing was done: what this browser signed is too old, or was used before. Try again.",
+    ),
+    (
+        "device_forged",
+        "Nothing was done: this is not signed by that device.",
+    ),
+    // My devices.
+    (
+        "devices_about",
+        "What some requests need is your own yes, from a second device. A device is one browser: add the one on your phone, and you decide there on what you asked for here.",
+    ),
+    ("devices_none", "You have added none."),
+    ("device_here", "this browser"),
+    ("device_added", "Added"),
+    ("device_used", "decided last"),
+    ("device_unused", "has not decided yet"),
+    ("device_wait", "It can decide in {span}"),
+    ("device_remove", "Remove"),
+    ("device_remove_it", "Remove: {name}"),
+    ("device_rename", "Call it something else"),
+    ("device_rename_do", "Save"),
+    ("device_name", "Name"),
+    (
+        "device_name_about",
+        "By which you know it again, such as: my phone.",
+    ),
+    ("device_add", "Add this browser"),
+    (
+        "device_too_many",
+        "You have as many devices as anybody can have. Remove one to add another.",
+    ),
+    (
+        "device_known",
+        "This device was added already. Nothing was changed.",
+    ),
+    (
+        "device_full",
+        "No more devices can be added at the moment. Tell whoever looks after this system.",
+    ),
+    (
+        "device_no_sid",
+        "Nobody can tell your sign-ins apart here, so no device can be added. Tell whoever looks after this system.",
+    ),
+    (
+        "confirm_device",
+        "To add this browser to your devices, confirm that it is you: {level}.",
+    ),
+    (
+        "enrol_about",
+        "This browser makes a key that it never gives away, and signs your decisions with it. Do this on a device that only you use, and not on the one where you ask.",
+    ),
+    (
+        "enrol_cooldown",
+        "It can decide after {span}. Until then your other devices tell you that it was added.",
+    ),
+    (
+        "enrol_needs_script",
+        "Adding a device needs this page's script, and a browser that can keep a key.",
+    ),
+    (
+        "enrol_failed",
+        "This browser could not be added. A private window, or one that forgets everything, cannot keep a key.",
+    ),
+    ("to_devices", "Go to my devices"),
+    ("fresh", "A device was added to yours:"),
+    (
+        "fresh_about",
+        "If that was not you, remove it at once, and tell whoever looks after this system.",
+    ),
+    ("try", "Try it"),
+    (
+        "try_about",
+        "All browsers that are to tell you that something waits are told something now.",
+    ),
+    ("try_sent", "A test is on its way."),
+    (
+        "try_nobody",
+        "No browser is to tell you anything yet. You can turn that on in the inbox, in each of them.",
+    ),
+    (
+        "try_nowhere",
+        "Browsers cannot be told anything here: this installation has no Web Push.",
+    ),
+    (
+        "try_failed",
+        "The test could not be sent. The inbox has everything all the same.",
     ),
     // What did not work.
     ("refused_over", "It was over before your answer came."),

@@ -320,6 +320,7 @@ pub(super) const WORDS: Table = &[
         "Wer zustimmt, gibt diese Zahl ein. Nennen Sie sie niemandem, der nicht gefragt wurde:",
     ),
     ("wait_who", "Wer zustimmen kann"),
+    ("wait_self", "Sie selbst, auf einem anderen Ihrer Geräte"),
     ("wait_group", "alle in {group}"),
     ("wait_so_far", "Bisher"),
     ("wait_given", "{given} von {need}"),

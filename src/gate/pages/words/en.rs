@@ -299,6 +299,7 @@ pub(super) const WORDS: Table = &[
         "Whoever agrees types this number. Tell it to nobody who has not been asked:",
     ),
     ("wait_who", "Who can agree"),
+    ("wait_self", "yourself, on another device of yours"),
     ("wait_group", "anybody in {group}"),
     ("wait_so_far", "So far"),
     ("wait_given", "{given} of {need}"),
