@@ -18,6 +18,8 @@ pub fn sample_app() -> Router {
         .route("/payroll/{id}/release", post(release))
         .route("/payments", get(payments))
         .route("/payments/{id}", post(pay))
+        .route("/withdrawals", get(withdrawals))
+        .route("/withdrawals/{id}", post(withdraw))
         .route("/expenses", get(expenses).post(receipt))
         .route("/admin", get(admin))
         .route("/static/style.css", get(style))
@@ -31,6 +33,7 @@ async fn home(headers: HeaderMap) -> Html<String> {
         &headers,
         "<ul><li><a href=\"/payroll\">Payroll</a> (needs a one-time code)</li>\
          <li><a href=\"/payments\">Payments</a> (each needs somebody else's yes)</li>\
+         <li><a href=\"/withdrawals\">Withdrawals</a> (each needs your own yes, from a second device)</li>\
          <li><a href=\"/spa\">Payroll, in one page</a> (asks for the code without leaving the page)</li>\
          <li><a href=\"/expenses\">Expenses</a> (sending the form needs a one-time code)</li>\
          <li><a href=\"/admin\">Administration</a> (for administrators only)</li>\
@@ -79,6 +82,29 @@ async fn pay(Path(id): Path<String>, headers: HeaderMap, body: String) -> Html<S
         &headers,
         &format!(
             "<p>Payment {} was made: {}.</p>",
+            escape(&id),
+            escape(&body)
+        ),
+    )
+}
+
+async fn withdrawals(headers: HeaderMap) -> Html<String> {
+    page(
+        "Withdrawals",
+        &headers,
+        "<form method=\"post\" action=\"/withdrawals/30\">\
+         <p><label>Amount<br><input name=\"amount\" value=\"900.00\" inputmode=\"decimal\"></label></p>\
+         <p><label>To the account<br><input name=\"account\" value=\"DE02 1203 0000 0000 2020 51\"></label></p>\
+         <p><button>Withdraw</button></p></form>",
+    )
+}
+
+async fn withdraw(Path(id): Path<String>, headers: HeaderMap, body: String) -> Html<String> {
+    page(
+        "Withdrawn",
+        &headers,
+        &format!(
+            "<p>Withdrawal {} was made: {}.</p>",
             escape(&id),
             escape(&body)
         ),

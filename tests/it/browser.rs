@@ -351,6 +351,11 @@ async fn whoever_waits_sees_how_it_stands_over_http_2() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_person_and_a_second_device() {
+    scripts("browser-devices", "devices.test.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_push_wakes_the_service_worker_and_leads_to_the_app() {
     scripts("browser-push", "push.test.mjs").await;
 }

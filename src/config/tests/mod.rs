@@ -30,7 +30,7 @@ fn the_shipped_example_loads_without_a_word() {
     assert_eq!(problems(&result), "");
     let config = result.unwrap().config;
     assert_eq!(config.apps[0].origins[0].cookie, "__Host-stepgate-8080");
-    assert_eq!(config.apps[0].table.routes().len(), 7);
+    assert_eq!(config.apps[0].table.routes().len(), 8);
     assert_eq!(config.needs_push, ["payroll/release"]);
 }
 
