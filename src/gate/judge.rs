@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::approvals::{self, Asker};
+use super::bearer::Verified;
 use super::challenge::Short;
 use super::negotiate::kind_for;
 use super::push::Push;
@@ -255,6 +256,9 @@ pub(in crate::gate) struct Way<'w> {
     pub(in crate::gate) claimed: Option<Claimed<'w>>,
     /// It is not of those that need their approval.
     pub(in crate::gate) spared: Option<&'w Spared>,
+    /// Its token was taken when its header came, and with it the proof, which is good once; the token itself is looked at
+    /// again, for its body took a while.
+    pub(in crate::gate) proven: Option<&'w Verified>,
 }
 
 /// A yes that it says it has.

@@ -36,6 +36,13 @@ impl Asker {
         }
     }
 
+    pub(in crate::gate) fn bearer(&self) -> Option<&Verified> {
+        match self {
+            Self::Session(_) => None,
+            Self::Bearer(verified) => Some(verified.as_ref()),
+        }
+    }
+
     pub(in crate::gate) fn name(&self) -> &str {
         display_name(self.identity())
     }

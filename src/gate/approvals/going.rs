@@ -105,7 +105,7 @@ impl Gate {
         let way = Way {
             leads_back: Some(&here),
             claimed: Some(claimed),
-            spared: None,
+            ..Way::default()
         };
         let mut forward = match self.judge_route(&there, site, way).await {
             Verdict::Forward(forward) if forward.permit.uses() == Some(&id) => forward,

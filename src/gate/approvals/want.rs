@@ -131,6 +131,7 @@ impl Gate {
             Ok(Some(spared)) => {
                 let way = Way {
                     spared: Some(&spared),
+                    proven: asker.bearer(),
                     ..Way::default()
                 };
                 let mut verdict = self.judge_route(incoming, site, way).await;
@@ -184,9 +185,9 @@ impl Gate {
             action: &bound.action,
         };
         let way = Way {
-            leads_back: None,
             claimed: Some(claimed),
-            spared: None,
+            proven: asker.bearer(),
+            ..Way::default()
         };
         match self.judge_route(incoming, site, way).await {
             Verdict::Forward(mut forward) => {

@@ -70,7 +70,9 @@ impl Gate {
             credential: Some("bearer"),
             ..Record::of("refuse")
         };
-        let taken = self.taken(incoming, site, rules, presented, now).await;
+        let proven = way.proven;
+        let taken = self.taken(incoming, site, rules, presented, proven, now);
+        let taken = taken.await;
         self.parts.metrics.bearers.inc(match &taken {
             Ok((_, how)) => *how,
             Err(Refused::Unavailable(_)) => BearerResult::Unavailable,
@@ -157,13 +159,15 @@ impl Gate {
         }
     }
 
-    /// A token that is good, and good for this request; and whether it was seen before.
+    /// A token that is good, and good for this request; and whether it was seen before. `proven`: what it was when its proof
+    /// was taken, if that was done for this very request.
     async fn taken(
         &self,
         incoming: &Incoming<'_>,
         site: Site<'_>,
         rules: &config::Bearer,
         presented: Presented<'_>,
+        proven: Option<&Verified>,
         now: Timestamp,
     ) -> Result<(Arc<Verified>, BearerResult), Refused> {
         let Presented::Token { scheme, token } = presented else {
@@ -172,6 +176,7 @@ impl Gate {
         let (verified, how) = self.verified(incoming, rules, token, now).await?;
         let binding = &verified.binding;
         match (scheme, &binding.key) {
+            (Scheme::Dpop, Some(_)) if proven.is_some_and(|before| before.binding == *binding) => {}
             (Scheme::Dpop, Some(key)) => self.proof_holds(incoming, site, token, key, now).await?,
             // RFC 9449 section 7.1: a bound token is none without its proof, and a proof proves nothing of others.
             (Scheme::Bearer, Some(_)) => return Err(Refused::NeedsProof),
@@ -202,8 +207,8 @@ impl Gate {
             credential: Some("bearer"),
             ..Record::of("own")
         };
-        let taken = self.taken(incoming, site, rules, presented, now).await;
-        Some(match taken {
+        let taken = self.taken(incoming, site, rules, presented, None, now);
+        Some(match taken.await {
             Ok((verified, _)) => Ok(verified),
             Err(refused) => Err(self.refused_bearer(incoming, rules, presented, &refused, record)),
         })
