@@ -1,8 +1,10 @@
 //! Takes a request in: one reading of it, its body where it is for an endpoint of ours, and what the gate says of it.
+//! What is seldom is boxed, as in `gate::judge`.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use http::{HeaderMap, Method, header};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -111,14 +113,14 @@ impl Snapshot {
                 let body = match self.is_trusted(context) {
                     Ok(()) => {
                         let most = self.config().limits.header_bytes.saturating_mul(4);
-                        read_body(session, most, false).await
+                        read_body(session, most, false).boxed().await
                     }
                     Err(refusal) => Err(refusal),
                 };
-                return Err(self.check_by_grpc(body, context).await);
+                return Err(self.check_by_grpc(body, context).boxed().await);
             }
             Ok(Examined::Asks(asked)) => {
-                return Err(self.verify(&asked, session, context).await);
+                return Err(self.verify(&asked, session, context).boxed().await);
             }
             Ok(Examined::ToHttps(location)) => return Err(Gate::to_https(&location)),
             Err(refusal) => return Err(self.refusal(refusal, session, context)),
@@ -134,7 +136,7 @@ impl Snapshot {
             // What is not an endpoint of ours goes on, if it does, with another body than this.
             let goes_on = !self.gate.answers(inbound.place, target);
             let most = if goes_on { parking::CLICK } else { BODY_LIMIT };
-            match read_body(session, most, goes_on).await {
+            match read_body(session, most, goes_on).boxed().await {
                 Ok(body) => body,
                 Err(refusal) => return Err(self.refusal(refusal, session, context)),
             }
@@ -146,9 +148,11 @@ impl Snapshot {
         };
         let mut forward = match self.gate.judge(&incoming).await {
             Verdict::Reply(reply) => return Err(reply),
-            Verdict::Park(parking) => return Err(self.park(session, context, *parking).await),
+            Verdict::Park(parking) => {
+                return Err(self.park(session, context, *parking).boxed().await);
+            }
             Verdict::Forward(forward) => forward,
-            Verdict::Approve(wanting) => self.approve(session, context, *wanting).await?,
+            Verdict::Approve(wanting) => self.approve(session, context, *wanting).boxed().await?,
         };
         // Nothing reaches it by here, whatever leads there.
         let app = self.gate.config().apps.get(forward.place.app);
@@ -175,15 +179,16 @@ impl Snapshot {
         match checked {
             Ok(body_bytes) => {
                 context.body_left = body_bytes;
-                match self.gate.redeem(&mut forward, &context.id).await {
-                    Ok(()) => Ok(forward),
-                    Err(reply) => Err(reply),
+                if forward.permit.uses().is_some() {
+                    self.gate.redeem(&mut forward, &context.id).boxed().await?;
                 }
+                Ok(forward)
             }
             Err(refusal) => {
                 if let Some(sending) = &forward.sending {
                     let id = &context.id;
-                    self.gate.put_back(&forward, sending, refusal, id).await;
+                    let put_back = self.gate.put_back(&forward, sending, refusal, id);
+                    put_back.boxed().await;
                 }
                 Err(self.refusal(refusal, session, context))
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderValue, StatusCode, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -218,9 +219,11 @@ impl ProxyHttp for Proxy {
         }
         if !is_interim(response.status) {
             counts::answered(context);
-            if let Some(forward) = &context.forward {
+            if let Some(forward) = &context.forward
+                && forward.permit.uses().is_some()
+            {
                 let gate = &context.snapshot.gate;
-                gate.note_answer(forward, response.status).await;
+                gate.note_answer(forward, response.status).boxed().await;
             }
         }
         if response.headers.contains_key(header::SET_COOKIE) {
@@ -233,7 +236,7 @@ impl ProxyHttp for Proxy {
                     .get_all(header::SET_COOKIE)
                     .iter()
                     .collect();
-                gate.note_app_cookies(forward, &set).await;
+                gate.note_app_cookies(forward, &set).boxed().await;
             }
             drop_reserved_cookies(response)?;
         }
@@ -307,7 +310,9 @@ impl ProxyHttp for Proxy {
         if let Some(streaming) = context.streaming.as_ref()
             && streaming.told().is_some()
         {
-            streaming::say_goodbye(session, streaming, context).await;
+            streaming::say_goodbye(session, streaming, context)
+                .boxed()
+                .await;
             return FailToProxy {
                 error_code: 0,
                 can_reuse_downstream: false,
@@ -322,7 +327,8 @@ impl ProxyHttp for Proxy {
         {
             let refusal = failure.refusal().unwrap_or(Refusal::Internal);
             let gate = &context.snapshot.gate;
-            kept = gate.put_back(forward, sending, refusal, &context.id).await;
+            let put_back = gate.put_back(forward, sending, refusal, &context.id);
+            kept = put_back.boxed().await;
         }
         if let Some(reason) = counts::failure(failure)
             && let Some(series) = context.upstream_series()

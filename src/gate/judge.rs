@@ -1,7 +1,12 @@
 //! The one way of every request: own endpoint or route, session, decision.
+//!
+//! What few requests come to is boxed where it is awaited: a future has room for all that may happen in it and is moved
+//! more than once, so that each request would otherwise carry the kilobytes of every flow there is.
 
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use futures_util::FutureExt as _;
 
 use super::approvals::{self, Asker};
 use super::bearer::Verified;
@@ -32,19 +37,19 @@ impl Gate {
             ));
         };
         if let Some(name) = incoming.target.path().strip_prefix(OWN_PREFIX) {
-            return Verdict::Reply(self.own(incoming, site, name).await);
+            return Verdict::Reply(self.own(incoming, site, name).boxed().await);
         }
         if self.parts.config.is_approver(incoming.place) {
             if let Some(what) = Push::of(incoming.target.path()) {
-                return Verdict::Reply(self.push(incoming, site, what).await);
+                return Verdict::Reply(self.push(incoming, site, what).boxed().await);
             }
-            return Verdict::Reply(self.approver(incoming, site).await);
+            return Verdict::Reply(self.approver(incoming, site).boxed().await);
         }
         let (method, target) = (incoming.method, incoming.target);
         let mut verdict = if let Some(id) = park::marked(method, target) {
-            self.click(incoming, site, id).await
+            self.click(incoming, site, id).boxed().await
         } else if let Some(id) = approvals::marked(method, target) {
-            self.send_approved(incoming, site, &id).await
+            self.send_approved(incoming, site, &id).boxed().await
         } else {
             self.judge_route(incoming, site, Way::default()).await
         };
@@ -70,7 +75,11 @@ impl Gate {
         let is_public = found.demand.iter().all(|part| part.is_public());
         if !is_public
             && leads_back.is_none()
-            && let Some(verdict) = self.judge_bearer(incoming, site, &found, way, now).await
+            && site.app.bearer.is_some()
+            && let Some(verdict) = self
+                .judge_bearer(incoming, site, &found, way, now)
+                .boxed()
+                .await
         {
             return verdict;
         }
@@ -150,6 +159,7 @@ impl Gate {
                 let have = policy::decision::Have::NOTHING;
                 return self
                     .fall_short(incoming, short(need, have, None), record)
+                    .boxed()
                     .await;
             }
             Decision::StepUp(step_up) => {
@@ -157,7 +167,7 @@ impl Gate {
                 record.have = Some(step_up.have);
                 record.reason = Some(reason(step_up.shortfall));
                 let short = short(step_up.need, step_up.have, Some(step_up.shortfall));
-                return self.fall_short(incoming, short, record).await;
+                return self.fall_short(incoming, short, record).boxed().await;
             }
             Decision::Deny(denial) => {
                 record.need = Some(denial.need);

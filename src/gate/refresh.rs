@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::watch;
 
 use super::Gate;
@@ -72,6 +73,17 @@ impl Gate {
         if now < expires.minus(EARLY) || session.successor.is_some() {
             return Known::Found(held);
         }
+        // Seldom, so it is boxed: see `gate::judge`.
+        self.refreshed_now(held, expires, now).boxed().await
+    }
+
+    async fn refreshed_now(
+        self: &Arc<Self>,
+        held: Held,
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Known<Held> {
+        let session = &held.live.session;
         if self.grace_is_over(session, now) {
             tracing::warn!("a session ends: keycloak could not be asked about it for too long");
             self.note_end(session, SessionEnd::Grace, now);
