@@ -138,7 +138,8 @@ impl Drop for Context {
 /// Names of requests for logs and pages: unique over processes, and no secret.
 #[derive(Debug)]
 pub(in crate::edge) struct RequestIds {
-    process: u64,
+    /// Of this process.
+    prefix: String,
     next: AtomicU64,
 }
 
@@ -147,13 +148,21 @@ impl RequestIds {
         let mut bytes = [0; 8];
         random.fill(&mut bytes);
         Self {
-            process: u64::from_be_bytes(bytes),
+            prefix: format!("{:016x}-", u64::from_be_bytes(bytes)),
             next: AtomicU64::new(0),
         }
     }
 
     pub(in crate::edge) fn next(&self) -> String {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        format!("{:016x}-{number:08x}", self.process)
+        let mut id = String::with_capacity(self.prefix.len() + 16);
+        id.push_str(&self.prefix);
+        // At least eight digits. Not by `format!`: this is done for every request.
+        let digits = (16 - number.leading_zeros() / 4).max(8);
+        for place in (0..digits).rev() {
+            let digit = u32::try_from(number >> (place * 4) & 0xf).unwrap_or_default();
+            id.extend(char::from_digit(digit, 16));
+        }
+        id
     }
 }

@@ -2,18 +2,50 @@
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, header};
+use arc_swap::ArcSwapOption;
+use http::HeaderValue;
 
 use super::client::Client;
-use crate::config::Origin;
+use crate::config::{HostIndex, Origin};
 
 /// Names and values; the request's own fields of these names are gone before.
-pub(in crate::edge) fn fields(
-    client: &Client,
-    peer: IpAddr,
-    origin: &Origin,
-) -> [(HeaderName, Option<HeaderValue>); 6] {
+pub(in crate::edge) type Fields = [(&'static str, Option<HeaderValue>); 6];
+
+/// Those of requests that come over one connection straight from its client: for one origin they are always the same.
+#[derive(Debug, Default)]
+pub(in crate::edge) struct Straight(ArcSwapOption<Kept>);
+
+#[derive(Debug)]
+struct Kept {
+    /// Of the snapshot and the origin in it.
+    of: (u64, HostIndex),
+    fields: Arc<Fields>,
+}
+
+impl Straight {
+    /// Made anew when the last request was for another origin, or of another configuration.
+    pub(in crate::edge) fn fields(
+        &self,
+        snapshot: u64,
+        place: HostIndex,
+        make: impl FnOnce() -> Fields,
+    ) -> Arc<Fields> {
+        let of = (snapshot, place);
+        if let Some(kept) = &*self.0.load()
+            && kept.of == of
+        {
+            return Arc::clone(&kept.fields);
+        }
+        let fields = Arc::new(make());
+        let kept = Arc::clone(&fields);
+        self.0.store(Some(Arc::new(Kept { of, fields: kept })));
+        fields
+    }
+}
+
+pub(in crate::edge) fn fields(client: &Client, peer: IpAddr, origin: &Origin) -> Fields {
     let proto = if origin.https { "https" } else { "http" };
     let (host, port) = split(&origin.authority, origin.https);
     let mut chain = String::with_capacity(32);
@@ -32,27 +64,15 @@ pub(in crate::edge) fn fields(
     }
     let _written = write!(forwarded, ";host=\"{}\";proto={proto}", origin.authority);
     [
+        ("X-Forwarded-For", HeaderValue::try_from(chain).ok()),
         (
-            HeaderName::from_static("x-forwarded-for"),
-            HeaderValue::try_from(chain).ok(),
-        ),
-        (
-            HeaderName::from_static("x-real-ip"),
+            "X-Real-IP",
             HeaderValue::try_from(client.address.to_string()).ok(),
         ),
-        (
-            HeaderName::from_static("x-forwarded-proto"),
-            Some(HeaderValue::from_static(proto)),
-        ),
-        (
-            HeaderName::from_static("x-forwarded-host"),
-            HeaderValue::from_str(host).ok(),
-        ),
-        (
-            HeaderName::from_static("x-forwarded-port"),
-            HeaderValue::from_str(port).ok(),
-        ),
-        (header::FORWARDED, HeaderValue::try_from(forwarded).ok()),
+        ("X-Forwarded-Proto", Some(HeaderValue::from_static(proto))),
+        ("X-Forwarded-Host", HeaderValue::from_str(host).ok()),
+        ("X-Forwarded-Port", HeaderValue::from_str(port).ok()),
+        ("Forwarded", HeaderValue::try_from(forwarded).ok()),
     ]
 }
 
@@ -92,12 +112,12 @@ mod tests {
         assert_eq!(
             told,
             [
-                "x-forwarded-for: 2001:db8::1, 10.0.0.1",
-                "x-real-ip: 2001:db8::1",
-                "x-forwarded-proto: https",
-                "x-forwarded-host: erp.example.com:8443",
-                "x-forwarded-port: 8443",
-                "forwarded: for=\"[2001:db8::1]\", for=10.0.0.1;host=\"erp.example.com:8443\";proto=https",
+                "X-Forwarded-For: 2001:db8::1, 10.0.0.1",
+                "X-Real-IP: 2001:db8::1",
+                "X-Forwarded-Proto: https",
+                "X-Forwarded-Host: erp.example.com:8443",
+                "X-Forwarded-Port: 8443",
+                "Forwarded: for=\"[2001:db8::1]\", for=10.0.0.1;host=\"erp.example.com:8443\";proto=https",
             ]
         );
     }

@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 use super::begin::{Beginning, RequestLine};
 use super::client::is_trusted;
 use super::farewell::{ClientStream, Farewell, Reason};
+use super::forwarded::Straight;
 use super::h2;
 use super::snapshot::Current;
 use super::tls::{Secured, Tls};
@@ -43,6 +44,7 @@ pub(in crate::edge) struct Connection {
     /// Bytes of the header that is waited for.
     header: AtomicUsize,
     line: RequestLine,
+    straight: Straight,
     /// Once there was a handshake; never on a plain one.
     secured: OnceLock<Secured>,
 }
@@ -54,6 +56,7 @@ impl Connection {
             farewell: Farewell::default(),
             header: AtomicUsize::new(0),
             line: RequestLine::default(),
+            straight: Straight::default(),
             secured: OnceLock::new(),
         }
     }
@@ -97,6 +100,13 @@ pub(in crate::edge) fn secured<T>(look: impl FnOnce(&Secured) -> T) -> Option<T>
         .try_with(|connection| connection.secured.get().map(look))
         .ok()
         .flatten()
+}
+
+/// A look at what is told of requests that come straight over the connection that this task serves.
+pub(in crate::edge) fn straight<T>(look: impl FnOnce(&Straight) -> T) -> Option<T> {
+    CONNECTION
+        .try_with(|connection| look(&connection.straight))
+        .ok()
 }
 
 /// Since when a connection waits for a request's header. One for each connection, so that a request costs no timer.

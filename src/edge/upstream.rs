@@ -11,6 +11,7 @@ use pingora::http::RequestHeader;
 use super::context::Context;
 use super::cookies::{self, Cookies};
 use super::forwarded;
+use super::guard;
 use super::identity::{self, Ambiguous};
 use super::snapshot::Snapshot;
 use crate::config::{Config, IdentityHeaders, UpstreamHost};
@@ -88,11 +89,19 @@ pub(in crate::edge) fn prepare(
             .filter(|authority| !authority.is_empty()),
     };
     if let Some(host) = host {
-        request.insert_header(header::HOST, host)?;
+        let mut sent = request.headers.get_all(header::HOST).iter();
+        if !(sent.next().is_some_and(|sent| sent == host) && sent.next().is_none()) {
+            request.insert_header(header::HOST, host)?;
+        }
     }
-    for (name, value) in forwarded::fields(client, peer, origin) {
+    let make = || forwarded::fields(client, peer, origin);
+    let told = match client.chain.is_empty() {
+        true => guard::straight(|kept| kept.fields(context.snapshot.number, forward.place, make)),
+        false => None,
+    };
+    for (name, value) in &*told.unwrap_or_else(|| Arc::new(make())) {
         if let Some(value) = value {
-            request.insert_header(name, value)?;
+            request.insert_header(*name, value.clone())?;
         }
     }
     request.insert_header(X_REQUEST_ID, context.id.as_str())?;

@@ -1,6 +1,6 @@
 //! What kind of client asks: a person's browser at the top of a tab, a frame, or one of several sorts of programs.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 
 use crate::model::route::Challenge;
 use crate::telemetry::metrics::ChallengeKind;
@@ -33,13 +33,13 @@ impl From<Kind> for ChallengeKind {
 pub(in crate::gate) const VARY: &str = "Accept, Accept-Language, Authorization, Cookie, HX-Request, Origin, Purpose, Sec-Fetch-Dest, \
     Sec-Fetch-Mode, Sec-Purpose, Upgrade, X-Requested-With";
 
-const SEC_FETCH_MODE: &str = "sec-fetch-mode";
-const SEC_FETCH_DEST: &str = "sec-fetch-dest";
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 /// A prefetch or a prerendering; browsers before 2023 said `Purpose`.
-const SEC_PURPOSE: &str = "sec-purpose";
-const PURPOSE: &str = "purpose";
-const X_REQUESTED_WITH: &str = "x-requested-with";
-const HX_REQUEST: &str = "hx-request";
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+const PURPOSE: HeaderName = HeaderName::from_static("purpose");
+const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
+const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 
 impl From<&HeaderMap> for Kind {
     fn from(headers: &HeaderMap) -> Self {
@@ -59,9 +59,9 @@ pub(in crate::gate) fn kind_for(headers: &HeaderMap, challenge: Challenge) -> Ki
     }
     // A prefetch is nobody's wish to sign in.
     if challenge == Challenge::Api
-        || [header::UPGRADE.as_str(), SEC_PURPOSE, PURPOSE]
+        || [header::UPGRADE, SEC_PURPOSE, PURPOSE]
             .iter()
-            .any(|name| headers.contains_key(*name))
+            .any(|name| headers.contains_key(name))
     {
         return Kind::Program;
     }
