@@ -140,7 +140,7 @@ impl Generation {
                 before.access.reopen()?;
                 before.access.clone()
             }
-            None => Lines::open(&config.log.access)?,
+            None => Lines::open_gathering(&config.log.access)?,
         };
         let parts = Parts {
             config: Arc::clone(&config),

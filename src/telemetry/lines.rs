@@ -2,14 +2,20 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use serde::Serialize;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
 use crate::config::LogTarget;
+
+/// Between two writes of lines that may be gathered. Whoever hands one over meanwhile wakes nobody and asks nothing of
+/// the operating system.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Cheap to clone; lines are whole and in order, and none is dropped: a writer that is stuck slows the proxy down
 /// rather than lose what was decided.
@@ -42,17 +48,28 @@ impl LinesError {
 }
 
 impl Lines {
+    /// Each line is written as soon as its turn comes.
     pub fn open(target: &LogTarget) -> Result<Self, LinesError> {
+        Self::opened(target, Duration::ZERO)
+    }
+
+    /// Lines that come close together are written together, a few milliseconds later: a process that is killed takes
+    /// those with it.
+    pub fn open_gathering(target: &LogTarget) -> Result<Self, LinesError> {
+        Self::opened(target, GATHER)
+    }
+
+    fn opened(target: &LogTarget, pause: Duration) -> Result<Self, LinesError> {
         Ok(match target {
             LogTarget::Off => Self(Sink::Off),
-            LogTarget::Stdout => Self::on_thread(io::stdout(), None),
+            LogTarget::Stdout => Self::on_thread(io::stdout(), pause, None),
             LogTarget::File(path) => {
                 let file = opened_whole(path).map_err(|source| LinesError::new(path, source))?;
                 let file = Arc::new(LogFile {
                     file: Mutex::new(file),
                     path: path.clone(),
                 });
-                Self::on_thread(Shared(Arc::clone(&file)), Some(file))
+                Self::on_thread(Shared(Arc::clone(&file)), pause, Some(file))
             }
         })
     }
@@ -108,13 +125,42 @@ impl Lines {
         }
     }
 
-    fn on_thread(out: impl Write + Send + 'static, file: Option<Arc<LogFile>>) -> Self {
+    fn on_thread(
+        out: impl Write + Send + 'static,
+        pause: Duration,
+        file: Option<Arc<LogFile>>,
+    ) -> Self {
+        let out = Gathering {
+            out: BufWriter::with_capacity(GATHERED, out),
+            pause,
+        };
         let (writer, guard) = NonBlockingBuilder::default().lossy(false).finish(out);
         Self(Sink::Thread {
             writer,
             file,
             _flushes_on_drop: Arc::new(guard),
         })
+    }
+}
+
+/// Written at once; a longer line is written by itself.
+const GATHERED: usize = 64 * 1024;
+
+/// Buffers whole lines. Its thread flushes when no more of them wait, and rests before it looks again.
+struct Gathering<W: Write> {
+    out: BufWriter<W>,
+    pause: Duration,
+}
+
+impl<W: Write> Write for Gathering<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.out.write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()?;
+        thread::sleep(self.pause);
+        Ok(())
     }
 }
 
@@ -192,6 +238,27 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn lines_that_are_gathered_are_whole_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let lines = Lines::open_gathering(&LogTarget::File(path.clone())).unwrap();
+        // Beyond the buffer, and one that is longer than all of it.
+        for number in 0..20_000 {
+            lines.write(&number);
+        }
+        lines.write(&"x".repeat(GATHERED + 1));
+        lines.write(&"last");
+        drop(lines);
+        let text = fs::read_to_string(path).unwrap();
+        let mut written = text.lines();
+        for number in 0..20_000 {
+            assert_eq!(written.next(), Some(number.to_string().as_str()));
+        }
+        assert_eq!(written.next().unwrap().len(), GATHERED + 3);
+        assert_eq!(written.collect::<Vec<_>>(), ["\"last\""]);
+    }
 
     #[test]
     fn a_file_that_was_moved_away_is_opened_anew() {
