@@ -38,7 +38,7 @@ const keys = () => kept('readonly', (store) => store.getAll());
 
 /** Good for this session, for one signature. @param {string} of */
 async function challenge(of) {
-  const answer = await fetch(`/devices/challenge?${new URLSearchParams({ for: of })}`, { redirect: 'error' });
+  const answer = await fetch(`/devices/challenges/${of}`, { redirect: 'error' });
   if (!answer.ok) throw new Error('challenge');
   return (await answer.json()).challenge;
 }

@@ -12,7 +12,6 @@ use super::{Visit, is_id};
 use crate::config::ApproverApp;
 use crate::gate::audit::Circumstances;
 use crate::gate::devices::{Device, Enrolled, SHARE};
-use crate::gate::endpoints::param;
 use crate::gate::start::step_up_href;
 use crate::gate::{Gate, Reply};
 use crate::notify::{Event, Failure, Notice, Recipients};
@@ -21,7 +20,8 @@ use crate::telemetry::AuditKind;
 
 pub(super) const DEVICES: &str = "/devices";
 pub(super) const NEW_DEVICE: &str = "/devices/new";
-pub(super) const CHALLENGE: &str = "/devices/challenge";
+/// Behind it: an approval's id, or [`ENROL`].
+pub(super) const CHALLENGES: &str = "/devices/challenges/";
 
 /// For so long after it was proven a level is good for an enrolment. Only a forced flow proves anything.
 const PROVEN: Duration = Duration::from_secs(300);
@@ -271,15 +271,9 @@ impl Gate {
     }
 
     /// For the script: what it signs next.
-    pub(super) fn challenge_for(&self, visit: &Visit<'_, '_>) -> Reply {
-        match param(visit.incoming, "for").filter(|of| is_id(of)) {
-            Some(of) => {
-                let challenge = self.fresh_challenge(visit, &of);
-                let body = json!({ "challenge": challenge });
-                Reply::json(StatusCode::OK, &body, visit.record.clone())
-            }
-            None => self.nothing_here(visit),
-        }
+    pub(super) fn challenge_for(&self, visit: &Visit<'_, '_>, of: &str) -> Reply {
+        let body = json!({ "challenge": self.fresh_challenge(visit, of) });
+        Reply::json(StatusCode::OK, &body, visit.record.clone())
     }
 
     fn refused_device(

@@ -74,8 +74,8 @@ enum Wanted {
     Events,
     Devices,
     NewDevice,
-    /// For a device, to be signed.
-    Challenge,
+    /// What a device signs next, for that.
+    Challenge(String),
     One(ApprovalId),
     Nothing,
 }
@@ -88,11 +88,14 @@ impl Wanted {
             "/events" => Self::Events,
             devices::DEVICES => Self::Devices,
             devices::NEW_DEVICE => Self::NewDevice,
-            devices::CHALLENGE => Self::Challenge,
-            other => match other.strip_prefix(REQUESTS) {
-                Some(id) if is_id(id) => Self::One(ApprovalId(id.to_owned())),
-                _ => Self::Nothing,
-            },
+            other => {
+                let named = |prefix| other.strip_prefix(prefix).filter(|id| is_id(id));
+                match (named(REQUESTS), named(devices::CHALLENGES)) {
+                    (Some(id), _) => Self::One(ApprovalId(id.to_owned())),
+                    (_, Some(of)) => Self::Challenge(of.to_owned()),
+                    _ => Self::Nothing,
+                }
+            }
         }
     }
 }
@@ -256,7 +259,7 @@ impl Gate {
             Wanted::Devices => self.devices_page(visit, None).await,
             Wanted::NewDevice if visit.is_post() => self.enrol_form(visit).await,
             Wanted::NewDevice => self.new_device(visit).await,
-            Wanted::Challenge => Ok(self.challenge_for(visit)),
+            Wanted::Challenge(of) => Ok(self.challenge_for(visit, &of)),
             Wanted::One(id) if visit.is_post() => self.answer_form(visit, &id).await,
             Wanted::One(id) => self.show(visit, &id).await,
             Wanted::Nothing => Ok(self.nothing_here(visit)),

@@ -75,9 +75,7 @@ impl House {
     }
 
     async fn challenge(&self, who: &str, of: &str) -> String {
-        let page = self
-            .sees(who, &format!("/devices/challenge?for={of}"))
-            .await;
+        let page = self.sees(who, &format!("/devices/challenges/{of}")).await;
         let told: serde_json::Value = serde_json::from_str(&page.body).unwrap();
         told["challenge"].as_str().unwrap().to_owned()
     }

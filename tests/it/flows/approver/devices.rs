@@ -40,7 +40,7 @@ impl Key {
 
 impl Lead {
     async fn challenge(&mut self, of: &str) -> String {
-        let page = self.opens(&format!("/devices/challenge?for={of}")).await;
+        let page = self.opens(&format!("/devices/challenges/{of}")).await;
         let told: serde_json::Value = serde_json::from_str(&page.body).unwrap();
         told["challenge"].as_str().unwrap().to_owned()
     }
