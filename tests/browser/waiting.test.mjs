@@ -20,7 +20,7 @@ test('the page says what it waits for, counts the time down and gives a link to 
   await isFine(alice, WAITING);
   const said = await text(alice);
   for (const part of [SUMMARY, '0 of 1', 'anybody in leads']) assert.ok(said.includes(part), part);
-  assert.match(await alice.locator('#left').innerText(), /^[45]:\d\d$/);
+  assert.match(await alice.locator('#left').innerText(), /^[0-5]:\d\d$/);
   // Large, for whoever reads it out.
   const size = await alice.locator('.number').evaluate((element) => Number.parseFloat(getComputedStyle(element).fontSize));
   assert.ok(size >= 40, `${size}px`);
@@ -44,8 +44,8 @@ test('the page says what it waits for, counts the time down and gives a link to 
   const left = alice.url();
   assert.match(left, /__stepgate_approved=/);
   for (let time = 0; time < 2; time += 1) {
-    await alice.goto(left);
-    assert.ok(!alice.url().includes('__stepgate'), alice.url());
+    const led = await alice.evaluate(async (left) => (await window.nativeFetch(left)).url, left);
+    assert.equal(led, `${app}/payments/12`);
   }
   await alice.goto(`${app}/.stepgate/approval/${id}`);
   await isFine(alice, 'It was sent');
