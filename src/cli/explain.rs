@@ -172,7 +172,8 @@ fn explanation(config: &Config, asked: &Explain) -> Result<Explanation, Wrong> {
         .map(|have| super::report::have(&config.ladder, have));
     if let Decision::Approve(approve) = &decision {
         let rule = config.approval(&approve.approval);
-        explanation.approval = rule.map(|rule| Wanted::of(&config.ladder, rule));
+        let pattern = &found.found.route.pattern;
+        explanation.approval = rule.map(|rule| Wanted::of(&config.ladder, rule, pattern));
     }
     match (rules, &decision) {
         (Some(rules), decision) if person.is_some() => {

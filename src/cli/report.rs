@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use http::{Method, StatusCode};
 use serde::Serialize;
 
-use crate::config::{ApprovalRule, spell_duration};
+use crate::config::{ApprovalRule, Grant, spell_duration};
 use crate::gate::Told;
 use crate::model::level::Ladder;
 use crate::model::requirement::{Conditions, Requirement};
-use crate::model::route::{Challenge, Floor, Route, Source};
+use crate::model::route::{Challenge, Floor, Pattern, Route, Source};
 use crate::policy::decision::{Decision, Have, Need, Shortfall};
 
 #[derive(Debug, Serialize)]
@@ -75,10 +75,14 @@ pub(super) struct Wanted {
     when: Option<String>,
     request_ttl: String,
     redeem_ttl: String,
+    /// A yes holds for every such request, of the same values of these parameters of the path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window_per: Option<Vec<String>>,
 }
 
 impl Wanted {
-    pub(super) fn of(ladder: &Ladder, rule: &ApprovalRule) -> Self {
+    /// `pattern`: of the route.
+    pub(super) fn of(ladder: &Ladder, rule: &ApprovalRule, pattern: &Pattern) -> Self {
         Self {
             name: rule.name.clone(),
             summary: rule.summary.to_string(),
@@ -89,6 +93,13 @@ impl Wanted {
             when: rule.when.as_ref().map(ToString::to_string),
             request_ttl: spell_duration(rule.request_ttl),
             redeem_ttl: spell_duration(rule.terms.redeem_ttl),
+            window_per: match &rule.grant {
+                Grant::Once => None,
+                Grant::Window { per: Some(per) } => Some(per.clone()),
+                Grant::Window { per: None } => {
+                    Some(pattern.parameters().map(str::to_owned).collect())
+                }
+            },
         }
     }
 }
@@ -331,9 +342,14 @@ impl Explanation {
                 redeem_ttl,
                 ..
             } = wanted;
+            let holds = match &wanted.window_per {
+                None => String::new(),
+                Some(per) if per.is_empty() => "; for every request of the route".to_owned(),
+                Some(per) => format!("; for every request of the same {}", per.join(", ")),
+            };
             line(
                 "for",
-                &format!("{request_ttl}, and {redeem_ttl} from the yes on"),
+                &format!("{request_ttl}, and {redeem_ttl} from the yes on{holds}"),
             );
         }
         for (index, (name, value)) in self

@@ -219,6 +219,15 @@ fn what_is_said_of_the_caller_counts() {
         summary   = "Pay {path.id}"
         approvers = { groups_any = ["leads"], claim = "manager", need = 2 }
         mode      = "number-matching"
+        [[routes]]
+        id       = "exports"
+        path     = "/exports/{year}/{id}"
+        approval = "exports"
+        [approvals.exports]
+        summary   = "Export {path.year}"
+        approvers = { groups_any = ["leads"] }
+        grant     = { window = "15m", per = "year" }
+        when      = { hours = { from = "18:00", to = "08:00", days = ["mon", "tue"], zone = "Europe/Berlin" } }
         "#,
     );
     let path = folder.path().join("stepgate.toml");
@@ -260,14 +269,24 @@ fn what_is_said_of_the_caller_counts() {
         let wanted = (decision == "approve").then_some("groups_any leads or claim manager");
         assert_eq!(asks, wanted, "{line}");
     }
-    let line = format!(
-        "stepgate --config {} explain POST https://app.example.com/pay/7 --level password",
-        path.display()
-    );
-    let (mut out, mut err) = (Vec::new(), Vec::new());
-    let arguments = line.split_whitespace().map(OsString::from);
-    assert_eq!(run(arguments, &mut out, &mut err), 0);
-    let told = String::from_utf8(out).unwrap();
+    let explained = |what: &str| {
+        let line = format!(
+            "stepgate --config {} explain POST https://app.example.com/{what} --level password",
+            path.display()
+        );
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let arguments = line.split_whitespace().map(OsString::from);
+        assert_eq!(run(arguments, &mut out, &mut err), 0);
+        String::from_utf8(out).unwrap()
+    };
+    let told = explained("exports/2026/7");
+    for part in [
+        "when      hours 18:00 to 08:00 on mon, tue (Europe/Berlin); else it is allowed",
+        "for       10m, and 15m from the yes on; for every request of the same year",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    let told = explained("pay/7");
     for part in [
         "decision  approve: it needs the approval app/four-eyes",
         "answer    202 to the page that waits for a browser, 403 for a program",

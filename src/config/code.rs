@@ -129,6 +129,9 @@ codes! {
     NotOfMode = "SG0706", "a key of another mode than the one that is used";
     TwoApprovals = "SG0707", "a request that would need two approvals";
     Unbindable = "SG0708", "a header that no approval can be bound to";
+    BeyondWindow = "SG0709", "a field that a grant for a while does not hold to";
+    BadTime = "SG0710", "not a time of day";
+    UnknownZone = "SG0711", "not a time zone";
 
     // Channels.
     UnknownChannel = "SG0801", "no such channel";

@@ -102,6 +102,8 @@ keys! {
         ["summary", "approvers", "need", "deny", "mode", "digits", "reason", "request_ttl", "redeem_ttl", "level",
          "bind_headers", "grant", "cooldown", "when", "channels"],
         ["escalate", "break_glass"];
-    WHEN = "when", ["methods", "outside", "above"], ["hours"];
+    WHEN = "when", ["methods", "outside", "hours", "above"], [];
+    WINDOW = "grant", ["window", "per"], [];
+    HOURS = "hours", ["from", "to", "days", "zone"], [];
     APPROVERS = "approvers", ["self", "groups_any", "claim", "people", "need"], ["webhook"];
 }

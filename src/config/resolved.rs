@@ -167,6 +167,7 @@ pub struct ApprovalRule {
     /// Only what is of this kind needs it.
     pub when: Option<When>,
     pub terms: Terms,
+    pub grant: Grant,
     /// Of the number that is typed.
     pub digits: u8,
     /// What approvers have to give with a yes.
@@ -183,6 +184,16 @@ pub struct ApprovalRule {
     pub bind_headers: Vec<http::HeaderName>,
     /// By which approvers are told of it.
     pub channels: Vec<usize>,
+}
+
+/// What a yes is good for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Grant {
+    /// One request.
+    #[default]
+    Once,
+    /// All of the route until it ends, of the same values of these parameters of the path; of all, where none are named.
+    Window { per: Option<Vec<String>> },
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use http::{HeaderMap, HeaderName, header};
 
 use crate::config::Config;
+use crate::gate::APPROVAL;
 
 /// By which other proxies and apps tell who the user is; a client never gets to say it, whatever the config sets.
 const IDENTITY: &[&str] = &[
@@ -94,7 +95,10 @@ impl Reserved {
             .flat_map(|app| app.identity.all())
             .map(|(name, _)| name.clone());
         Self {
-            names: fixed.chain(own).chain([header::FORWARDED]).collect(),
+            names: fixed
+                .chain(own)
+                .chain([header::FORWARDED, APPROVAL])
+                .collect(),
         }
     }
 

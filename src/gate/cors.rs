@@ -70,6 +70,7 @@ impl Gate {
                     sending: None,
                     redeeming: None,
                     is_redeemed: false,
+                    within: None,
                     key: None,
                 })
             }

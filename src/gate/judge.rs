@@ -18,6 +18,7 @@ use super::{Forward, Gate, Incoming, OWN_PREFIX, Record, Refusal, Reply, Site, V
 use super::{cors, park};
 use crate::model::approval::{Action, Approval, Holder};
 use crate::model::requirement::Requirement;
+use crate::model::route::Match;
 use crate::model::time::Timestamp;
 use crate::policy;
 use crate::policy::approval::when::Spared;
@@ -101,7 +102,12 @@ impl Gate {
             grant: granted(way.claimed, holder.as_ref()),
             spared: way.spared,
         };
-        let decision = self.decide_on(&found.demand, &facts, now);
+        let mut decision = self.decide_on(&found.demand, &facts, now);
+        let already = self.is_already(incoming, site, &found, &decision, &caller, way, now);
+        let already = already.await;
+        if let Some(already) = &already {
+            decision = self.decide_on(&found.demand, &already.among(facts), now);
+        }
         let mut record = Record {
             route: site
                 .app
@@ -142,6 +148,7 @@ impl Gate {
                 record.have = Some(permit.have());
                 let key = held.as_ref().map(|held| held.key);
                 return Verdict::Forward(Forward {
+                    within: approvals::already::within(&permit, already, way.approval()),
                     permit,
                     place: incoming.place,
                     upstream: found.route.upstream,
@@ -181,7 +188,8 @@ impl Gate {
                 match held {
                     Some(held) => {
                         let asker = Asker::Session(held);
-                        return self.want(incoming, site, &found, asker, approve, record);
+                        let want = self.want(incoming, site, &found, asker, approve, record);
+                        return Box::pin(want).await;
                     }
                     // Nobody is asked for nobody.
                     None => {
@@ -198,6 +206,32 @@ impl Gate {
             }
         };
         Verdict::Reply(reply)
+    }
+
+    /// Of what would need a yes.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of the one way of every request"
+    )]
+    async fn is_already(
+        &self,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        found: &Match<'_>,
+        decision: &Decision,
+        caller: &Known<Held>,
+        way: Way<'_>,
+        now: Timestamp,
+    ) -> Option<approvals::already::Already> {
+        let (Decision::Approve(approve), Known::Found(held)) = (decision, caller) else {
+            return None;
+        };
+        if way.claimed.is_some() || way.spared.is_some() {
+            return None;
+        }
+        let asker = Asker::Session(held.clone());
+        // Seldom, and the way of every request stays short.
+        Box::pin(self.already(incoming, site, found, &asker, approve, now)).await
     }
 
     /// Whoever the session's cookie stands for, with tokens that are still good as far as that can be had.
@@ -269,6 +303,16 @@ pub(in crate::gate) struct Way<'w> {
     /// Its token was taken when its header came, and with it the proof, which is good once; the token itself is looked at
     /// again, for its body took a while.
     pub(in crate::gate) proven: Option<&'w Verified>,
+}
+
+impl<'w> Way<'w> {
+    /// That it says it has.
+    pub(in crate::gate) fn approval(&self) -> Option<&'w Approval> {
+        match self.claimed?.approval {
+            Known::Found(approval) => Some(approval),
+            Known::Absent | Known::Unavailable => None,
+        }
+    }
 }
 
 /// A yes that it says it has.

@@ -178,6 +178,8 @@ pub struct Forward {
     pub sending: Option<Box<Sending>>,
     redeeming: Option<Box<Redeeming>>,
     is_redeemed: bool,
+    /// The approval that it is one of the requests of.
+    within: Option<Box<crate::model::approval::Approval>>,
     key: Option<crate::model::session::SessionKey>,
 }
 

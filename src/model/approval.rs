@@ -61,6 +61,9 @@ pub struct Requester {
 pub type Digest = [u8; 32];
 
 /// The action that was shown. Anything else is another request.
+///
+/// Of a grant for a while it is all requests that it holds for: any method that the route lists, the route's pattern in
+/// place of a target, and of its parameters those that are bound; nothing of query, headers and body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Action {
     pub origin: String,
@@ -73,6 +76,9 @@ pub struct Action {
     pub target: String,
     /// `Content-Type`, `Content-Encoding`, and the headers that the policy names; each with its value or its absence.
     pub headers: Vec<(String, Option<String>)>,
+    /// Of a grant for a while: parameters of the path, as the app reads them.
+    #[serde(default)]
+    pub parameters: Vec<(String, String)>,
     pub body: Digest,
 }
 
@@ -107,6 +113,9 @@ pub struct Terms {
     /// The requester may decide, too, on a second device.
     pub by_self: bool,
     pub reason_required: bool,
+    /// A yes holds for every such request until `redeem_ttl` is over, instead of for one.
+    #[serde(default)]
+    pub for_a_while: bool,
     /// From the last yes.
     pub redeem_ttl: Duration,
 }

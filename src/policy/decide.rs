@@ -81,7 +81,10 @@ fn approved(
         Known::Found(grant) => match is_given(grant, name, caller, now) {
             Ok(()) => {
                 let id = grant.approval.id.clone();
-                return Decision::Allow(Permit::by(id, need, have));
+                return Decision::Allow(match grant.approval.terms.for_a_while {
+                    true => Permit::within(id, need, have),
+                    false => Permit::by(id, need, have),
+                });
             }
             Err(refused) => Some(refused),
         },
@@ -108,7 +111,7 @@ fn is_given(
     if approval.name != name {
         return Err(Refused::OtherAction);
     }
-    approval::redeem(approval, grant.holder, grant.action, now).map(|_| ())
+    approval::covers(approval, grant.holder, grant.action, now)
 }
 
 /// Nobody can sign in to be allowed to ask. What can be told without anybody, the client's network, holds; and what is

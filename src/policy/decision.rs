@@ -100,23 +100,43 @@ pub struct Permit {
     need: Need,
     have: Have,
     uses: Option<ApprovalId>,
+    within: Option<ApprovalId>,
 }
 
 impl Permit {
     pub(in crate::policy) fn new(need: Need, have: Have) -> Self {
-        let uses = None;
-        Self { need, have, uses }
+        Self {
+            need,
+            have,
+            uses: None,
+            within: None,
+        }
     }
 
     /// By a yes, which is used up before anything is sent.
     pub(in crate::policy) fn by(approval: ApprovalId, need: Need, have: Have) -> Self {
-        let uses = Some(approval);
-        Self { need, have, uses }
+        Self {
+            uses: Some(approval),
+            ..Self::new(need, have)
+        }
+    }
+
+    /// By a yes that holds for a while, and is there afterwards as well.
+    pub(in crate::policy) fn within(approval: ApprovalId, need: Need, have: Have) -> Self {
+        Self {
+            within: Some(approval),
+            ..Self::new(need, have)
+        }
     }
 
     /// The approval that has to be used up, in the store and by this request alone, before anything is sent.
     pub fn uses(&self) -> Option<&ApprovalId> {
         self.uses.as_ref()
+    }
+
+    /// The approval that it is one of the requests of.
+    pub fn is_within(&self) -> Option<&ApprovalId> {
+        self.within.as_ref()
     }
 
     pub fn need(&self) -> Need {
@@ -129,14 +149,11 @@ impl Permit {
 
     /// Of a question that names nobody, whatever its answer would need.
     pub(in crate::policy) fn anonymous() -> Self {
-        Self {
-            need: Need {
-                rank: Rank::ANONYMOUS,
-                max_age: None,
-            },
-            have: Have::NOTHING,
-            uses: None,
-        }
+        let need = Need {
+            rank: Rank::ANONYMOUS,
+            max_age: None,
+        };
+        Self::new(need, Have::NOTHING)
     }
 
     /// A public request carries no identity.

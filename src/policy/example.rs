@@ -152,6 +152,7 @@ pub(crate) fn given() -> Approval {
             mode: Mode::ApproveDeny,
             by_self: false,
             reason_required: false,
+            for_a_while: false,
             redeem_ttl: Duration::from_secs(60),
         },
         named: Vec::new(),
@@ -187,6 +188,7 @@ pub(super) fn action() -> Action {
         method: "POST".to_owned(),
         target: "/payments/7/release".to_owned(),
         headers: vec![("content-type".to_owned(), Some("text/plain".to_owned()))],
+        parameters: Vec::new(),
         body: [2; 32],
     }
 }

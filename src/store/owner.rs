@@ -36,6 +36,11 @@ impl Owner {
         Self(digest(&["waiting", approval]))
     }
 
+    /// What one user was given for a while by approvals of that name.
+    pub fn granted(issuer: &str, client: &str, sub: &str, approval: &str) -> Self {
+        Self(digest(&["granted", issuer, client, sub, approval]))
+    }
+
     /// What one user has decided on.
     pub fn decided(issuer: &str, client: &str, sub: &str) -> Self {
         Self(digest(&["decided", issuer, client, sub]))

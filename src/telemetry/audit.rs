@@ -29,6 +29,8 @@ pub enum AuditKind {
     ApprovalDecided,
     /// An operator took a yes back.
     ApprovalRevoked,
+    /// One of the requests that a yes holds for, for a while, goes.
+    ApprovalUsed,
     /// One person's answer.
     ApprovalVoted,
     /// By its owner: with it they may decide on what they ask for themselves.

@@ -8,13 +8,13 @@ use http::{HeaderName, Method};
 use super::app::AppDraft;
 use super::channels;
 use super::routes::{self, RouteDraft};
-use super::{Names, require};
+use super::{Names, hours, require, window};
 use crate::config::code::Code;
 use crate::config::document::{Entry, Value};
-use crate::config::fields::{Fields, Text, check_name, not_in_this_version};
+use crate::config::fields::{Fields, Text, check_name};
 use crate::config::keys;
 use crate::config::problem::{Place, Problem, Report};
-use crate::config::resolved::{App, ApprovalRule, Reason};
+use crate::config::resolved::{App, ApprovalRule, Grant, Reason};
 use crate::model::approval::{Mode, Terms};
 use crate::model::level::Rank;
 use crate::model::parked::is_kept;
@@ -136,6 +136,7 @@ pub(super) fn check(app: &AppDraft, kept: u64, has_approver_app: bool, report: &
                 .help("[approver_app] of the installation says where people decide"),
             );
         }
+        window::check(&draft.rule, &draft.place, report);
         for route in users {
             check_fields(&draft.rule, route, report);
             if app.forward_auth.is_none() && app.park_bytes_of(route, kept) == 0 {
@@ -152,6 +153,7 @@ pub(super) fn check(app: &AppDraft, kept: u64, has_approver_app: bool, report: &
 
 /// A field that the requests of a route never have would refuse all of them.
 fn check_fields(rule: &ApprovalRule, route: &RouteDraft, report: &Report) {
+    window::check_parameters(rule, route, report);
     let safe = |methods: &Vec<Method>| methods.iter().all(Method::is_safe);
     let has_no_body = route.route.methods.as_ref().is_some_and(safe);
     let of_when = rule.when.iter().flat_map(|when| &when.above);
@@ -282,7 +284,7 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
         false => names.ladder.iter().next().map(|level| level.rank),
     };
     let bind_headers = bind_headers(fields);
-    check_grant(fields);
+    let (grant, lasts) = window::grant(fields);
     let when = when(fields, names);
     let terms = Terms {
         need: votes(need),
@@ -290,7 +292,8 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
         mode: mode?,
         by_self: approvers.as_ref().is_some_and(|given| given.by_self),
         reason_required: reason == Reason::Required,
-        redeem_ttl,
+        for_a_while: grant != Grant::Once,
+        redeem_ttl: lasts.unwrap_or(redeem_ttl),
     };
     Some(ApprovalDraft {
         rule: ApprovalRule {
@@ -299,6 +302,7 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
             approvers: approvers?,
             when,
             terms,
+            grant,
             digits,
             reason,
             request_ttl,
@@ -474,7 +478,7 @@ fn digits(fields: Fields<'_>, mode: Option<Mode>) -> u8 {
         .unwrap_or(DIGITS)
 }
 
-fn ttl(fields: Fields<'_>, key: &str) -> Duration {
+pub(super) fn ttl(fields: Fields<'_>, key: &str) -> Duration {
     let Some(given) = fields.span(key) else {
         return TTL;
     };
@@ -515,13 +519,12 @@ fn bind_headers(fields: Fields<'_>) -> Vec<HeaderName> {
 fn when(fields: Fields<'_>, names: &Names) -> Option<When> {
     let given = fields.table("when", &keys::WHEN)?;
     let report = given.report();
-    let keys = ["methods", "outside", "above"];
+    let keys = ["methods", "outside", "hours", "above"];
     if keys.iter().all(|key| !given.has(key)) {
         let problem = Problem::error(Code::EmptyValue, given.place(), "`when` says nothing");
-        report.push(
-            problem
-                .help("methods, outside, above; without `when` every request needs the approval"),
-        );
+        report.push(problem.help(
+            "methods, outside, hours, above; without `when` every request needs the approval",
+        ));
     }
     let above = given.named("above").iter().filter_map(|entry| {
         let field = match Field::named(&entry.key) {
@@ -549,18 +552,7 @@ fn when(fields: Fields<'_>, names: &Names) -> Option<When> {
     Some(When {
         methods: routes::methods(given).unwrap_or_default(),
         outside: require::networks_of(given, "outside", names).unwrap_or_default(),
+        hours: hours::resolve(given),
         above: above.collect(),
     })
-}
-
-fn check_grant(fields: Fields<'_>) {
-    match fields.node("grant") {
-        Some(node) if matches!(node.value, Value::Table(_)) => {
-            let problem = not_in_this_version(&node.place, "grant = { window = … }");
-            fields.report().push(problem);
-        }
-        _ => {
-            let _once = fields.choice("grant", &[("once", ())]);
-        }
-    }
 }

@@ -9,6 +9,7 @@ mod channels;
 mod cookies;
 mod floors;
 mod forward_auth;
+mod hours;
 mod identity;
 mod installation;
 mod keycloak;
@@ -21,6 +22,7 @@ mod tls;
 mod upstream_tls;
 mod upstreams;
 mod urls;
+mod window;
 
 use std::collections::HashMap;
 

@@ -1,20 +1,22 @@
 //! What a yes is bound to: the request as it waits, every part of it that an app may act on.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, Method, header};
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
-use crate::config::{ApprovalRule, Reason, Upstream};
+use crate::config::{ApprovalRule, Grant, Reason, Upstream};
 use crate::model::approval::{Action, Digest};
 use crate::model::evidence::Identity;
 use crate::model::level::Ladder;
 use crate::model::parked::ParkedRequest;
 use crate::model::requirement::{Network, Requirement};
-use crate::model::route::Pattern;
+use crate::model::route::{Pattern, Route};
 use crate::model::target::Target;
-use crate::policy::approval::summary::{Asked, Summary, Unreadable};
+use crate::model::time::Timestamp;
+use crate::policy::approval::summary::{Asked, Field, Summary, Unreadable};
 use crate::policy::approval::when::{self, Spared, When};
 
 /// A field that has to be there once or not at all stands there twice: which of them an app takes is not known.
@@ -52,9 +54,72 @@ pub fn action(
         method: request.method.as_str().to_owned(),
         target: request.target.clone(),
         headers: headers?,
+        parameters: Vec::new(),
         body: sha256(&request.body),
     })
 }
+
+/// Which requests a grant for a while holds for, by one of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'s> {
+    pub origin: &'s str,
+    /// App and id.
+    pub route: &'s str,
+    pub policy: Digest,
+    /// The route whose approval it is.
+    pub asking: &'s Route,
+    /// Parameters of its path; all, without.
+    pub per: Option<&'s [String]>,
+    pub method: &'s Method,
+}
+
+/// Of all those requests.
+pub fn window(scope: &Scope<'_>, asked: &Asked<'_>) -> Result<Action, Unreadable> {
+    let names: Vec<&str> = match scope.per {
+        Some(per) => per.iter().map(String::as_str).collect(),
+        None => scope.asking.pattern.parameters().collect(),
+    };
+    let parameters: Result<Vec<_>, _> = names
+        .into_iter()
+        .map(|name| {
+            let value = Field::Path(name.to_owned()).value(asked)?;
+            Ok((name.to_owned(), value))
+        })
+        .collect();
+    Ok(Action {
+        origin: scope.origin.to_owned(),
+        route: scope.route.to_owned(),
+        policy: scope.policy,
+        // One that the route does not list has only come here on its way; it stands for itself.
+        method: match scope.asking.has(scope.method) {
+            true => ANY.to_owned(),
+            false => scope.method.as_str().to_owned(),
+        },
+        target: scope.asking.pattern.text().to_owned(),
+        headers: Vec::new(),
+        parameters: parameters?,
+        body: sha256(b""),
+    })
+}
+
+/// What people are asked, where their yes holds for a while: more than this one request.
+pub fn every(summary: &str, lasts: Duration) -> String {
+    format!("Every \u{201c}{summary}\u{201d} for {}", in_words(lasts))
+}
+
+/// In the largest unit that tells it whole.
+fn in_words(span: Duration) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
+    let seconds = span.as_secs();
+    let whole = |(length, _): &(u64, &str)| seconds > 0 && seconds.is_multiple_of(*length);
+    let (length, name) = UNITS.into_iter().find(whole).unwrap_or((1, "second"));
+    let count = seconds / length;
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {name}{plural}")
+}
+
+/// In place of a method: whichever the route lists.
+const ANY: &str = "*";
 
 /// Of everything that a request is judged by: what its route and all floors demand, the approval, and where it would go. A
 /// yes of before a change of any of it is none after.
@@ -106,6 +171,10 @@ pub fn policy(
             "deny": terms.deny,
             "mode": terms.mode.name(),
             "digits": rule.digits,
+            "window": match &rule.grant {
+                Grant::Once => Value::Null,
+                Grant::Window { per } => json!([terms.redeem_ttl.as_secs(), per]),
+            },
             "reason": rule.reason == Reason::Required,
             "level": ladder.name_of(rule.level),
             "bind_headers": bind_headers,
@@ -131,7 +200,7 @@ pub struct Reading<'r> {
 }
 
 impl Reading<'_> {
-    fn read<T>(&self, read: impl FnOnce(&Asked<'_>) -> T) -> T {
+    pub fn read<T>(&self, read: impl FnOnce(&Asked<'_>) -> T) -> T {
         let all = |name: &HeaderName| -> Vec<&[u8]> {
             let values = self.request.headers.get_all(name).iter();
             values.map(http::HeaderValue::as_bytes).collect()
@@ -158,9 +227,10 @@ pub fn spared(
     when: &When,
     client: IpAddr,
     reading: &Reading<'_>,
+    now: Timestamp,
 ) -> Result<Option<Spared>, Unreadable> {
     let method = &reading.request.method;
-    reading.read(|asked| when::spared(name, when, method, client, asked))
+    reading.read(|asked| when::spared(name, when, method, client, asked, now))
 }
 
 /// A value's bytes are characters up to U+00FF, for not all of them are UTF-8.
@@ -194,7 +264,7 @@ mod tests {
     use http::{HeaderValue, Method};
 
     use super::*;
-    use crate::config::{Input, Options, parse};
+    use crate::config::{Config, Input, Options, parse};
     use crate::model::parked::ParkedBy;
     use crate::model::target::Relaxations;
     use crate::model::time::Timestamp;
@@ -378,19 +448,86 @@ when         = { outside = ["office"], above = { "path.id" = 10 } }
 request_ttl  = "10m"
 "#;
 
-    fn policy_of(installation: &str, app: &str) -> Digest {
+    fn config_of(installation: &str, app: &str) -> Config {
         let read = |_: &Path| Ok("only-for-tests".to_owned());
         let input = Input {
             sources: &[("stepgate.toml", installation), ("erp.toml", app)],
             read: &read,
         };
         let options = Options::default();
-        let config = parse(&input, &options).unwrap().config;
+        parse(&input, &options).unwrap().config
+    }
+
+    fn policy_of(installation: &str, app: &str) -> Digest {
+        let config = config_of(installation, app);
         let target = Target::parse(b"/pay/7", Relaxations::NONE).unwrap();
         let found = config.apps[0].table.find(&Method::POST, &target);
         let rule = config.approval("erp/four-eyes").unwrap();
         let upstream = &config.upstreams[found.route.upstream];
         policy(&config.ladder, &found.demand, rule, upstream)
+    }
+
+    /// Whatever else a request is, a yes that holds for a while covers it; of other parameters it does not.
+    #[test]
+    fn a_while_holds_for_requests_of_one_kind() {
+        let app = APP.replacen("/pay/{id}", "/pay/{id}/{line}", 1);
+        let app = app.replacen("[\"POST\"]", "[\"POST\", \"GET\"]", 1);
+        let config = config_of(INSTALLATION, &app);
+        let of = |method: Method, path: &str, per: Option<&[String]>| {
+            let target = Target::parse(path.as_bytes(), Relaxations::NONE).unwrap();
+            let found = config.apps[0].table.find(&Method::POST, &target);
+            let scope = Scope {
+                origin: "https://erp.example.com",
+                route: "erp/pay",
+                policy: POLICY,
+                asking: found.route,
+                per,
+                method: &method,
+            };
+            let requester = Identity::default();
+            let asked = Asked {
+                pattern: &found.route.pattern,
+                target: &target,
+                content_type: &[],
+                content_encoding: &[],
+                body: &[],
+                requester: &requester,
+            };
+            window(&scope, &asked)
+        };
+        let (post, get) = (Method::POST, Method::GET);
+        let base = of(post.clone(), "/pay/7/1", None).unwrap();
+        assert_eq!(of(get.clone(), "/pay/7/1?x=1", None).unwrap(), base);
+        assert_eq!(of(Method::HEAD, "/pay/%37/1/", None).unwrap(), base);
+        for path in ["/pay/8/1", "/pay/7/2", "/pay/1/7"] {
+            assert_ne!(of(post.clone(), path, None).unwrap(), base, "{path}");
+        }
+        // One that the route does not list is no other one that it does not list.
+        let put = of(Method::PUT, "/pay/7/1", None).unwrap();
+        assert!(put != base && put != of(Method::PATCH, "/pay/7/1", None).unwrap());
+        let id = [String::from("id")];
+        let by_id = |path: &str| of(get.clone(), path, Some(&id)).unwrap();
+        assert_eq!(by_id("/pay/7/1"), by_id("/pay/7/2"));
+        assert_ne!(by_id("/pay/7/1"), by_id("/pay/8/1"));
+        let by_none = |path: &str| of(get.clone(), path, Some(&[])).unwrap();
+        assert_eq!(by_none("/pay/7/1"), by_none("/pay/8/2"));
+        let why = of(post, "/PAY/7/1", None).unwrap_err().why;
+        assert_eq!(why, Why::Ambiguous);
+    }
+
+    #[test]
+    fn a_while_is_told_in_words() {
+        let rows = [
+            (1, "1 second"),
+            (90, "90 seconds"),
+            (900, "15 minutes"),
+            (3600, "1 hour"),
+            (86_400 * 7, "7 days"),
+        ];
+        for (seconds, words) in rows {
+            let told = every("Pay", Duration::from_secs(seconds));
+            assert_eq!(told, format!("Every \u{201c}Pay\u{201d} for {words}"));
+        }
     }
 
     /// What a request is judged by, who may say yes, what they are asked, and where it goes.
@@ -413,6 +550,10 @@ request_ttl  = "10m"
         }
         let of_app = [
             ("upstream = \"erp\"", "upstream = \"other\""),
+            (
+                "bind_headers = [\"Idempotency-Key\"]",
+                "grant = { window = \"15m\" }",
+            ),
             ("level = \"password\", max_age", "level = \"mfa\", max_age"),
             ("max_age = \"8h\"", "max_age = \"7h\""),
             ("Pay {path.id}", "Refund {path.id}"),

@@ -56,6 +56,20 @@ impl Gate {
             };
             return Verdict::Reply(Reply::redirect(&site.url(&to), own()));
         }
+        // What holds for a while is not consumed: the page that its answer is, loaded again.
+        if found.terms.for_a_while && approval::standing(&found, now) == found.status {
+            match self.kept_for(site, &id.0, now).await {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    let to = match *incoming.method {
+                        Method::POST => here,
+                        _ => unmarked(incoming.target),
+                    };
+                    return Verdict::Reply(Reply::redirect(&site.url(&to), own()));
+                }
+                Err(Unavailable) => return Verdict::Reply(self.unknown_state(incoming)),
+            }
+        }
         // By hand from there, where the browser does not say which page leads here.
         if kind(incoming.headers) != Kind::Page
             || asker.session().is_none()
@@ -108,7 +122,11 @@ impl Gate {
             ..Way::default()
         };
         let mut forward = match self.judge_route(&there, site, way).await {
-            Verdict::Forward(forward) if forward.permit.uses() == Some(&id) => forward,
+            Verdict::Forward(forward)
+                if forward.permit.uses().or(forward.permit.is_within()) == Some(&id) =>
+            {
+                forward
+            }
             // It needs no yes any more.
             Verdict::Forward(_) | Verdict::Park(_) => {
                 return Verdict::Reply(self.not_as_approved(incoming));

@@ -4,6 +4,7 @@
 //! Whoever gets [`Unavailable`] does not know whether the change was made, and acts as if it was not: a yes of which it is
 //! not known whether it was used up is not used.
 
+pub(in crate::gate) mod already;
 pub(in crate::gate) mod announce;
 mod ask;
 mod asker;
@@ -233,6 +234,31 @@ impl Approvals {
         Ok(found)
     }
 
+    /// The yes of that name that holds for a while, was given to that holder, and covers the action.
+    pub async fn covering(
+        &self,
+        person: &Person,
+        name: &str,
+        holder: &Holder,
+        action: &Action,
+        now: Timestamp,
+    ) -> Result<Option<Approval>, Unavailable> {
+        for key in self
+            .store
+            .approvals_of(&self.granted(person, name), now)
+            .await?
+        {
+            let Some((_, found)) = self.look(&key, now).await? else {
+                continue;
+            };
+            let is_theirs = found.requester.person == *person && found.name == name;
+            if is_theirs && approval::covers(&found, holder, action, now).is_ok() {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
     /// Moves with every change of any of them that is made here: for whoever waits, instead of asking all the time.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
@@ -356,6 +382,9 @@ impl Approvals {
             let client = self.ledger.client();
             alone = Some(Owner::asking(&person.iss, client, sub, route));
         }
+        if approval.terms.for_a_while && matches!(approval.status, Status::Approved { .. }) {
+            owners.push(self.granted(person, &approval.name));
+        }
         let over = approval.expires.plus(approval.terms.redeem_ttl);
         let filed = Filed {
             alone,
@@ -394,6 +423,10 @@ impl Approvals {
 
     fn requester(&self, person: &Person) -> Owner {
         Owner::sub(&person.iss, self.ledger.client(), &person.sub)
+    }
+
+    fn granted(&self, person: &Person, name: &str) -> Owner {
+        Owner::granted(&person.iss, &self.client, &person.sub, name)
     }
 
     fn decided(&self, person: &Person) -> Owner {

@@ -5,6 +5,7 @@ use http::StatusCode;
 use super::Changed;
 use crate::gate::pages::Page;
 use crate::gate::{Forward, Gate, Record, Reply};
+use crate::model::time::Timestamp;
 use crate::store::{ParkedAs, Unavailable};
 use crate::telemetry::{AuditEvent, AuditKind};
 
@@ -18,10 +19,13 @@ impl Forward {
 impl Gate {
     /// The last thing before an upstream is chosen, whichever way the request came. Without `Ok` nothing goes.
     pub async fn redeem(&self, forward: &mut Forward, request_id: &str) -> Result<(), Reply> {
+        let now = self.parts.clock.now();
+        if forward.permit.is_within().is_some() {
+            return self.note_use(forward, request_id, now);
+        }
         let Some(id) = forward.permit.uses() else {
             return Ok(());
         };
-        let now = self.parts.clock.now();
         let changed = match &forward.redeeming {
             Some(redeeming) => {
                 let (holder, action) = (&redeeming.holder, &redeeming.action);
@@ -80,6 +84,26 @@ impl Gate {
                 Err(reply)
             }
         }
+    }
+
+    /// One of the requests that a yes holds for, for a while. It was looked for with this very request.
+    fn note_use(&self, forward: &Forward, request_id: &str, now: Timestamp) -> Result<(), Reply> {
+        let Some(approval) = &forward.within else {
+            let text = "By which approval this goes cannot be told. Nothing was sent.";
+            let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable");
+            return Err(self.not_redeemed(forward, status, code, text, request_id));
+        };
+        let event = AuditEvent {
+            reason: Some(&approval.name),
+            origin: Some(&approval.action.origin),
+            route: Some(&approval.action.route),
+            sub: Some(&approval.requester.person.sub),
+            request: Some(request_id),
+            approval: Some(&approval.id.0),
+            ..AuditEvent::new(AuditKind::ApprovalUsed)
+        };
+        self.parts.audit.record(&event, now);
+        Ok(())
     }
 
     fn not_redeemed(

@@ -93,6 +93,40 @@ impl Gate {
         }
     }
 
+    /// What else was agreed to for whoever has the session or token, and may still be used.
+    async fn take_back_others(&self, reported: &Approval, now: Timestamp) {
+        let requester = &reported.requester;
+        let taken = async {
+            let asked = self.approvals.asked_by(&requester.person, now).await?;
+            let others = asked.iter().filter(|one| {
+                one.requester.holder == requester.holder
+                    && matches!(one.status, Status::Approved { .. })
+            });
+            for other in others {
+                let changed = self.approvals.revoke(&other.id, now).await?;
+                let Changed::Done(revoked) = changed else {
+                    continue;
+                };
+                self.count_outcome(&revoked, now);
+                let event = AuditEvent {
+                    reason: Some("approval-reported"),
+                    origin: Some(&revoked.action.origin),
+                    route: Some(&revoked.action.route),
+                    sub: Some(&requester.person.sub),
+                    approval: Some(&revoked.id.0),
+                    ..AuditEvent::new(AuditKind::ApprovalRevoked)
+                };
+                self.parts.audit.record(&event, now);
+            }
+            Ok::<_, Unavailable>(())
+        };
+        if taken.await.is_err() {
+            tracing::error!(
+                "what else was agreed to for a reported session could not be taken back"
+            );
+        }
+    }
+
     /// Somebody else may have the session: what it has proven above the base level counts no more.
     async fn was_reported(&self, approval: &Approval, now: Timestamp) {
         let requester = &approval.requester;
@@ -105,6 +139,7 @@ impl Gate {
             ..AuditEvent::new(AuditKind::Alarm)
         };
         self.parts.audit.record(&event, now);
+        self.take_back_others(approval, now).await;
         // A token is Keycloak's to take back.
         let Holder::Session(lineage) = &requester.holder else {
             return;

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderName, StatusCode, header};
 
+use super::already::route_name;
 use super::asker::Asker;
 use super::binding;
-use crate::config::ApprovalRule;
+use crate::config::{ApprovalRule, Grant};
 use crate::gate::judge::{Claimed, Way};
 use crate::gate::negotiate::{Kind, kind_for};
 use crate::gate::pages::Page;
@@ -14,11 +16,11 @@ use crate::gate::park::{Intake, Sending, is_id};
 use crate::gate::{Gate, Incoming, Record, Reply, Site, Verdict};
 use crate::model::approval::{Action, ApprovalId, Holder};
 use crate::model::parked::{ParkedBy, ParkedRequest, kept};
-use crate::model::requirement::Requirement;
-use crate::model::route::{Challenge, Match, Pattern, Route};
+use crate::model::route::{Challenge, Match, Route};
 use crate::model::target::Target;
+use crate::model::time::Timestamp;
 use crate::policy::approval::LONGEST;
-use crate::policy::approval::when::Spared;
+use crate::policy::approval::when::{Spared, When};
 use crate::policy::decision::Approve;
 use crate::policy::facts::Known;
 use crate::store::Unavailable;
@@ -54,7 +56,7 @@ pub(super) struct Bound<'c> {
 
 impl Gate {
     /// Everything is there but a yes.
-    pub(in crate::gate) fn want(
+    pub(in crate::gate) async fn want(
         &self,
         incoming: &Incoming<'_>,
         site: Site<'_>,
@@ -80,7 +82,15 @@ impl Gate {
         let most = position.and_then(|position| site.app.park_bytes.get(position));
         let most = most.copied().unwrap_or_default();
         let rule = self.parts.config.approval(&approve.approval);
-        let may_go_at_once = rule.is_some_and(|rule| rule.when.is_some());
+        let is_window = rule.is_some_and(|rule| rule.grant != Grant::Once);
+        let waits_on_page = is_page(incoming, found.route) && asker.session().is_some();
+        if is_window && !waits_on_page && !incoming.headers.contains_key(APPROVAL) {
+            return self
+                .want_at_once(incoming, site, found.route, &asker, &approve, record)
+                .await;
+        }
+        let when = rule.and_then(|rule| rule.when.as_ref());
+        let may_go_at_once = when.is_some_and(When::reads_body);
         let most = match is_page(incoming, found.route) && !may_go_at_once {
             true => most,
             false => most.min(PROGRAM),
@@ -91,6 +101,54 @@ impl Gate {
             approve,
             record,
         }))
+    }
+
+    /// By a program, for a while: what it sends now is not kept, and nothing of its body is part of what is asked for.
+    async fn want_at_once(
+        &self,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        route: &Route,
+        asker: &Asker,
+        approve: &Approve,
+        record: Record,
+    ) -> Verdict {
+        let now = self.parts.clock.now();
+        let request = self.waiting_request(incoming, site, asker, Bytes::new(), now);
+        let bound = match self.bind(site, approve, asker, &request, incoming.target) {
+            Ok(bound) => bound,
+            Err(why) => return Verdict::Reply(self.unreadable(incoming, route, &why, record)),
+        };
+        let wish = Wish {
+            asker,
+            bound,
+            request,
+            record,
+        };
+        Verdict::Reply(self.ask(incoming, site, wish, now).await)
+    }
+
+    fn waiting_request(
+        &self,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        asker: &Asker,
+        body: Bytes,
+        now: Timestamp,
+    ) -> ParkedRequest {
+        let mut headers = kept(incoming.headers);
+        headers.remove(APPROVAL);
+        ParkedRequest {
+            method: incoming.method.clone(),
+            target: incoming.target.path_and_query().to_owned(),
+            headers,
+            body,
+            origin: site.origin.text.clone(),
+            owner: self.owned_by(asker),
+            at: now,
+            // Until it is known when the approval ends.
+            expires: now.plus(LONGEST),
+        }
     }
 
     /// The body is there: a yes is asked for, or the one that the request says it has is used.
@@ -112,20 +170,8 @@ impl Gate {
             record,
         } = wanting;
         let (body, in_hand) = intake.into_parts();
-        let mut headers = kept(incoming.headers);
-        headers.remove(APPROVAL);
-        let request = ParkedRequest {
-            method: incoming.method.clone(),
-            target: incoming.target.path_and_query().to_owned(),
-            headers,
-            body,
-            origin: site.origin.text.clone(),
-            owner: self.owned_by(&asker),
-            at: now,
-            // Until it is known when the approval ends.
-            expires: now.plus(LONGEST),
-        };
-        let spared = self.spared(incoming, site, &approve, &asker, &request);
+        let request = self.waiting_request(incoming, site, &asker, body, now);
+        let spared = self.spared(incoming, site, &approve, &asker, &request, now);
         match spared {
             Ok(None) => {}
             Ok(Some(spared)) => {
@@ -271,25 +317,32 @@ impl Gate {
         approve: &Approve,
         asker: &Asker,
         request: &ParkedRequest,
+        now: Timestamp,
     ) -> Result<Option<Spared>, Unbound> {
         let rule = self.parts.config.approval(&approve.approval);
         let rule = rule.ok_or(Unbound::NoRule)?;
-        let Some(when) = &rule.when else {
+        // What needs no body was told before it came.
+        let Some(when) = rule.when.as_ref().filter(|when| when.reads_body()) else {
             return Ok(None);
         };
         let found = site.app.table.find(incoming.method, incoming.target);
-        let pattern = self.asking_pattern(site, &found, &rule.name);
         let reading = binding::Reading {
             request,
             target: incoming.target,
-            pattern,
+            pattern: &self.asking_route(site, &found, &rule.name).pattern,
             requester: asker.identity(),
         };
-        binding::spared(&rule.name, when, incoming.client, &reading).map_err(Unbound::Unreadable)
+        let spared = binding::spared(&rule.name, when, incoming.client, &reading, now);
+        spared.map_err(Unbound::Unreadable)
     }
 
     /// Of the route whose approval it is, which may be another than the one that the request falls under.
-    fn asking_pattern<'s>(&self, site: Site<'s>, found: &Match<'s>, name: &str) -> &'s Pattern {
+    pub(super) fn asking_route<'s>(
+        &self,
+        site: Site<'s>,
+        found: &Match<'s>,
+        name: &str,
+    ) -> &'s Route {
         let is_asking = |route: &&Route| {
             let requirement = &route.requirement;
             requirement.approval.as_deref() == Some(name)
@@ -299,7 +352,7 @@ impl Gate {
                     .any(|part| std::ptr::eq(*part, requirement))
         };
         let asking = site.app.table.routes().iter().find(is_asking);
-        &asking.unwrap_or(found.route).pattern
+        asking.unwrap_or(found.route)
     }
 
     /// Under the policy of now.
@@ -315,29 +368,38 @@ impl Gate {
         let rule = config.approval(&approve.approval);
         let rule = rule.ok_or(Unbound::NoRule)?;
         let found = site.app.table.find(&request.method, target);
-        let required = match asker {
-            Asker::Session(_) => None,
-            Asker::Bearer(_) => site.app.bearer.as_ref(),
-        };
-        let required = required.and_then(|rules| rules.required.as_ref());
-        let demand: Vec<&Requirement> = found.demand.iter().copied().chain(required).collect();
-        let upstream = config.upstreams.get(found.route.upstream);
-        let upstream = upstream.ok_or(Unbound::NoRule)?;
-        let policy = binding::policy(&config.ladder, &demand, rule, upstream);
-        let route = format!("{}/{}", site.app.name, found.route.id);
-        let action = binding::action(request, &route, policy, &rule.bind_headers)
-            .map_err(Unbound::Repeated)?;
+        let policy = self.policy_of(site, &found, asker, rule);
+        let policy = policy.ok_or(Unbound::NoRule)?;
+        let route = route_name(site, &found);
+        let asking = self.asking_route(site, &found, &rule.name);
         let reading = binding::Reading {
             request,
             target,
-            pattern: self.asking_pattern(site, &found, &rule.name),
+            pattern: &asking.pattern,
             requester: asker.identity(),
         };
-        let summary = binding::summary(&rule.summary, &reading);
+        let summary = binding::summary(&rule.summary, &reading).map_err(Unbound::Unreadable)?;
+        let Grant::Window { per } = &rule.grant else {
+            let action = binding::action(request, &route, policy, &rule.bind_headers);
+            return Ok(Bound {
+                rule,
+                action: action.map_err(Unbound::Repeated)?,
+                summary,
+            });
+        };
+        let scope = binding::Scope {
+            origin: &request.origin,
+            route: &route,
+            policy,
+            asking,
+            per: per.as_deref(),
+            method: &request.method,
+        };
+        let action = reading.read(|asked| binding::window(&scope, asked));
         Ok(Bound {
             rule,
-            action,
-            summary: summary.map_err(Unbound::Unreadable)?,
+            action: action.map_err(Unbound::Unreadable)?,
+            summary: binding::every(&summary, rule.terms.redeem_ttl),
         })
     }
 

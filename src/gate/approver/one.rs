@@ -123,6 +123,10 @@ impl Gate {
                 _ => 0,
             },
             state: state(approval, now),
+            window: approval
+                .terms
+                .for_a_while
+                .then(|| approval.terms.redeem_ttl.as_secs()),
             upstream: match approval.status {
                 Status::Consumed { upstream, .. } => upstream,
                 _ => None,
@@ -147,17 +151,21 @@ impl Gate {
         // In the sign-in that asked there is nothing to sign with.
         let signs = proof::is_another_sign_in(visit, approval);
         let devices = self.own_devices(visit, seen).await?;
-        let own = devices.as_ref().map(|devices| Own {
+        let stands = standing(approval, now);
+        let is_open = stands == Status::Pending && shown.mine.is_none();
+        let is_given = approval.terms.for_a_while && matches!(stands, Status::Approved { .. });
+        let own = devices.as_ref().filter(|_| is_open).map(|devices| Own {
             approval: &approval.id.0,
             binding: proof::binding(approval),
             signs,
             devices,
         });
-        let is_open = standing(approval, now) == Status::Pending && shown.mine.is_none();
-        let form = (is_open && (seen.may_decide || seen.is_requester)).then(|| Form {
+        let may_answer = (is_open || is_given) && (seen.may_decide || seen.is_requester);
+        let form = may_answer.then(|| Form {
             action: &action,
-            may_say_yes: seen.may_decide,
+            may_say_yes: is_open && seen.may_decide,
             is_requester: seen.is_requester,
+            is_given,
             own,
             mode: approval.terms.mode.name(),
             choices: &approval.choices,

@@ -303,6 +303,7 @@ impl House {
                 method: "POST".to_owned(),
                 target: "/".to_owned(),
                 headers: Vec::new(),
+                parameters: Vec::new(),
                 body: [2; 32],
             },
             summary: rule.summary.to_string(),

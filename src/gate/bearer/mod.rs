@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::{HeaderMap, header};
 
 use super::approvals::Asker;
+use super::approvals::already::within;
 use super::judge::{Way, granted};
 use super::{Forward, Gate, Incoming, Record, Reply, Site, Verdict};
 use crate::config::{self, DpopUse};
@@ -87,6 +88,7 @@ impl Gate {
                     way,
                 };
                 self.decided(incoming, judging, &verified, record, now)
+                    .await
             }
             Err(refused) => {
                 Verdict::Reply(self.refused_bearer(incoming, rules, presented, &refused, record))
@@ -95,7 +97,7 @@ impl Gate {
     }
 
     /// The policy's word on a token that is good.
-    fn decided(
+    async fn decided(
         &self,
         incoming: &Incoming<'_>,
         judging: Judging<'_>,
@@ -118,14 +120,27 @@ impl Gate {
             grant: granted(claimed, holder.as_ref()),
             spared: way.spared,
         };
-        let decision = match &rules.required {
-            None => self.decide_on(&found.demand, &facts, now),
+        let decide = |facts: &Facts<'_>| match &rules.required {
+            None => self.decide_on(&found.demand, facts, now),
             Some(required) => {
                 let demand = found.demand.iter().copied().chain([required]);
                 let demand: Vec<&Requirement> = demand.collect();
-                self.decide_on(&demand, &facts, now)
+                self.decide_on(&demand, facts, now)
             }
         };
+        let mut decision = decide(&facts);
+        let mut already = None;
+        if let Decision::Approve(approve) = &decision
+            && claimed.is_none()
+            && way.spared.is_none()
+        {
+            let asker = Asker::Bearer(Arc::clone(verified));
+            let look = self.already(incoming, site, found, &asker, approve, now);
+            already = Box::pin(look).await;
+        }
+        if let Some(already) = &already {
+            decision = decide(&already.among(facts));
+        }
         record.decision = decision.name();
         record.subject = Some(verified.subject);
         record.client = verified.client.clone();
@@ -134,6 +149,7 @@ impl Gate {
                 record.need = Some(permit.need());
                 record.have = Some(permit.have());
                 Verdict::Forward(Forward {
+                    within: within(&permit, already, way.approval()),
                     permit,
                     place: incoming.place,
                     upstream: found.route.upstream,
@@ -150,7 +166,7 @@ impl Gate {
                 record.need = Some(approve.need);
                 record.have = Some(approve.have);
                 let asker = Asker::Bearer(Arc::clone(verified));
-                self.want(incoming, site, found, asker, approve, record)
+                Box::pin(self.want(incoming, site, found, asker, approve, record)).await
             }
             other => {
                 let reply = self.not_enough_for(incoming, rules, found, verified, &other, record);

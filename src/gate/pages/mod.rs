@@ -235,6 +235,9 @@ pub(in crate::gate) enum Page<'a> {
         people: &'a [String],
         given: u32,
         need: u32,
+        /// For so long a yes holds for every such request.
+        #[serde(serialize_with = "optional_seconds")]
+        window: Option<Duration>,
         #[serde(serialize_with = "seconds")]
         left: Duration,
         /// Of a no: `no reported number`

@@ -143,6 +143,7 @@ fn each<'a>(
                 people: if why == "reported" { texts } else { &[] },
                 given: 1,
                 need: if full { 2 } else { 1 },
+                window: (why == "reported").then_some(minute),
                 left: minute,
                 why,
                 by: full.then_some(text),

@@ -1,10 +1,12 @@
 //! How an approval changes: `pending → approved → consumed`, `pending → denied | expired | cancelled`,
-//! `approved → expired | revoked`. A state that none of these leaves is final.
+//! `approved → expired | revoked`. A state that none of these leaves is final. A grant for a while is never consumed: it
+//! covers requests until it ends.
 //!
 //! Each function takes what a store has and gives what it may be replaced by, in one compare-and-set; none changes
 //! anything itself. Time passing is a change like the others: what is late is refused as expired, whether or not anybody
 //! has written so.
 
+pub mod hours;
 pub mod summary;
 pub mod when;
 pub mod who;
@@ -101,6 +103,9 @@ pub fn standing(approval: &Approval, now: Timestamp) -> Status {
 }
 
 pub fn vote(approval: &Approval, ballot: &Ballot<'_>, now: Timestamp) -> Result<Change, Refused> {
+    if ballot.answer == Answer::Report && is_approved(approval, now).is_ok() {
+        return Ok(taken_back(approval, ballot, now));
+    }
     is_pending(approval, now)?;
     if *ballot.person == approval.requester.person {
         match (approval.terms.by_self, ballot.answer) {
@@ -141,16 +146,28 @@ pub fn vote(approval: &Approval, ballot: &Ballot<'_>, now: Timestamp) -> Result<
             });
         }
     }
-    next.votes.push(Vote {
+    next.votes.push(written(ballot, now));
+    next.status = counted(&next, now);
+    Ok(Change::done(next))
+}
+
+/// Something is wrong with what was agreed to and may still be used. Whoever said yes may find out later.
+fn taken_back(approval: &Approval, ballot: &Ballot<'_>, now: Timestamp) -> Change {
+    let mut change = changed(approval, Status::Revoked { at: now });
+    change.approval.votes.push(written(ballot, now));
+    change
+}
+
+fn written(ballot: &Ballot<'_>, now: Timestamp) -> Vote {
+    let reason = ballot.reason.map(str::trim).filter(|text| !text.is_empty());
+    Vote {
         person: ballot.person.clone(),
         name: ballot.name.to_owned(),
         answer: ballot.answer,
         reason: reason.map(str::to_owned),
         channel: ballot.channel.to_owned(),
         at: now,
-    });
-    next.status = counted(&next, now);
-    Ok(Change::done(next))
+    }
 }
 
 /// Somebody who may do so on this machine says yes or no in everybody's place; with a reason, always.
@@ -199,19 +216,33 @@ pub fn expire(approval: &Approval, now: Timestamp) -> Option<Change> {
     has_expired(approval, now).then(|| changed(approval, Status::Expired { at: now }))
 }
 
-/// Uses it up, before anything is sent: after a crash in between nothing is sent twice. `action`: of the request that is
-/// about to go.
+/// Whether there is a yes to it. `action`: of the request that is about to go.
+pub fn covers(
+    approval: &Approval,
+    holder: &Holder,
+    action: &Action,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    if *holder != approval.requester.holder {
+        return Err(Refused::OtherHolder);
+    }
+    is_approved(approval, now)?;
+    if *action != approval.action {
+        return Err(Refused::OtherAction);
+    }
+    Ok(())
+}
+
+/// Uses it up, before anything is sent: after a crash in between nothing is sent twice. A grant for a while is no such
+/// yes.
 pub fn redeem(
     approval: &Approval,
     holder: &Holder,
     action: &Action,
     now: Timestamp,
 ) -> Result<Change, Refused> {
-    if *holder != approval.requester.holder {
-        return Err(Refused::OtherHolder);
-    }
-    is_approved(approval, now)?;
-    if *action != approval.action {
+    covers(approval, holder, action, now)?;
+    if approval.terms.for_a_while {
         return Err(Refused::OtherAction);
     }
     Ok(changed(

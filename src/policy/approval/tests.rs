@@ -34,6 +34,7 @@ fn action(target: &str) -> Action {
         method: "POST".to_owned(),
         target: target.to_owned(),
         headers: vec![("content-type".to_owned(), Some("text/plain".to_owned()))],
+        parameters: Vec::new(),
         body: [2; 32],
     }
 }
@@ -59,6 +60,7 @@ fn asked(need: u32, mode: Mode) -> Approval {
             mode,
             by_self: false,
             reason_required: false,
+            for_a_while: false,
             redeem_ttl: Duration::from_secs(30),
         },
         named: Vec::new(),
@@ -316,6 +318,47 @@ fn what_was_approved_is_what_runs() {
     assert_eq!(answered(&approved, 204), None);
 }
 
+#[test]
+fn what_holds_for_a_while_is_never_used_up() {
+    let mut asked = asked(1, Mode::ApproveDeny);
+    asked.terms.for_a_while = true;
+    let approved = after(&asked, "bob", Answer::Yes);
+    let holder = lineage("alice's");
+    let base = &approved.action;
+    let covered = |action: &Action, second| covers(&approved, &holder, action, at(second));
+    assert_eq!(covered(base, 2), Ok(()));
+    assert_eq!(covered(base, 30), Ok(()));
+    assert_eq!(covered(base, 31), Err(Refused::Expired));
+    let mut other = base.clone();
+    other.parameters.push(("id".to_owned(), "8".to_owned()));
+    assert_eq!(covered(&other, 2), Err(Refused::OtherAction));
+    let stranger = covers(&approved, &lineage("bob's"), base, at(2));
+    assert_eq!(stranger, Err(Refused::OtherHolder));
+    assert!(redeem(&approved, &holder, base, at(2)).is_err());
+    assert_eq!(covers(&asked, &holder, base, at(2)), Err(Refused::Pending));
+}
+
+#[test]
+fn what_was_agreed_to_ends_when_somebody_says_that_it_is_wrong() {
+    let approved = after(&asked(1, Mode::NumberChallenge), "bob", Answer::Yes);
+    // Whoever said yes as well, and whoever asked.
+    for who in ["bob", "carol", "alice"] {
+        let change = says(&approved, who, Answer::Report, None, 2).unwrap();
+        assert_eq!(change.approval.status, Status::Revoked { at: at(2) });
+        assert_eq!(change.approval.votes.len(), 2);
+        for answer in [Answer::Yes, Answer::No, Answer::Report] {
+            let again = says(&change.approval, "dave", answer, Some("4711"), 3);
+            assert_eq!(again, Err(Refused::Over));
+        }
+    }
+    let late = says(&approved, "carol", Answer::Report, None, 31);
+    assert_eq!(late, Err(Refused::Expired));
+    let holder = lineage("alice's");
+    let used = redeem(&approved, &holder, &approved.action, at(2)).unwrap();
+    let late = says(&used.approval, "carol", Answer::Report, None, 3);
+    assert_eq!(late, Err(Refused::Over));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Vote(usize, Answer, Option<&'static str>),
@@ -355,9 +398,11 @@ proptest! {
         need in 1..3_u32,
         mode in prop_oneof![Just(Mode::ApproveDeny), Just(Mode::NumberMatching), Just(Mode::NumberChallenge)],
         by_self in any::<bool>(),
+        for_a_while in any::<bool>(),
     ) {
         let mut now = asked(if by_self { 1 } else { need }, mode);
         now.terms.by_self = by_self;
+        now.terms.for_a_while = for_a_while;
         let (mut second, mut executions, mut wrong) = (0, 0, 0);
         let mut yes = HashSet::new();
         let (mut said_no, mut first_change_after_end) = (false, None);
@@ -373,7 +418,9 @@ proptest! {
                 Step::Vote(who, answer, number) => {
                     let change = says(&now, PEOPLE[*who], *answer, *number, second);
                     if let Ok(change) = &change {
-                        prop_assert!(second < 60, "a vote after its time");
+                        let is_taken_back =
+                            is_approved_now(&before) && *answer == Answer::Report;
+                        prop_assert!(second < 60 || is_taken_back, "a vote after its time");
                         match (change.refused, answer) {
                             (None, Answer::Yes) => {
                                 prop_assert!(mode == Mode::ApproveDeny || *number == Some("4711"));
@@ -396,8 +443,10 @@ proptest! {
                 Step::Redeem(same) => {
                     let target = if *same { "/payments/7/release" } else { "/payments/8/release" };
                     let change = redeem(&now, &holder, &action(target), at(second)).ok();
-                    if change.is_some() {
-                        executions += 1;
+                    let covered = covers(&now, &holder, &action(target), at(second)).is_ok();
+                    prop_assert_eq!(covered, change.is_some() || (covered && for_a_while));
+                    executions += u32::from(change.is_some());
+                    if covered {
                         prop_assert!(*same && !said_no);
                         prop_assert_eq!(yes.len(), now.terms.need as usize);
                     }
@@ -416,7 +465,7 @@ proptest! {
                 prop_assert_eq!(&before, &now);
             }
         }
-        prop_assert!(executions <= 1);
+        prop_assert!(executions <= u32::from(!for_a_while));
         prop_assert!(wrong <= tries(mode));
         prop_assert!(first_change_after_end.is_none(), "{first_change_after_end:?}");
     }

@@ -6,8 +6,10 @@ use std::net::IpAddr;
 
 use http::Method;
 
+use super::hours::Hours;
 use super::summary::{Asked, Field, Unreadable};
 use crate::model::requirement::{Conditions, Network};
+use crate::model::time::Timestamp;
 use crate::policy::conditions;
 
 /// All of it has to hold for the approval to be needed.
@@ -17,8 +19,19 @@ pub struct When {
     pub methods: Vec<Method>,
     /// The client is in none of them.
     pub outside: Vec<Network>,
+    /// It is within one of them; at any time, where there are none.
+    pub hours: Vec<Hours>,
     /// Each field says more than so much.
     pub above: Vec<(Field, u64)>,
+}
+
+impl When {
+    /// Whether it is told from the body, or needs it to be sure.
+    pub fn reads_body(&self) -> bool {
+        // A field of the query must not stand in a form as well.
+        let mut fields = self.above.iter().map(|(field, _)| field);
+        fields.any(|field| field.is_of_body() || matches!(field, Field::Query(_)))
+    }
 }
 
 /// That a request needs no approval of that name. Only [`spared`] makes one.
@@ -41,10 +54,13 @@ pub fn spared(
     method: &Method,
     client: IpAddr,
     asked: &Asked<'_>,
+    now: Timestamp,
 ) -> Result<Option<Spared>, Unreadable> {
     let other_method = !when.methods.is_empty() && !lists(&when.methods, method);
     let is_inside = !when.outside.is_empty() && is_within(&when.outside, client);
-    let mut needs_none = other_method || is_inside;
+    let is_other_time =
+        !when.hours.is_empty() && !when.hours.iter().any(|hours| hours.hold_at(now));
+    let mut needs_none = other_method || is_inside || is_other_time;
     for (field, limit) in &when.above {
         let text = field.value(asked)?;
         needs_none |= !exceeds(&text, *limit);
@@ -89,9 +105,12 @@ impl fmt::Display for When {
         let methods = (!methods.is_empty()).then(|| format!("methods {}", methods.join(", ")));
         let outside: Vec<_> = self.outside.iter().map(|one| one.name.as_str()).collect();
         let outside = (!outside.is_empty()).then(|| format!("outside {}", outside.join(", ")));
+        let hours: Vec<_> = self.hours.iter().map(Hours::to_string).collect();
+        let hours = (!hours.is_empty()).then(|| format!("hours {}", hours.join(" or ")));
         let above = self.above.iter();
         let above = above.map(|(field, limit)| format!("{field} above {limit}"));
-        let all: Vec<_> = methods.into_iter().chain(outside).chain(above).collect();
+        let all = methods.into_iter().chain(outside).chain(hours);
+        let all: Vec<_> = all.chain(above).collect();
         f.write_str(&all.join(" and "))
     }
 }
@@ -103,6 +122,9 @@ mod tests {
     use crate::model::route::Pattern;
     use crate::model::target::{Relaxations, Target};
     use crate::policy::approval::summary::Why;
+
+    /// 2027-01-15T08:00:00Z, a Friday.
+    const NOW: i64 = 1_800_000_000;
 
     const FORM: &[u8] = b"application/x-www-form-urlencoded";
 
@@ -118,7 +140,8 @@ mod tests {
             body: body.as_bytes(),
             requester: &requester,
         };
-        let spared = spared("a/b", when, method, client.parse().unwrap(), &asked);
+        let now = Timestamp::from_unix(NOW);
+        let spared = spared("a/b", when, method, client.parse().unwrap(), &asked, now);
         spared
             .map(|spared| spared.is_some())
             .map_err(|unreadable| unreadable.why)
@@ -206,7 +229,24 @@ mod tests {
             let spared = of(&when, &method, client, body);
             assert_eq!(spared, Ok(expected), "{method} {client} {body}");
         }
+        let at = |from: u16, to: u16| When {
+            hours: vec![Hours {
+                from,
+                to,
+                days: Vec::new(),
+                zone: jiff::tz::TimeZone::UTC,
+            }],
+            ..when.clone()
+        };
+        let rows = [(480, 481, false), (481, 480, true)];
+        for (from, to, expected) in rows {
+            let when = at(from, to);
+            let spared = of(&when, &Method::POST, "198.51.100.1", "amount=11");
+            assert_eq!(spared, Ok(expected), "{when}");
+        }
+        assert!(when.reads_body());
         let always = When::default();
+        assert!(!always.reads_body());
         assert_eq!(of(&always, &Method::POST, "192.0.2.1", ""), Ok(false));
         assert_eq!(
             when.to_string(),

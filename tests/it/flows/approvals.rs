@@ -2,6 +2,7 @@
 
 mod clients;
 mod telling;
+mod windows;
 mod words;
 
 use std::time::Duration;

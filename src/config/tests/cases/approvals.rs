@@ -16,7 +16,6 @@ const APPROVER_APP: &str = "[approver_app]\nurl = \"https://approve.example.com\
 
 #[rustfmt::skip] // a table
 pub(super) const CASES: &[Case] = &[
-    ("SG0004-grants-for-a-while", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "grant     = { window = \"15m\" }"), (MORE, APPROVER_APP)]),
     ("SG0004-approver-of-another-kind", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { webhook = \"desk\" }"), (MORE, APPROVER_APP)]),
     ("SG0005-self-of-another-type", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { self = \"yes\" }"), (MORE, APPROVER_APP)]),
     ("SG0007-approvers-in-a-word", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = \"leads\""), (MORE, APPROVER_APP)]),
@@ -48,5 +47,14 @@ pub(super) const CASES: &[Case] = &[
     ("SG0012-when-of-nothing", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = {}"), (MORE, APPROVER_APP)]),
     ("SG0704-above-of-no-field", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = { outside = [\"office\"], above = { amount = 1000, \"form.amount\" = \"1000\" } }"), (MORE, APPROVER_APP)]),
     ("SG0705-above-of-no-parameter", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = { above = { \"path.id\" = 1000 } }"), (MORE, APPROVER_APP)]),
+    ("SG0006-window-without-an-end", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (SUMMARY, "summary   = \"Pay\""), (MODE, "grant     = { per = [] }"), (MORE, APPROVER_APP)]),
+    ("SG0010-window-for-a-month", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (SUMMARY, "summary   = \"Pay\""), (MODE, "grant     = { window = \"30d\" }"), (MORE, APPROVER_APP)]),
+    ("SG0705-window-of-no-parameter", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (SUMMARY, "summary   = \"Pay\""), (MODE, "grant     = { window = \"15m\", per = [\"id\"] }"), (MORE, APPROVER_APP)]),
+    ("SG0706-window-of-one-request", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (SUMMARY, "summary   = \"Pay\""), (MODE, "grant     = { window = \"15m\" }\nredeem_ttl = \"5m\"\nbind_headers = [\"Idempotency-Key\"]"), (MORE, APPROVER_APP)]),
+    ("SG0709-window-of-any-amount", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "grant     = { window = \"15m\", per = [] }\nwhen      = { above = { \"json.amount\" = 10, \"query.amount\" = 10 } }"), (MORE, APPROVER_APP)]),
+    ("SG0709-window-of-a-free-parameter", &[(METHODS, FOUR_EYES), (PATH, "path    = \"/payments/{id}\""), (MORE_APP, APPROVAL), (SUMMARY, "summary   = \"Pay {path.id}\""), (MODE, "grant     = { window = \"15m\", per = [] }"), (MORE, APPROVER_APP)]),
+    ("SG0710-no-time-of-day", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = { hours = [{ from = \"6pm\", to = \"8:00\", zone = \"UTC\" }, { from = \"08:00\", to = \"08:00\", zone = \"UTC\" }, { from = \"24:00\", zone = \"UTC\" }] }"), (MORE, APPROVER_APP)]),
+    ("SG0711-no-time-zone", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = { hours = { days = [\"mon\", \"sunday\"], zone = \"CEST\" } }"), (MORE, APPROVER_APP)]),
+    ("SG0006-hours-of-nowhere", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = { hours = { from = \"18:00\" } }"), (MORE, APPROVER_APP)]),
     ("SG0708-bound-to-a-cookie", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "bind_headers = [\"Idempotency-Key\", \"Cookie\", \"a b\"]"), (MORE, APPROVER_APP)]),
 ];

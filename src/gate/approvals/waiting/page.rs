@@ -1,6 +1,7 @@
 //! The page that waits: what was asked, who can say yes, how much time is left and what then; and what became of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -122,6 +123,12 @@ impl Gate {
     }
 }
 
+/// For how long a yes holds, where it does so for more than one request.
+fn window(approval: &Approval) -> Option<Duration> {
+    let terms = &approval.terms;
+    terms.for_a_while.then_some(terms.redeem_ttl)
+}
+
 /// What the page says beside what is kept of the approval itself.
 struct Around {
     here: String,
@@ -158,6 +165,7 @@ fn page_of<'p>(
         people: &around.people,
         given: yes(approval),
         need: approval.terms.need,
+        window: window(approval),
         left: until.since(now),
         why: denied(standing).unwrap_or_default(),
         by: noes.map(|vote| vote.name.as_str()),

@@ -44,6 +44,9 @@ struct State<'a> {
     number: Option<&'a str>,
     approvals: u32,
     needed: u32,
+    /// It holds for every such request until `use_until`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    for_a_while: bool,
     expires_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     use_until: Option<String>,
@@ -101,6 +104,7 @@ impl Gate {
                 .map(|number| number.reveal()),
             approvals: yes(&approval),
             needed: approval.terms.need,
+            for_a_while: approval.terms.for_a_while,
             expires_at: rfc3339(approval.expires),
             use_until: match standing {
                 Status::Approved { redeem_until, .. } => Some(rfc3339(redeem_until)),

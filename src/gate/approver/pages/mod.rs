@@ -84,6 +84,8 @@ pub(in crate::gate) struct One<'a> {
     /// To use the yes.
     pub(in crate::gate) redeem: u64,
     pub(in crate::gate) state: &'static str,
+    /// For so long a yes holds for every such request.
+    pub(in crate::gate) window: Option<u64>,
     /// What the app answered.
     pub(in crate::gate) upstream: Option<u16>,
     /// By the same requester.
@@ -142,6 +144,8 @@ pub(in crate::gate) struct Form<'a> {
     /// Who asks can only report, unless it is theirs.
     pub(in crate::gate) may_say_yes: bool,
     pub(in crate::gate) is_requester: bool,
+    /// It was agreed to and still holds: everybody can only report.
+    pub(in crate::gate) is_given: bool,
     /// Where it is.
     pub(in crate::gate) own: Option<Own<'a>>,
     pub(in crate::gate) mode: &'static str,

@@ -120,6 +120,10 @@ pub(super) const WORDS: Table = &[
     ),
     ("votes", "Bisher zugestimmt"),
     ("votes_text", "{yes} von {need}"),
+    (
+        "window_about",
+        "Eine Zustimmung gilt für jede solche Anfrage dieser Person ({span}), nicht nur für eine.",
+    ),
     ("vote_yes", "{name} hat zugestimmt"),
     ("vote_no", "{name} hat abgelehnt"),
     ("vote_report", "{name} hat es gemeldet"),

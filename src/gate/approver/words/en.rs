@@ -111,6 +111,10 @@ pub(super) const WORDS: Table = &[
     ("lately_once", "only this once in the last 24 hours"),
     ("votes", "Said yes so far"),
     ("votes_text", "{yes} of {need}"),
+    (
+        "window_about",
+        "A yes holds for every such request of this person for {span}, not for one alone.",
+    ),
     ("vote_yes", "{name} said yes"),
     ("vote_no", "{name} said no"),
     ("vote_report", "{name} reported it"),

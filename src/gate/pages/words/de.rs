@@ -322,6 +322,14 @@ pub(super) const WORDS: Table = &[
     ("wait_who", "Wer zustimmen kann"),
     ("wait_self", "Sie selbst, auf einem anderen Ihrer Geräte"),
     ("wait_group", "alle in {group}"),
+    (
+        "wait_window",
+        "Eine Zustimmung gilt für jede solche Anfrage ({span}), nicht nur für diese eine.",
+    ),
+    (
+        "wait_holds",
+        "Sie gilt noch für jede solche Anfrage ({span}), so oft Sie eine senden. Jede wird festgehalten.",
+    ),
     ("wait_so_far", "Bisher"),
     ("wait_given", "{given} von {need}"),
     ("wait_left", "Restliche Zeit"),

@@ -301,6 +301,14 @@ pub(super) const WORDS: Table = &[
     ("wait_who", "Who can agree"),
     ("wait_self", "yourself, on another device of yours"),
     ("wait_group", "anybody in {group}"),
+    (
+        "wait_window",
+        "A yes holds for every such request for {span}, not for this one alone.",
+    ),
+    (
+        "wait_holds",
+        "It holds for every such request for another {span}, as often as you send one. Each is written down.",
+    ),
     ("wait_so_far", "So far"),
     ("wait_given", "{given} of {need}"),
     ("wait_left", "Time left"),

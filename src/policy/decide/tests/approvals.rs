@@ -205,6 +205,18 @@ fn the_permit_says_which_yes_is_to_be_used_up() {
     };
     assert_eq!(used(four_eyes("mfa")), Some(given().id));
     assert_eq!(used(requirement("mfa")), None);
+    let mut holds = given();
+    holds.terms.for_a_while = true;
+    match with(&[four_eyes("mfa")], "mfa 0s", &holds, NOW) {
+        Decision::Allow(permit) => {
+            assert_eq!(permit.uses(), None);
+            assert_eq!(permit.is_within(), Some(&holds.id));
+        }
+        other => panic!("{other:?}"),
+    }
+    // All else is judged at each of its requests.
+    let weak = with(&[four_eyes("mfa")], "password 0s", &holds, NOW);
+    assert!(matches!(weak, Decision::StepUp(_)), "{weak:?}");
 }
 
 #[test]
@@ -271,7 +283,8 @@ fn a_request_of_the_other_half_needs_no_yes() {
             requester: &alice(),
         };
         let client = OFFICE.parse().unwrap();
-        let spared = when::spared(name, &other_method, &http::Method::POST, client, &asked);
+        let post = &http::Method::POST;
+        let spared = when::spared(name, &other_method, post, client, &asked, NOW);
         spared.unwrap().unwrap()
     };
     let (evidence, alice) = (evidence("mfa 1m"), alice());
