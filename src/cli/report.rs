@@ -67,6 +67,9 @@ pub(super) struct Wanted {
     name: String,
     summary: String,
     approvers: String,
+    /// After how long who else may decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escalates: Option<String>,
     need: u32,
     level: String,
     mode: &'static str,
@@ -87,6 +90,11 @@ impl Wanted {
             name: rule.name.clone(),
             summary: rule.summary.to_string(),
             approvers: rule.approvers.to_string(),
+            escalates: rule.terms.escalate_after.map(|after| {
+                let second = rule.approvers.second.as_deref();
+                let second = second.map(ToString::to_string).unwrap_or_default();
+                format!("{second} after {}", spell_duration(after))
+            }),
             need: rule.terms.need,
             level: ladder.name_of(rule.level).to_owned(),
             mode: rule.terms.mode.name(),
@@ -337,6 +345,9 @@ impl Explanation {
                 ..
             } = wanted;
             line("of", &format!("{votes} of {approvers}, at {level}; {mode}"));
+            if let Some(escalates) = &wanted.escalates {
+                line("also", escalates);
+            }
             let Wanted {
                 request_ttl,
                 redeem_ttl,

@@ -219,6 +219,7 @@ fn what_is_said_of_the_caller_counts() {
         summary   = "Pay {path.id}"
         approvers = { groups_any = ["leads"], claim = "manager", need = 2 }
         mode      = "number-matching"
+        escalate  = { after = "5m", to = { groups_any = ["board"], people = ["carol"] } }
         [[routes]]
         id       = "exports"
         path     = "/exports/{year}/{id}"
@@ -292,6 +293,7 @@ fn what_is_said_of_the_caller_counts() {
         "answer    202 to the page that waits for a browser, 403 for a program",
         "asks      Pay {path.id}",
         "of        2 of groups_any leads or claim manager, at password; number-matching",
+        "also      groups_any board or people carol after 5m",
         "for       10m, and 10m from the yes on",
     ] {
         assert!(told.contains(part), "{told}");

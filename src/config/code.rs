@@ -132,6 +132,7 @@ codes! {
     BeyondWindow = "SG0709", "a field that a grant for a while does not hold to";
     BadTime = "SG0710", "not a time of day";
     UnknownZone = "SG0711", "not a time zone";
+    LateEscalation = "SG0712", "an escalation that comes when the request is over";
 
     // Channels.
     UnknownChannel = "SG0801", "no such channel";

@@ -100,8 +100,10 @@ keys! {
         ["introspect", "approval"];
     APPROVAL = "[approvals.…]",
         ["summary", "approvers", "need", "deny", "mode", "digits", "reason", "request_ttl", "redeem_ttl", "level",
-         "bind_headers", "grant", "cooldown", "when", "channels"],
-        ["escalate", "break_glass"];
+         "bind_headers", "grant", "cooldown", "when", "channels", "escalate"],
+        ["break_glass"];
+    ESCALATE = "escalate", ["after", "to"], [];
+    SECOND = "to", ["groups_any", "people"], [];
     WHEN = "when", ["methods", "outside", "hours", "above"], [];
     WINDOW = "grant", ["window", "per"], [];
     HOURS = "hours", ["from", "to", "days", "zone"], [];

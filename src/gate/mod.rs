@@ -278,6 +278,7 @@ impl Gate {
                 Arc::clone(&parts.random),
                 &parts.config.keycloak.issuer,
                 &parts.config.keycloak.client_id,
+                (parts.audit.clone(), Arc::clone(&parts.metrics)),
             ),
             patience: before.map_or_else(Default::default, |before| before.patience.clone()),
             kept,

@@ -53,8 +53,36 @@ impl Gate {
         self.announcer.states()
     }
 
-    /// Whether anybody is.
+    /// Those to whom it has gone on just now, and nobody else again.
+    pub(in crate::gate) fn tell_second(&self, approval: &Approval) {
+        let rule = self.parts.config.approval(&approval.name);
+        let Some(second) = rule.and_then(|rule| rule.approvers.second.as_deref()) else {
+            return;
+        };
+        let audience = Audience {
+            approval: Approval {
+                named: Vec::new(),
+                ..approval.clone()
+            },
+            approvers: second.clone(),
+        };
+        let id = format!("{}-escalated", approval.id.0);
+        self.tell_those(approval, Event::Asked, id, audience);
+    }
+
     fn tell_people(&self, approval: &Approval, event: Event, id: String) -> bool {
+        let Some(rule) = self.parts.config.approval(&approval.name) else {
+            return false;
+        };
+        let audience = Audience {
+            approval: approval.clone(),
+            approvers: rule.approvers.clone(),
+        };
+        self.tell_those(approval, event, id, audience)
+    }
+
+    /// Whether anybody is.
+    fn tell_those(&self, approval: &Approval, event: Event, id: String, audience: Audience) -> bool {
         let config = &self.parts.config;
         let Some(rule) = config.approval(&approval.name) else {
             return false;
@@ -80,10 +108,6 @@ impl Gate {
                 _ => approval.expires,
             },
             detail: Some(Detail::new(&approval.summary, &approval.requester.name)),
-        };
-        let audience = Audience {
-            approval: approval.clone(),
-            approvers: rule.approvers.clone(),
         };
         self.announcer.tell(&notice, &rule.channels, audience);
         true

@@ -118,6 +118,9 @@ pub struct Terms {
     pub for_a_while: bool,
     /// From the last yes.
     pub redeem_ttl: Duration,
+    /// Undecided for so long, it goes on to others as well.
+    #[serde(default)]
+    pub escalate_after: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,4 +204,7 @@ pub struct Approval {
     pub created: Timestamp,
     /// Our clock: when a pending one is no more.
     pub expires: Timestamp,
+    /// Our clock: since when others may decide as well.
+    #[serde(default)]
+    pub escalated: Option<Timestamp>,
 }

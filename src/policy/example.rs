@@ -154,6 +154,7 @@ pub(crate) fn given() -> Approval {
             reason_required: false,
             for_a_while: false,
             redeem_ttl: Duration::from_secs(60),
+            escalate_after: None,
         },
         named: Vec::new(),
         number: None,
@@ -173,6 +174,7 @@ pub(crate) fn given() -> Approval {
         },
         created: NOW.shifted(-60),
         expires: NOW.shifted(540),
+        escalated: None,
     }
 }
 

@@ -32,6 +32,8 @@ use crate::telemetry::{LinesError, Metrics};
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Between two looks at open streams.
+const APPROVALS_EVERY: Duration = Duration::from_secs(1);
+
 const STREAMS_EVERY: Duration = Duration::from_millis(100);
 
 /// Between two looks at seal keys that were replaced.
@@ -174,6 +176,7 @@ impl Instance {
         tasks.spawn(look_for_push(generations()));
         tasks.spawn(look_after_upstreams(generations()));
         tasks.spawn(look_after_streams(generations()));
+        tasks.spawn(look_after_approvals(generations()));
         tasks.spawn(forget_keys(Arc::clone(&self.running)));
         match self.running.certificates() {
             Some(certificates) => {
@@ -244,6 +247,19 @@ async fn look_after_streams(mut generations: Generations) {
             generation.gate.streams().tell_all();
         }
         generation.gate.look_after_streams().await;
+    }
+}
+
+/// What is over, or goes on to others; by the configuration that is served.
+async fn look_after_approvals(generations: Generations) {
+    loop {
+        tokio::time::sleep(APPROVALS_EVERY).await;
+        // Nobody who changes it is left: the process ends.
+        if generations.has_changed().is_err() {
+            return;
+        }
+        let generation = Arc::clone(&generations.borrow());
+        generation.gate.look_after_approvals().await;
     }
 }
 

@@ -36,6 +36,11 @@ impl Owner {
         Self(digest(&["waiting", approval]))
     }
 
+    /// What was agreed to by approvals of that name, and may still be used.
+    pub fn agreed(approval: &str) -> Self {
+        Self(digest(&["agreed", approval]))
+    }
+
     /// What one user was given for a while by approvals of that name.
     pub fn granted(issuer: &str, client: &str, sub: &str, approval: &str) -> Self {
         Self(digest(&["granted", issuer, client, sub, approval]))

@@ -27,6 +27,10 @@ pub enum AuditKind {
     ApprovalConsumed,
     /// By what people said of it.
     ApprovalDecided,
+    /// Undecided for so long that others may decide as well.
+    ApprovalEscalated,
+    /// Nobody decided in time, or what was agreed to was not used in time.
+    ApprovalExpired,
     /// An operator took a yes back.
     ApprovalRevoked,
     /// One of the requests that a yes holds for, for a while, goes.

@@ -8,7 +8,7 @@ use http::{HeaderName, Method};
 use super::app::AppDraft;
 use super::channels;
 use super::routes::{self, RouteDraft};
-use super::{Names, hours, require, window};
+use super::{Names, escalate, hours, require, window};
 use crate::config::code::Code;
 use crate::config::document::{Entry, Value};
 use crate::config::fields::{Fields, Text, check_name};
@@ -246,11 +246,13 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
         Some(Value::Text(_)) => None,
         _ => fields.table("approvers", &keys::APPROVERS),
     };
-    let approvers = match given {
+    let mut approvers = match given {
         Some(given) => Some(approvers(given, &entry.place)),
         None => alone(fields),
     };
     let need = need(fields, given);
+    let request_ttl = ttl(fields, "request_ttl");
+    let escalate_after = escalate::resolve(fields, request_ttl, approvers.as_mut());
     let deny = fields.number("deny", 1, MOST_VOTES);
     if let Some(approvers) = &approvers {
         check_enough(approvers, "need", need, &entry.place, report);
@@ -275,7 +277,6 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
         ],
     );
     let reason = reason.unwrap_or_default();
-    let request_ttl = ttl(fields, "request_ttl");
     let cooldown = fields.duration("cooldown").unwrap_or(COOLDOWN);
     let redeem_ttl = ttl(fields, "redeem_ttl");
     let level = match fields.has("level") {
@@ -294,6 +295,7 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
         reason_required: reason == Reason::Required,
         for_a_while: grant != Grant::Once,
         redeem_ttl: lasts.unwrap_or(redeem_ttl),
+        escalate_after,
     };
     Some(ApprovalDraft {
         rule: ApprovalRule {
@@ -398,6 +400,7 @@ fn approvers(given: Fields<'_>, place: &Place) -> Approvers {
         groups_any: texts("groups_any"),
         claim: given.text("claim").map(|claim| claim.text.to_owned()),
         people: texts("people"),
+        second: None,
     };
     let names_somebody = ["groups_any", "claim", "people"]
         .iter()
@@ -447,9 +450,14 @@ fn check_enough(
     place: &Place,
     report: &Report,
 ) {
-    // Who asks is one more, where they have a say.
-    let people = approvers.people.len() as u64 + u64::from(approvers.by_self);
-    let listed_only = approvers.groups_any.is_empty() && approvers.claim.is_none() && people > 0;
+    // Who asks is one more, where they have a say. One who is named twice is counted twice: better too many than a sound
+    // configuration refused.
+    let second = approvers.second.as_deref();
+    let all: Vec<_> = std::iter::once(approvers).chain(second).collect();
+    let listed = all.iter().map(|one| one.people.len() as u64).sum::<u64>();
+    let people = listed + u64::from(approvers.by_self);
+    let by_group = all.iter().any(|one| !one.groups_any.is_empty());
+    let listed_only = !by_group && approvers.claim.is_none() && people > 0;
     if let Some(votes) = votes.filter(|votes| listed_only && *votes > people) {
         report.push(Problem::error(
             Code::NeverApproved,

@@ -7,6 +7,7 @@ mod approver;
 mod bearer;
 mod channels;
 mod cookies;
+mod escalate;
 mod floors;
 mod forward_auth;
 mod hours;

@@ -167,6 +167,9 @@ pub fn policy(
             "groups_any": approvers.groups_any,
             "claim": approvers.claim,
             "people": approvers.people,
+            "escalate": approvers.second.as_ref().map(|second| {
+                json!([terms.escalate_after.map(|after| after.as_secs()), second.groups_any, second.people])
+            }),
             "need": terms.need,
             "deny": terms.deny,
             "mode": terms.mode.name(),

@@ -13,6 +13,7 @@ mod going;
 mod numbers;
 mod operator;
 mod redeem;
+mod sweep;
 mod votes;
 mod waiting;
 mod want;
@@ -32,6 +33,7 @@ use crate::model::time::Timestamp;
 use crate::policy::approval::{self, Ballot, Change, Refused, tries};
 use crate::seal::{Sealer, session_key, token};
 use crate::store::{ApprovalKey, ApprovalPut, Expect, Most, Owner, Store, Unavailable, Version};
+use crate::telemetry::{Audit, Metrics};
 
 pub use operator::{ApprovalView, VoteView, Which, Word};
 pub use want::{APPROVAL, Redeeming, Wanting};
@@ -100,7 +102,10 @@ pub enum Changed {
 pub struct Approvals {
     ledger: Ledger,
     random: Arc<dyn Random>,
+    audit: Audit,
+    metrics: Arc<Metrics>,
     changes: watch::Sender<u64>,
+    agenda: sweep::Agenda,
 }
 
 impl Approvals {
@@ -111,11 +116,15 @@ impl Approvals {
         random: Arc<dyn Random>,
         issuer: &str,
         client: &str,
+        (audit, metrics): (Audit, Arc<Metrics>),
     ) -> Self {
         Self {
             ledger: Ledger::new(PURPOSE, store, sealer, issuer, client),
             random,
+            audit,
+            metrics,
             changes: watch::Sender::new(0),
+            agenda: sweep::Agenda::default(),
         }
     }
 
@@ -152,7 +161,7 @@ impl Approvals {
         let there = there.ok_or(Unavailable)?;
         if let Some(change) = approval::expire(&there, now) {
             let expect = Expect::Version(version);
-            let _somebody_else_did = self.put(&change.approval, expect, now).await?;
+            self.put_expired(&change.approval, expect, now).await?;
             return Ok(None);
         }
         if there.status != Status::Pending {
@@ -193,6 +202,7 @@ impl Approvals {
             status: Status::Pending,
             created: now,
             expires: now.plus(asking.request_ttl.min(approval::LONGEST)),
+            escalated: None,
         }
     }
 
@@ -243,20 +253,11 @@ impl Approvals {
         action: &Action,
         now: Timestamp,
     ) -> Result<Option<Approval>, Unavailable> {
-        for key in self
-            .store
-            .approvals_of(&self.granted(person, name), now)
-            .await?
-        {
-            let Some((_, found)) = self.look(&key, now).await? else {
-                continue;
-            };
+        let granted = self.found_under(&self.granted(person, name), now).await?;
+        Ok(granted.into_iter().find(|found| {
             let is_theirs = found.requester.person == *person && found.name == name;
-            if is_theirs && approval::covers(&found, holder, action, now).is_ok() {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
+            is_theirs && approval::covers(found, holder, action, now).is_ok()
+        }))
     }
 
     /// Moves with every change of any of them that is made here: for whoever waits, instead of asking all the time.
@@ -342,7 +343,7 @@ impl Approvals {
                 Err(refused) => {
                     // Whoever comes by writes that its time is over, so that the next one can be asked for.
                     if let Some(over) = approval::expire(&found, now) {
-                        let _somebody_else_did = self.put(&over.approval, expect, now).await?;
+                        self.put_expired(&over.approval, expect, now).await?;
                     }
                     return Ok(Changed::Refused(refused));
                 }
@@ -382,8 +383,11 @@ impl Approvals {
             let client = self.ledger.client();
             alone = Some(Owner::asking(&person.iss, client, sub, route));
         }
-        if approval.terms.for_a_while && matches!(approval.status, Status::Approved { .. }) {
-            owners.push(self.granted(person, &approval.name));
+        if let Status::Approved { .. } = approval.status {
+            owners.push(Owner::agreed(&approval.name));
+            if approval.terms.for_a_while {
+                owners.push(self.granted(person, &approval.name));
+            }
         }
         let over = approval.expires.plus(approval.terms.redeem_ttl);
         let filed = Filed {
@@ -426,7 +430,7 @@ impl Approvals {
     }
 
     fn granted(&self, person: &Person, name: &str) -> Owner {
-        Owner::granted(&person.iss, &self.client, &person.sub, name)
+        Owner::granted(&person.iss, self.ledger.client(), &person.sub, name)
     }
 
     fn decided(&self, person: &Person) -> Owner {

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use futures_util::future::join_all;
 
 use super::*;
+use crate::config::LogTarget;
 use crate::gate::tests::Failing;
 use crate::model::approval::{Answer, Denied};
 use crate::model::session::Lineage;
@@ -80,7 +81,9 @@ pub(super) fn over<S: Store + 'static>(store: &Arc<S>, key: &str) -> Approvals {
     let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
     let sealer = Sealer::new(&[Secret::new(key)], Arc::clone(&random)).unwrap();
     let store: Arc<dyn Store> = Arc::<S>::clone(store);
-    Approvals::new(store, Arc::new(sealer), random, ISSUER, "stepgate")
+    let audit = Audit::open(&LogTarget::Off).unwrap();
+    let told = (audit, Arc::new(Metrics::new()));
+    Approvals::new(store, Arc::new(sealer), random, ISSUER, "stepgate", told)
 }
 
 pub(super) fn person(sub: &str) -> Person {
@@ -120,6 +123,7 @@ pub(super) fn asking(who: &str, target: &str) -> Asking {
             reason_required: false,
             for_a_while: false,
             redeem_ttl: MINUTE,
+            escalate_after: None,
         },
         named: Vec::new(),
         digits: 7,

@@ -123,6 +123,7 @@ impl Gate {
                 _ => 0,
             },
             state: state(approval, now),
+            escalated: approval.escalated.map(|at| now.since(at).as_secs()),
             window: approval
                 .terms
                 .for_a_while

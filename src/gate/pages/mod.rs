@@ -233,6 +233,11 @@ pub(in crate::gate) enum Page<'a> {
         by_self: bool,
         groups: &'a [String],
         people: &'a [String],
+        /// Who can as well, since so long.
+        also_groups: &'a [String],
+        also_people: &'a [String],
+        #[serde(serialize_with = "optional_seconds")]
+        also_for: Option<Duration>,
         given: u32,
         need: u32,
         /// For so long a yes holds for every such request.

@@ -216,6 +216,32 @@ pub fn expire(approval: &Approval, now: Timestamp) -> Option<Change> {
     has_expired(approval, now).then(|| changed(approval, Status::Expired { at: now }))
 }
 
+/// Written once: from then on others may decide as well.
+pub fn escalate(approval: &Approval, now: Timestamp) -> Option<Change> {
+    let due = approval.created.plus(approval.terms.escalate_after?);
+    if approval.escalated.is_some() || now < due || is_pending(approval, now).is_err() {
+        return None;
+    }
+    Some(Change::done(Approval {
+        escalated: Some(now),
+        ..approval.clone()
+    }))
+}
+
+/// When time alone changes it next.
+pub fn next_change(approval: &Approval) -> Option<Timestamp> {
+    match approval.status {
+        Status::Pending => {
+            let after = approval.terms.escalate_after;
+            let after = after.filter(|_| approval.escalated.is_none());
+            let escalates = after.map(|after| approval.created.plus(after));
+            escalates.into_iter().chain([approval.expires]).min()
+        }
+        Status::Approved { redeem_until, .. } => Some(redeem_until),
+        _ => None,
+    }
+}
+
 /// Whether there is a yes to it. `action`: of the request that is about to go.
 pub fn covers(
     approval: &Approval,

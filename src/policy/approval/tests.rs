@@ -62,6 +62,7 @@ fn asked(need: u32, mode: Mode) -> Approval {
             reason_required: false,
             for_a_while: false,
             redeem_ttl: Duration::from_secs(30),
+            escalate_after: None,
         },
         named: Vec::new(),
         choices: Vec::new(),
@@ -71,6 +72,7 @@ fn asked(need: u32, mode: Mode) -> Approval {
         status: Status::Pending,
         created: at(0),
         expires: at(60),
+        escalated: None,
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Approvers {
     pub claim: Option<String>,
     /// By `sub`, `preferred_username`, or `email`.
     pub people: Vec<String>,
+    /// Who may decide as well on what has gone on to them.
+    pub second: Option<Box<Self>>,
 }
 
 impl Approvers {
@@ -70,11 +72,18 @@ pub fn may_decide(approval: &Approval, approvers: &Approvers, voter: &Identity) 
     if voter.sub == requester.sub {
         return approval.terms.by_self && approvers.by_self;
     }
-    let in_group = approvers.groups_any.iter();
-    let mut in_group = in_group.filter(|group| voter.groups.contains(group));
-    let by_claim = approval.named.iter().filter(|_| approvers.claim.is_some());
-    let mut by_name = approvers.people.iter().chain(by_claim);
-    in_group.next().is_some() || by_name.any(|name| is_called(voter, name))
+    let mut by_claim = approval.named.iter().filter(|_| approvers.claim.is_some());
+    let second = approvers.second.as_deref();
+    is_named(approvers, voter)
+        || by_claim.any(|name| is_called(voter, name))
+        || second.is_some_and(|second| approval.escalated.is_some() && is_named(second, voter))
+}
+
+/// By group or name, whatever the requester's claims say.
+pub fn is_named(approvers: &Approvers, voter: &Identity) -> bool {
+    let mut in_group = approvers.groups_any.iter();
+    let mut by_name = approvers.people.iter();
+    in_group.any(|group| voter.groups.contains(group)) || by_name.any(|name| is_called(voter, name))
 }
 
 /// What users choose for themselves must not make them somebody else: what looks like a `sub` is no user name, and what
@@ -236,6 +245,25 @@ mod tests {
         };
         assert!(!may_decide(&approval, &nobody_else, &bob()));
         assert!(may_decide(&approval, &nobody_else, &alice()));
+    }
+
+    #[test]
+    fn others_decide_on_what_has_gone_on_to_them() {
+        let approvers = Approvers {
+            second: Some(Box::new(groups(&["leads"]))),
+            ..groups(&["board"])
+        };
+        let mut approval = given();
+        assert!(!may_decide(&approval, &approvers, &bob()));
+        approval.escalated = Some(approval.created);
+        assert!(may_decide(&approval, &approvers, &bob()));
+        assert!(!may_decide(&approval, &groups(&["board"]), &bob()));
+        // Nor then who asked.
+        let clerks = Approvers {
+            second: Some(Box::new(groups(&["clerks"]))),
+            ..groups(&["board"])
+        };
+        assert!(!may_decide(&approval, &clerks, &alice()));
     }
 
     #[test]

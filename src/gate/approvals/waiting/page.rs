@@ -18,6 +18,7 @@ use crate::model::parked::ParkedRequest;
 use crate::model::target::Target;
 use crate::model::time::Timestamp;
 use crate::policy::approval;
+use crate::policy::approval::who::Approvers;
 use crate::store::{Mark, Unavailable};
 
 impl Gate {
@@ -41,12 +42,14 @@ impl Gate {
         let Ok(remind) = self.remind(incoming, approval, now).await else {
             return self.unknown_state(incoming);
         };
+        let second = self.second(approval);
         let around = Around {
             here: href(&approval.id),
             link: self.link_to(approval),
             by_self: self.by_self(approval),
             groups: self.groups(approval),
             people: self.people(approval),
+            second,
             remind,
             go,
         };
@@ -116,6 +119,12 @@ impl Gate {
         rule.map_or_else(Vec::new, |rule| rule.approvers.groups_any.clone())
     }
 
+    fn second(&self, approval: &Approval) -> Option<Approvers> {
+        let rule = self.parts.config.approval(&approval.name);
+        let second = rule?.approvers.second.as_deref();
+        second.filter(|_| approval.escalated.is_some()).cloned()
+    }
+
     fn people(&self, approval: &Approval) -> Vec<String> {
         let rule = self.parts.config.approval(&approval.name);
         let listed = rule.into_iter().flat_map(|rule| &rule.approvers.people);
@@ -137,6 +146,8 @@ struct Around {
     by_self: bool,
     groups: Vec<String>,
     people: Vec<String>,
+    /// Who can say yes as well by now.
+    second: Option<Approvers>,
     remind: Option<Remind>,
     go: Option<String>,
 }
@@ -153,6 +164,7 @@ fn page_of<'p>(
         _ => approval.expires,
     };
     let number = approval.number.as_ref().filter(|_| is_pending);
+    let second = around.second.as_ref();
     let mut noes = approval.votes.iter();
     let noes = noes.find(|vote| vote.answer != Answer::Yes);
     Page::Waiting {
@@ -163,6 +175,12 @@ fn page_of<'p>(
         by_self: around.by_self,
         groups: &around.groups,
         people: &around.people,
+        also_groups: second.map_or(&[], |second| &second.groups_any),
+        also_people: second.map_or(&[], |second| &second.people),
+        also_for: approval
+            .escalated
+            .filter(|_| second.is_some())
+            .map(|since| now.since(since)),
         given: yes(approval),
         need: approval.terms.need,
         window: window(approval),

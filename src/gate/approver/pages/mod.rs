@@ -84,6 +84,8 @@ pub(in crate::gate) struct One<'a> {
     /// To use the yes.
     pub(in crate::gate) redeem: u64,
     pub(in crate::gate) state: &'static str,
+    /// Since when others can decide as well.
+    pub(in crate::gate) escalated: Option<u64>,
     /// For so long a yes holds for every such request.
     pub(in crate::gate) window: Option<u64>,
     /// What the app answered.

@@ -44,6 +44,7 @@ fn one(state: &'static str) -> One<'static> {
         left: Some(60),
         redeem: 600,
         state,
+        escalated: Some(60),
         window: Some(900),
         upstream: Some(200),
         lately: 3,

@@ -119,6 +119,7 @@ pub(super) const WORDS: Table = &[
         "in den letzten 24 Stunden nur dieses eine Mal",
     ),
     ("votes", "Bisher zugestimmt"),
+    ("escalated", "Auch andere wurden gefragt"),
     ("votes_text", "{yes} von {need}"),
     (
         "window_about",

@@ -110,6 +110,7 @@ pub(super) const WORDS: Table = &[
     ),
     ("lately_once", "only this once in the last 24 hours"),
     ("votes", "Said yes so far"),
+    ("escalated", "Others were asked as well"),
     ("votes_text", "{yes} of {need}"),
     (
         "window_about",

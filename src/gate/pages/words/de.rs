@@ -330,6 +330,7 @@ pub(super) const WORDS: Table = &[
         "wait_holds",
         "Sie gilt noch für jede solche Anfrage ({span}), so oft Sie eine senden. Jede wird festgehalten.",
     ),
+    ("wait_also", "Seit {span} auch"),
     ("wait_so_far", "Bisher"),
     ("wait_given", "{given} von {need}"),
     ("wait_left", "Restliche Zeit"),

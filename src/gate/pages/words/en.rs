@@ -309,6 +309,7 @@ pub(super) const WORDS: Table = &[
         "wait_holds",
         "It holds for every such request for another {span}, as often as you send one. Each is written down.",
     ),
+    ("wait_also", "Also, since {span} ago"),
     ("wait_so_far", "So far"),
     ("wait_given", "{given} of {need}"),
     ("wait_left", "Time left"),
