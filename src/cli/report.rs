@@ -73,6 +73,9 @@ pub(super) struct Wanted {
     need: u32,
     level: String,
     mode: &'static str,
+    /// Who may pass it in everybody's place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    break_glass: Option<String>,
     /// Of which requests it is asked; of all, without.
     #[serde(skip_serializing_if = "Option::is_none")]
     when: Option<String>,
@@ -98,6 +101,7 @@ impl Wanted {
             need: rule.terms.need,
             level: ladder.name_of(rule.level).to_owned(),
             mode: rule.terms.mode.name(),
+            break_glass: rule.break_glass.as_ref().map(ToString::to_string),
             when: rule.when.as_ref().map(ToString::to_string),
             request_ttl: spell_duration(rule.request_ttl),
             redeem_ttl: spell_duration(rule.terms.redeem_ttl),
@@ -347,6 +351,9 @@ impl Explanation {
             line("of", &format!("{votes} of {approvers}, at {level}; {mode}"));
             if let Some(escalates) = &wanted.escalates {
                 line("also", escalates);
+            }
+            if let Some(who) = &wanted.break_glass {
+                line("without", &format!("{who}, by break-glass"));
             }
             let Wanted {
                 request_ttl,

@@ -219,6 +219,7 @@ fn what_is_said_of_the_caller_counts() {
         summary   = "Pay {path.id}"
         approvers = { groups_any = ["leads"], claim = "manager", need = 2 }
         mode      = "number-matching"
+        break_glass = { groups_any = "emergency" }
         escalate  = { after = "5m", to = { groups_any = ["board"], people = ["carol"] } }
         [[routes]]
         id       = "exports"
@@ -293,6 +294,7 @@ fn what_is_said_of_the_caller_counts() {
         "answer    202 to the page that waits for a browser, 403 for a program",
         "asks      Pay {path.id}",
         "of        2 of groups_any leads or claim manager, at password; number-matching",
+        "without   groups_any emergency, by break-glass",
         "also      groups_any board or people carol after 5m",
         "for       10m, and 10m from the yes on",
     ] {

@@ -99,9 +99,10 @@ keys! {
          "networks_any", "claims", "inherit"],
         ["introspect", "approval"];
     APPROVAL = "[approvals.…]",
-        ["summary", "approvers", "need", "deny", "mode", "digits", "reason", "request_ttl", "redeem_ttl", "level",
-         "bind_headers", "grant", "cooldown", "when", "channels", "escalate"],
-        ["break_glass"];
+        ["summary", "approvers", "need", "deny", "mode", "digits", "reason", "requester_reason", "request_ttl", "redeem_ttl", "level",
+         "bind_headers", "grant", "cooldown", "when", "channels", "escalate", "break_glass"],
+        [];
+    BREAK_GLASS = "break_glass", ["groups_any", "people"], [];
     ESCALATE = "escalate", ["after", "to"], [];
     SECOND = "to", ["groups_any", "people"], [];
     WHEN = "when", ["methods", "outside", "hours", "above"], [];

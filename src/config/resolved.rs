@@ -172,6 +172,8 @@ pub struct ApprovalRule {
     pub digits: u8,
     /// What approvers have to give with a yes.
     pub reason: Reason,
+    /// Whether requesters have to say why they need it.
+    pub requester_reason: Reason,
     /// For so long it can be decided on.
     pub request_ttl: Duration,
     /// After a no, the same requester asks for nothing on the route for so long.
@@ -182,6 +184,8 @@ pub struct ApprovalRule {
     pub device_level: Rank,
     /// Fields of the request that it is bound to, beside those that say what its body is.
     pub bind_headers: Vec<http::HeaderName>,
+    /// Who may pass it in everybody's place.
+    pub break_glass: Option<Approvers>,
     /// By which approvers are told of it.
     pub channels: Vec<usize>,
 }

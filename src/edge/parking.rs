@@ -8,7 +8,7 @@ use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
-use crate::gate::{APPROVAL, Gate, Intake, NotKept, Refusal, Sending};
+use crate::gate::{APPROVAL, Gate, Intake, NotKept, REASON, Refusal, Sending};
 use crate::model::parked::is_kept;
 
 /// For the body of what is to be parked, and so much more for each of its pieces that may come.
@@ -70,7 +70,7 @@ pub(in crate::edge) fn restore(request: &mut RequestHeader, sending: &Sending) -
     for name in &of_the_click {
         request.remove_header(name);
     }
-    for name in [header::EXPECT, header::TRANSFER_ENCODING, APPROVAL] {
+    for name in [header::EXPECT, header::TRANSFER_ENCODING, APPROVAL, REASON] {
         request.remove_header(&name);
     }
     for (name, value) in &parked.headers {

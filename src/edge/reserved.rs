@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use http::{HeaderMap, HeaderName, header};
 
 use crate::config::Config;
-use crate::gate::APPROVAL;
+use crate::gate::{APPROVAL, REASON};
 
 /// By which other proxies and apps tell who the user is; a client never gets to say it, whatever the config sets.
 const IDENTITY: &[&str] = &[
@@ -97,7 +97,7 @@ impl Reserved {
         Self {
             names: fixed
                 .chain(own)
-                .chain([header::FORWARDED, APPROVAL])
+                .chain([header::FORWARDED, APPROVAL, REASON])
                 .collect(),
         }
     }

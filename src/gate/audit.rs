@@ -18,6 +18,8 @@ pub(in crate::gate) struct Circumstances<'a> {
     pub(in crate::gate) approval: Option<&'a str>,
     /// The id of one of the user's own.
     pub(in crate::gate) device: Option<&'a str>,
+    /// What somebody said themselves.
+    pub(in crate::gate) words: Option<&'a str>,
 }
 
 impl<'a> Circumstances<'a> {
@@ -59,6 +61,7 @@ impl Gate {
             client: Some(&client),
             approval: circumstances.approval,
             device: circumstances.device,
+            words: circumstances.words,
             ..AuditEvent::new(kind)
         };
         self.parts.audit.record(&event, self.parts.clock.now());

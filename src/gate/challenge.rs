@@ -278,6 +278,7 @@ impl Gate {
             need: Some(denial.need),
             approval: None,
             device: None,
+            words: None,
         };
         // Whoever asks for the decision alone asks again for what to tell.
         if !incoming.decision_only {

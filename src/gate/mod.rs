@@ -64,7 +64,9 @@ use crate::store::{Live, Store, SubjectTag};
 use crate::telemetry::{Audit, Metrics};
 
 pub use approvals::announce::ChannelState;
-pub use approvals::{APPROVAL, ApprovalView, Changed, Redeeming, VoteView, Wanting, Which, Word};
+pub use approvals::{
+    APPROVAL, ApprovalView, Changed, REASON, Redeeming, VoteView, Wanting, Which, Word,
+};
 pub use bearer::{DPOP, Told, Verified, told};
 pub use cookies::{pairs, sets_reserved};
 pub use forward_auth::Unbelievable;

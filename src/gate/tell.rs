@@ -53,6 +53,12 @@ impl Gate {
         self.announcer.states()
     }
 
+    /// Everybody who could have decided, on all channels: somebody did in their place.
+    pub(in crate::gate) fn tell_broken_glass(&self, approval: &Approval) {
+        let event = Event::Decided(Outcome::BrokenGlass);
+        self.tell_people(approval, event, notice_id(approval, event));
+    }
+
     /// Those to whom it has gone on just now, and nobody else again.
     pub(in crate::gate) fn tell_second(&self, approval: &Approval) {
         let rule = self.parts.config.approval(&approval.name);
@@ -82,7 +88,13 @@ impl Gate {
     }
 
     /// Whether anybody is.
-    fn tell_those(&self, approval: &Approval, event: Event, id: String, audience: Audience) -> bool {
+    fn tell_those(
+        &self,
+        approval: &Approval,
+        event: Event,
+        id: String,
+        audience: Audience,
+    ) -> bool {
         let config = &self.parts.config;
         let Some(rule) = config.approval(&approval.name) else {
             return false;

@@ -52,6 +52,8 @@ pub enum Outcome {
     Denied,
     /// "This wasn't me", or "this looks wrong".
     Reported,
+    /// Somebody passed it in everybody's place.
+    BrokenGlass,
 }
 
 /// Whom a notice still has to reach, where it is not the channel that says so.
@@ -89,6 +91,7 @@ impl Event {
             Self::Decided(Outcome::Approved) => "approval.approved",
             Self::Decided(Outcome::Denied) => "approval.denied",
             Self::Decided(Outcome::Reported) => "approval.reported",
+            Self::Decided(Outcome::BrokenGlass) => "approval.break-glass",
             Self::DeviceAdded => "device.added",
             Self::DeviceRemoved => "device.removed",
             Self::Test => "test",
@@ -110,6 +113,7 @@ impl Notice {
             Event::Decided(Outcome::Approved) => format!("Approved: {name}"),
             Event::Decided(Outcome::Denied) => format!("Denied: {name}"),
             Event::Decided(Outcome::Reported) => format!("Denied and reported: {name}"),
+            Event::Decided(Outcome::BrokenGlass) => format!("Passed without approval: {name}"),
             Event::DeviceAdded => "A new device".to_owned(),
             Event::DeviceRemoved => "A device was removed".to_owned(),
             Event::Test => "Test notice".to_owned(),
@@ -120,6 +124,9 @@ impl Notice {
     pub(super) fn text(&self) -> String {
         let told = match self.event {
             Event::Asked | Event::Reminded => "Somebody waits for your decision.",
+            Event::Decided(Outcome::BrokenGlass) => {
+                "Somebody passed this in everybody's place. Look at who, and why."
+            }
             Event::Decided(_) => "It was decided.",
             Event::DeviceAdded => "A new device of yours was added.",
             Event::DeviceRemoved => "A device of yours was removed.",

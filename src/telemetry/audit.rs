@@ -18,7 +18,7 @@ pub enum AuditKind {
     ApprovalAnswered,
     /// Somebody's yes is asked for.
     ApprovalAsked,
-    /// An operator said yes in everybody's place.
+    /// An operator, or a requester who may, said yes in everybody's place.
     ApprovalBreakGlass,
     /// By whoever asked.
     ApprovalCancelled,
@@ -91,7 +91,7 @@ pub struct AuditEvent<'a> {
     /// The id of a device of the user's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<&'a str>,
-    /// The reason that an operator gave.
+    /// The reason that an operator or a requester gave.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<&'a str>,
 }

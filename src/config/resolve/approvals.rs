@@ -269,14 +269,12 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
         None => Some(Mode::ApproveDeny),
     };
     let digits = digits(fields, mode);
-    let reason = fields.choice(
-        "reason",
-        &[
-            ("optional", Reason::Optional),
-            ("required", Reason::Required),
-        ],
-    );
-    let reason = reason.unwrap_or_default();
+    let reasons = [
+        ("optional", Reason::Optional),
+        ("required", Reason::Required),
+    ];
+    let reason = fields.choice("reason", &reasons).unwrap_or_default();
+    let requester_reason = fields.choice("requester_reason", &reasons);
     let cooldown = fields.duration("cooldown").unwrap_or(COOLDOWN);
     let redeem_ttl = ttl(fields, "redeem_ttl");
     let level = match fields.has("level") {
@@ -307,6 +305,8 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
             grant,
             digits,
             reason,
+            requester_reason: requester_reason.unwrap_or_default(),
+            break_glass: escalate::people(fields, "break_glass", &keys::BREAK_GLASS),
             request_ttl,
             cooldown: cooldown.min(LONGEST),
             level: level?,

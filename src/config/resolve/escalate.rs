@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::code::Code;
 use crate::config::fields::Fields;
-use crate::config::keys;
+use crate::config::keys::{self, Keys};
 use crate::config::problem::Problem;
 use crate::policy::approval::who::Approvers;
 
@@ -26,15 +26,15 @@ pub(super) fn resolve(
         let problem = Problem::error(Code::LateEscalation, place, message);
         report.push(problem.help("a shorter `after`, or a longer `request_ttl`"));
     }
-    let second = people(given, "to");
+    let second = people(given, "to", &keys::SECOND);
     let (after, second) = (after?, second?);
     approvers?.second = Some(Box::new(second));
     Some(after)
 }
 
 /// Groups and people, at least one of them.
-pub(super) fn people(fields: Fields<'_>, key: &str) -> Option<Approvers> {
-    let given = fields.table(key, &keys::SECOND)?;
+pub(super) fn people(fields: Fields<'_>, key: &str, keys: &'static Keys) -> Option<Approvers> {
+    let given = fields.table(key, keys)?;
     let texts = |key: &str| -> Vec<String> {
         let texts = given.texts(key).unwrap_or_default();
         texts.into_iter().map(|text| text.text.to_owned()).collect()

@@ -14,7 +14,7 @@ use crate::gate::browsers::Browsers;
 use crate::model::approval::{Approval, Person};
 use crate::model::random::Random;
 use crate::model::time::{Clock, Timestamp};
-use crate::notify::{Event, Failure, Notice, Patience, Recipients, Sender};
+use crate::notify::{Event, Failure, Notice, Outcome, Patience, Recipients, Sender};
 use crate::policy::approval::who::Approvers;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::NotificationResult;
@@ -136,7 +136,9 @@ impl Announcer {
 
     /// `channels`: of the approval, by their place.
     pub(in crate::gate) fn tell(&self, notice: &Notice, channels: &[usize], audience: Audience) {
-        let is_decision = matches!(notice.event, Event::Decided(_));
+        // That somebody passed it without anybody is for everyone to know.
+        let is_decision =
+            matches!(notice.event, Event::Decided(outcome) if outcome != Outcome::BrokenGlass);
         let taken: BTreeSet<usize> = channels.iter().copied().collect();
         let told = Arc::new(Told {
             shared: Arc::clone(&self.0),

@@ -6,7 +6,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::want::{APPROVAL, Wish, is_page};
-use super::{Asked, Asking, waiting};
+use super::{Asked, Asking, waiting, why};
+use crate::config::Reason;
 use crate::gate::audit::Circumstances;
 use crate::gate::logout::is_same_origin;
 use crate::gate::negotiate::{Kind, kind_for};
@@ -72,9 +73,32 @@ impl Gate {
             asker,
             bound,
             request,
+            reason,
             mut record,
         } = wish;
         let rule = bound.rule;
+        let given = match reason {
+            Some(reason) => Ok(Some(reason)),
+            None => why::of(incoming.headers),
+        };
+        let Ok(reason) = given else {
+            let text = format!(
+                "The Stepgate-Reason field is not one line of UTF-8, percent-encoded, of at most {} characters.",
+                why::LONGEST
+            );
+            let (code, status) = ("reason-unreadable", StatusCode::BAD_REQUEST);
+            return self.say(incoming, route.challenge, status, code, &text, record);
+        };
+        if reason.is_none() && rule.requester_reason == Reason::Required {
+            if waits_on_page {
+                return self
+                    .ask_why(incoming, &bound.summary, request, record)
+                    .await;
+            }
+            let text = "Say why you need this: in the field Stepgate-Reason.";
+            let (code, status) = ("reason-required", StatusCode::FORBIDDEN);
+            return self.say(incoming, route.challenge, status, code, text, record);
+        }
         let asking = Asking {
             name: rule.name.clone(),
             requester: Requester {
@@ -86,7 +110,7 @@ impl Gate {
             },
             action: bound.action,
             summary: bound.summary,
-            reason: None,
+            reason,
             terms: rule.terms.clone(),
             named: named(&rule.approvers, asker.identity()),
             digits: rule.digits,
@@ -130,6 +154,7 @@ impl Gate {
                     need: record.need,
                     approval: Some(&approval.id.0),
                     device: None,
+                    words: approval.reason.as_deref(),
                 };
                 self.audit(AuditKind::ApprovalAsked, incoming, circumstances);
                 self.tell_asked(&approval);
@@ -381,7 +406,11 @@ impl Gate {
     }
 
     /// While its user makes up their mind about what is pending instead.
-    async fn keep_aside(&self, mut request: ParkedRequest, now: Timestamp) -> Option<String> {
+    pub(super) async fn keep_aside(
+        &self,
+        mut request: ParkedRequest,
+        now: Timestamp,
+    ) -> Option<String> {
         let id = token(&*self.parts.random, 16);
         request.expires = now.plus(self.parts.config.park.lasts);
         let key = kept_key(&request.origin, &id);

@@ -179,6 +179,7 @@ pub fn policy(
                 Grant::Window { per } => json!([terms.redeem_ttl.as_secs(), per]),
             },
             "reason": rule.reason == Reason::Required,
+            "break_glass": rule.break_glass.as_ref().map(ToString::to_string),
             "level": ladder.name_of(rule.level),
             "bind_headers": bind_headers,
             "when": rule.when.as_ref().map(|when| {

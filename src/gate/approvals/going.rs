@@ -172,7 +172,7 @@ impl Gate {
             .reason("approval-of-another-request")
     }
 
-    fn nothing_kept(&self, incoming: &Incoming<'_>) -> Reply {
+    pub(super) fn nothing_kept(&self, incoming: &Incoming<'_>) -> Reply {
         let page = Page::NothingKept {
             sent: false,
             lasts: self.parts.config.park.lasts,

@@ -9,6 +9,7 @@ pub(in crate::gate) mod announce;
 mod ask;
 mod asker;
 pub mod binding;
+mod glass;
 mod going;
 mod numbers;
 mod operator;
@@ -17,6 +18,7 @@ mod sweep;
 mod votes;
 mod waiting;
 mod want;
+mod why;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +39,7 @@ use crate::telemetry::{Audit, Metrics};
 
 pub use operator::{ApprovalView, VoteView, Which, Word};
 pub use want::{APPROVAL, Redeeming, Wanting};
+pub use why::REASON;
 
 pub(in crate::gate) use asker::Asker;
 pub(in crate::gate) use going::marked;

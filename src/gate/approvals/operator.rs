@@ -163,12 +163,7 @@ impl Gate {
         };
         self.count_outcome(approval, now);
         if kind == AuditKind::ApprovalBreakGlass {
-            tracing::warn!(
-                operator,
-                approval = %approval.name,
-                "break-glass: an operator approved in everybody's place"
-            );
-            self.parts.metrics.break_glass(&approval.name);
+            self.glass_is_broken(approval);
         }
         let event = AuditEvent {
             reason: Some(waiting::name(&approval.status)),

@@ -8,6 +8,7 @@ use http::{HeaderName, StatusCode, header};
 use super::already::route_name;
 use super::asker::Asker;
 use super::binding;
+use super::why::REASON;
 use crate::config::{ApprovalRule, Grant};
 use crate::gate::judge::{Claimed, Way};
 use crate::gate::negotiate::{Kind, kind_for};
@@ -38,6 +39,8 @@ pub struct Wanting {
     pub(super) asker: Asker,
     pub(super) approve: Approve,
     pub(super) record: Record,
+    /// Why the requester needs it, where it is known by now.
+    pub(super) reason: Option<String>,
 }
 
 /// By whom, and for what, a yes is used up.
@@ -100,6 +103,7 @@ impl Gate {
             asker,
             approve,
             record,
+            reason: None,
         }))
     }
 
@@ -123,6 +127,7 @@ impl Gate {
             asker,
             bound,
             request,
+            reason: None,
             record,
         };
         Verdict::Reply(self.ask(incoming, site, wish, now).await)
@@ -138,6 +143,7 @@ impl Gate {
     ) -> ParkedRequest {
         let mut headers = kept(incoming.headers);
         headers.remove(APPROVAL);
+        headers.remove(REASON);
         ParkedRequest {
             method: incoming.method.clone(),
             target: incoming.target.path_and_query().to_owned(),
@@ -168,6 +174,7 @@ impl Gate {
             asker,
             approve,
             record,
+            reason,
         } = wanting;
         let (body, in_hand) = intake.into_parts();
         let request = self.waiting_request(incoming, site, &asker, body, now);
@@ -205,6 +212,7 @@ impl Gate {
                     asker: &asker,
                     bound,
                     request,
+                    reason,
                     record,
                 };
                 return Verdict::Reply(self.ask(incoming, site, wish, now).await);
@@ -288,6 +296,7 @@ impl Gate {
             asker,
             approve,
             record,
+            reason,
             ..
         } = wanting;
         request.owner = self.owned_by(&asker);
@@ -299,6 +308,7 @@ impl Gate {
             asker: &asker,
             bound,
             request,
+            reason,
             record,
         };
         let reply = self.ask(there, site, wish, now).await;
@@ -467,6 +477,8 @@ pub(super) struct Wish<'w> {
     pub(super) asker: &'w Asker,
     pub(super) bound: Bound<'w>,
     pub(super) request: ParkedRequest,
+    /// Said on a page; a program says it in a header.
+    pub(super) reason: Option<String>,
     pub(super) record: Record,
 }
 

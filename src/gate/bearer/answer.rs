@@ -245,6 +245,7 @@ impl Gate {
                     need: Some(denial.need),
                     approval: None,
                     device: None,
+                    words: None,
                 };
                 if !incoming.decision_only {
                     self.audit(AuditKind::Refusal, incoming, circumstances);

@@ -46,6 +46,7 @@ templates![
     "nothing-kept.html",
     "other-pending.html",
     "refused.html",
+    "say-why.html",
     "send-kept.html",
     "signed-out.html",
     "somebody-else.html",
@@ -257,6 +258,16 @@ pub(in crate::gate) enum Page<'a> {
         remind: Option<Remind>,
         /// Where it goes on, and sends what was kept.
         go: Option<&'a str>,
+        /// Whoever waits may pass it in everybody's place: a `link` to where it is done, or the `form`. A page that is
+        /// loaded again would take what is being written with it.
+        break_glass: &'static str,
+    },
+    /// Before anybody is asked.
+    SayWhy {
+        summary: &'a str,
+        kept: &'a str,
+        action: &'a str,
+        most: usize,
     },
     /// Something else waits already.
     OtherPending {
@@ -348,6 +359,7 @@ impl Page<'_> {
             Self::KeptForAnother { .. } => "kept-for-another.html",
             Self::AskedFor { .. } => "asked-for.html",
             Self::Waiting { .. } => "waiting.html",
+            Self::SayWhy { .. } => "say-why.html",
             Self::OtherPending { .. } => "other-pending.html",
             Self::StillKept { .. } => "still-kept.html",
             Self::InFrame { .. } => "in-frame.html",

@@ -123,6 +123,12 @@ fn each<'a>(
             back: link,
         },
     ];
+    pages.push(Page::SayWhy {
+        summary: text,
+        kept: text,
+        action: link,
+        most: 500,
+    });
     for state in [
         "pending",
         "approved",
@@ -160,6 +166,7 @@ fn each<'a>(
                     limited: why == "reported",
                 }),
                 go: full.then_some(link),
+                break_glass: if full { "form" } else { "link" },
             });
         }
     }

@@ -108,7 +108,7 @@ catalogue! {
     APPROVAL_NUMBERS = Kind::Counter, "stepgate_approval_number_failures_total", ["approval"],
         "Numbers that were wrong";
     BREAK_GLASS = Kind::Counter, "stepgate_break_glass_total", ["approval"],
-        "Approvals that an operator gave in everybody's place";
+        "Approvals that somebody gave in everybody's place";
     NOTIFICATIONS = Kind::Counter, "stepgate_notifications_total", ["channel", "result"],
         "What became of notices to people, by channel";
 

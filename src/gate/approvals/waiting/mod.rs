@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
-use super::Asker;
+use super::{Asker, why};
 use crate::gate::negotiate::{Kind, kind};
 use crate::gate::park::is_id;
 use crate::gate::{Gate, Incoming, OWN_PREFIX, Record, Reply, Site};
@@ -34,6 +34,9 @@ impl Gate {
         site: Site<'_>,
         id: &str,
     ) -> Reply {
+        if id == why::WHY {
+            return self.said_why(incoming, site).await;
+        }
         if !METHODS.contains(incoming.method) {
             return self.wrong_method(METHODS, incoming);
         }

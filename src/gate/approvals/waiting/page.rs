@@ -21,6 +21,9 @@ use crate::policy::approval;
 use crate::policy::approval::who::Approvers;
 use crate::store::{Mark, Unavailable};
 
+/// A parameter of the page: it is to be passed in everybody's place.
+const GLASS: &str = "glass";
+
 impl Gate {
     pub(super) async fn waiting_page(
         self: &Arc<Self>,
@@ -53,7 +56,15 @@ impl Gate {
             remind,
             go,
         };
-        let page = page_of(approval, &standing, &around, now);
+        let mut page = page_of(approval, &standing, &around, now);
+        if let Page::Waiting { break_glass, .. } = &mut page
+            && self.may_break_glass(asker, approval)
+        {
+            *break_glass = match param(incoming, GLASS) {
+                Some(_) => "form",
+                None => "link",
+            };
+        }
         let record = Record {
             subject: Some(asker.subject()),
             ..Record::of("own")
@@ -196,5 +207,6 @@ fn page_of<'p>(
         link: around.link.as_deref(),
         remind: around.remind,
         go: around.go.as_deref(),
+        break_glass: "",
     }
 }

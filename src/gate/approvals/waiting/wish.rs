@@ -6,14 +6,12 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::href;
-use crate::gate::approvals::ask::kept_key;
 use crate::gate::approvals::{Asker, Changed};
 use crate::gate::audit::Circumstances;
-use crate::gate::judge::Way;
 use crate::gate::logout::is_same_origin;
 use crate::gate::pages::Page;
 use crate::gate::park::is_id;
-use crate::gate::{Gate, Incoming, Record, Reply, Site, Verdict};
+use crate::gate::{Gate, Incoming, Record, Reply, Site};
 use crate::model::approval::{Approval, Status};
 use crate::model::time::Timestamp;
 use crate::policy::approval;
@@ -59,6 +57,11 @@ impl Gate {
                 }
                 Err(Unavailable) => self.unknown_state(incoming),
             },
+            Some("break-glass") => {
+                let reason = field("reason").unwrap_or_default();
+                self.break_glass(incoming, site, asker, approval, &reason, now)
+                    .await
+            }
             Some("replace") => {
                 let kept = field("kept").filter(|id| is_id(id)).unwrap_or_default();
                 self.replace(incoming, site, asker, approval, &kept, now)
@@ -89,7 +92,7 @@ impl Gate {
         }
     }
 
-    fn foreign(&self, incoming: &Incoming<'_>) -> Reply {
+    pub(in crate::gate::approvals) fn foreign(&self, incoming: &Incoming<'_>) -> Reply {
         let text = "Only a page of this host may do this.";
         let page = Page::Refused {
             status: 403,
@@ -179,15 +182,7 @@ impl Gate {
         let lineage = asker.session().map(|held| &held.live.session.lineage);
         let found = found.filter(|(request, _)| request.owner.lineage.as_ref() == lineage);
         let Some((request, target)) = found else {
-            let page = Page::NothingKept {
-                sent: false,
-                lasts: self.parts.config.park.lasts,
-                back: "/",
-            };
-            let record = Record::of("own");
-            return self
-                .page(StatusCode::GONE, &page, incoming, record)
-                .reason("not-parked");
+            return self.nothing_kept(incoming);
         };
         if self
             .cancel(incoming, site, asker, approval, now)
@@ -196,28 +191,7 @@ impl Gate {
         {
             return self.unknown_state(incoming);
         }
-        let there = Incoming {
-            method: &request.method,
-            target: &target,
-            body: &[],
-            ..*incoming
-        };
-        let back = request.target.clone();
-        let way = Way {
-            leads_back: Some(&back),
-            ..Way::default()
-        };
-        match self.judge_route(&there, site, way).await {
-            Verdict::Approve(wanting) => {
-                let key = kept_key(&site.origin.text, kept);
-                let again = request.clone();
-                self.ask_with_kept(&there, site, *wanting, again, key).await
-            }
-            Verdict::Reply(reply) => reply,
-            // It needs no yes any more: sent by whoever sends it again.
-            Verdict::Forward(_) | Verdict::Park(_) => {
-                Reply::redirect(&site.url("/"), Record::of("own"))
-            }
-        }
+        self.ask_for_kept(incoming, site, request, &target, kept, None)
+            .await
     }
 }

@@ -176,6 +176,14 @@ pub(super) const DE: Table = &[
         "Dem muss jemand zustimmen, und einer Verbindung, die offen bleibt, kann niemand zustimmen.",
     ),
     (
+        "reason-required",
+        "Sagen Sie, wofür Sie es brauchen: im Feld Stepgate-Reason.",
+    ),
+    (
+        "reason-unreadable",
+        "Das Feld Stepgate-Reason ist nicht eine Zeile UTF-8, prozentkodiert, von höchstens 500 Zeichen.",
+    ),
+    (
         "approval-reference",
         "Das Feld Stepgate-Approval ist nicht die Kennung einer einzigen Zustimmung.",
     ),

@@ -338,6 +338,21 @@ fn shown(value: &str) -> String {
     line
 }
 
+/// The same of what somebody wrote, whole; what begins a line or a column elsewhere is a space.
+pub fn plain_line(text: &str) -> String {
+    let mut line = String::new();
+    for character in text.chars() {
+        if matches!(character, '\t' | '\n' | '\r') {
+            line.push(' ');
+        } else if is_seen(character) {
+            line.push(character);
+        } else {
+            line.extend(character.escape_unicode());
+        }
+    }
+    line
+}
+
 fn is_seen(character: char) -> bool {
     !character.is_control()
         && !matches!(u32::from(character),
