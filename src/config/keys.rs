@@ -36,8 +36,11 @@ keys! {
     INSTALLATION = "",
         ["version", "listen", "listen_tls", "plain", "certificates", "client_certificates", "hsts", "policies",
          "trusted_proxies", "sessions", "keycloak", "levels", "floors", "upstreams", "seal", "networks", "limits", "park", "log",
-         "admin_listen", "admin_hosts", "admin_socket", "ready_needs_keycloak", "approver_app", "channels"],
-        ["redis", "approvals", "peers"];
+         "admin_listen", "admin_hosts", "admin_socket", "ready_needs_keycloak", "approver_app", "approvals", "channels"],
+        ["redis", "peers"];
+    APPROVALS = "[approvals]",
+        ["notices_within", "notices_per_route", "notices_per_requester", "notices_per_approval", "notices_per_approver"],
+        [];
     APPROVER_APP = "[approver_app]", ["url", "level", "title", "device_cooldown"], [];
     CERTIFICATE = "[[certificates]]", ["cert", "key"], [];
     CLIENT_CERTIFICATES = "[client_certificates]", ["ca", "require"], [];

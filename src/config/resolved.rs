@@ -49,6 +49,7 @@ pub struct Config {
     pub hosts: HashMap<String, HostIndex>,
     pub limits: Limits,
     pub park: Park,
+    pub quiet: Quiet,
     pub log: Log,
     pub channels: Vec<Channel>,
     pub admin: Admin,
@@ -205,6 +206,32 @@ pub enum Reason {
     #[default]
     Optional,
     Required,
+}
+
+/// How often people are told of what waits, at most. What is beyond it waits all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quiet {
+    pub within: Duration,
+    /// Of one requester and route.
+    pub per_route: usize,
+    /// Of one requester over all routes.
+    pub per_requester: usize,
+    /// Of all requesters, to those who decide on approvals of one name.
+    pub per_approval: usize,
+    /// To one person in their browsers.
+    pub per_approver: usize,
+}
+
+impl Default for Quiet {
+    fn default() -> Self {
+        Self {
+            within: Duration::from_secs(600),
+            per_route: 3,
+            per_requester: 10,
+            per_approval: 30,
+            per_approver: 20,
+        }
+    }
 }
 
 /// Where people decide. It is one of [`Config::apps`], so that its host is like any other, but no policy file's, and no

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ledger::{Filed, Ledger};
-use crate::model::approval::Approval;
+use crate::model::approval::{Approval, Person};
 use crate::model::evidence::Identity;
 use crate::model::time::Timestamp;
 use crate::notify::push::Subscription;
@@ -49,6 +49,13 @@ struct Browser {
 impl Browser {
     fn is_of(&self, whose: &Identity) -> bool {
         self.whose.iss == whose.iss && self.whose.sub == whose.sub
+    }
+
+    fn person(&self) -> Person {
+        Person {
+            iss: self.whose.iss.clone(),
+            sub: self.whose.sub.clone(),
+        }
     }
 }
 
@@ -141,12 +148,12 @@ impl Browsers {
         approval: &Approval,
         approvers: &Approvers,
         now: Timestamp,
-    ) -> Result<Vec<Subscription>, Unavailable> {
+    ) -> Result<Vec<(Person, Subscription)>, Unavailable> {
         let all: Vec<(_, Browser)> = self.ledger.all(&self.everybody(), now).await?;
         Ok(all
             .into_iter()
             .filter(|(_, one)| may_decide(approval, approvers, &one.whose))
-            .map(|(_, one)| one.subscription)
+            .map(|(_, one)| (one.person(), one.subscription))
             .collect())
     }
 
@@ -290,7 +297,11 @@ mod tests {
             ..Approvers::default()
         };
         let told = browsers.of_approvers(&given(), &approvers, NOW).await;
-        assert_eq!(told, Ok(vec![subscription("0")]));
+        let bob = Person {
+            iss: people[0].iss.clone(),
+            sub: people[0].sub.clone(),
+        };
+        assert_eq!(told, Ok(vec![(bob, subscription("0"))]));
         // Who is in the group no more, and opens the app, is told no more.
         let gone = somebody("bob", &[]);
         let done = browsers.subscribe(&gone, subscription("0"), NOW).await;

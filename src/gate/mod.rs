@@ -253,6 +253,7 @@ impl Gate {
             clock: Arc::clone(&parts.clock),
             random: Arc::clone(&parts.random),
             browsers: browsers.clone(),
+            quiet: parts.config.quiet,
         };
         Ok(Self {
             announcer: Announcer::new(

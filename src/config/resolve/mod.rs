@@ -16,6 +16,7 @@ mod installation;
 mod keycloak;
 mod levels;
 mod park;
+mod quiet;
 mod require;
 mod routes;
 mod rules;
@@ -172,6 +173,7 @@ pub(super) fn resolve(
         hosts,
         limits: basics.limits,
         park,
+        quiet: quiet::resolve(root),
         log: basics.log,
         channels,
         admin,

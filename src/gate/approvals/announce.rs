@@ -4,12 +4,11 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::{Channel, ChannelKind};
+use crate::config::{Channel, ChannelKind, Quiet};
 use crate::gate::browsers::Browsers;
 use crate::model::approval::{Approval, Person};
 use crate::model::random::Random;
@@ -22,19 +21,8 @@ use crate::telemetry::metrics::NotificationResult;
 /// Notices of one channel that are under way, pauses included.
 const ROOM: usize = 256;
 
-/// Of one requester and route within [`COOL_DOWN`]: whoever wears people down gets no further.
-const MOST: usize = 3;
-
-/// Of one requester over all routes.
-const MOST_OF_ALL: usize = 10;
-
-/// Of all requesters to those who decide on approvals of one name.
-const MOST_OF_APPROVAL: usize = 30;
-
-const COOL_DOWN: Duration = Duration::from_secs(600);
-
-/// Requesters that are remembered. With more of them at once nobody is told; who decides finds it all in the inbox.
-const MOST_REQUESTERS: usize = 10_000;
+/// People that are remembered. With more of them at once nobody is told; who decides finds it all in the inbox.
+const MOST_PEOPLE: usize = 10_000;
 
 /// Cheap to clone: what is under way holds one.
 #[derive(Clone)]
@@ -47,6 +35,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     browsers: Browsers,
+    quiet: Quiet,
 }
 
 /// What it works with.
@@ -56,6 +45,7 @@ pub(in crate::gate) struct Around {
     pub(in crate::gate) clock: Arc<dyn Clock>,
     pub(in crate::gate) random: Arc<dyn Random>,
     pub(in crate::gate) browsers: Browsers,
+    pub(in crate::gate) quiet: Quiet,
 }
 
 /// Who may decide, and so is told.
@@ -100,6 +90,8 @@ pub struct ChannelState {
 struct Recent {
     of: HashMap<Person, VecDeque<(Timestamp, String)>>,
     to: HashMap<String, VecDeque<Timestamp>>,
+    /// Those who were told, one by one.
+    told: HashMap<Person, VecDeque<Timestamp>>,
 }
 
 impl Announcer {
@@ -131,6 +123,7 @@ impl Announcer {
             metrics: around.metrics,
             clock: around.clock,
             browsers: around.browsers,
+            quiet: around.quiet,
         }))
     }
 
@@ -160,7 +153,7 @@ impl Announcer {
     /// Whether people may be told of it, with all that they were told of late; it then counts as told.
     pub(in crate::gate) fn takes(&self, approval: &Approval, channels: &[usize]) -> bool {
         let now = self.0.clock.now();
-        let takes = lock(&self.0.recent).take(approval, now);
+        let takes = lock(&self.0.recent).take(approval, self.0.quiet, now);
         if !takes {
             let name = &approval.name;
             tracing::info!(
@@ -264,7 +257,21 @@ impl Told {
             } = &self.audience;
             let now = shared.clock.now();
             let found = shared.browsers.of_approvers(approval, approvers, now);
-            to.push = found.await.map_err(|_| NO_STORE)?;
+            let found = found.await.map_err(|_| NO_STORE)?;
+            let all = found.len();
+            to.push = match self.notice.event {
+                Event::Decided(Outcome::BrokenGlass) => {
+                    found.into_iter().map(|(_, browser)| browser).collect()
+                }
+                _ => lock(&shared.recent).spare(found, shared.quiet, now),
+            };
+            if to.push.len() < all {
+                shared.count(line, NotificationResult::Limited);
+                // Whoever is left out was told enough of late.
+                if to.push.is_empty() {
+                    return Ok(());
+                }
+            }
         }
         let sent = line.sender.deliver(&self.notice, &mut to, &*shared.clock);
         let outcome = sent.await;
@@ -321,15 +328,15 @@ impl Shared {
 }
 
 impl Recent {
-    fn take(&mut self, approval: &Approval, now: Timestamp) -> bool {
-        let is_recent = |at: Timestamp| now.since(at) < COOL_DOWN;
+    fn take(&mut self, approval: &Approval, quiet: Quiet, now: Timestamp) -> bool {
+        let is_recent = |at: Timestamp| now.since(at) < quiet.within;
         let who = &approval.requester.person;
         let route = &approval.action.route;
-        if self.of.len() >= MOST_REQUESTERS {
+        if self.of.len() >= MOST_PEOPLE {
             self.of
                 .retain(|_, told| told.iter().any(|(at, _)| is_recent(*at)));
         }
-        if self.of.len() >= MOST_REQUESTERS && !self.of.contains_key(who) {
+        if self.of.len() >= MOST_PEOPLE && !self.of.contains_key(who) {
             return false;
         }
         // Names are the configuration's: there are not many.
@@ -338,12 +345,48 @@ impl Recent {
         let of = self.of.entry(who.clone()).or_default();
         of.retain(|(at, _)| is_recent(*at));
         let of_route = of.iter().filter(|(_, known)| known == route).count();
-        if of_route >= MOST || of.len() >= MOST_OF_ALL || to.len() >= MOST_OF_APPROVAL {
+        if of_route >= quiet.per_route
+            || of.len() >= quiet.per_requester
+            || to.len() >= quiet.per_approval
+        {
             return false;
         }
         of.push_back((now, route.clone()));
         to.push_back(now);
         true
+    }
+
+    /// The browsers of those who were not told enough yet; each of these counts as told once more, in however many.
+    fn spare<T>(&mut self, browsers: Vec<(Person, T)>, quiet: Quiet, now: Timestamp) -> Vec<T> {
+        let is_recent = |at: &Timestamp| now.since(*at) < quiet.within;
+        if self.told.len() >= MOST_PEOPLE {
+            self.told.retain(|_, told| told.iter().any(is_recent));
+        }
+        let mut decided: HashMap<Person, bool> = HashMap::new();
+        let mut spared = Vec::new();
+        for (who, browser) in browsers {
+            let may = match decided.get(&who) {
+                Some(may) => *may,
+                None => {
+                    let is_known = self.told.contains_key(&who);
+                    let may = (is_known || self.told.len() < MOST_PEOPLE) && {
+                        let told = self.told.entry(who.clone()).or_default();
+                        told.retain(is_recent);
+                        let has_room = told.len() < quiet.per_approver;
+                        if has_room {
+                            told.push_back(now);
+                        }
+                        has_room
+                    };
+                    decided.insert(who, may);
+                    may
+                }
+            };
+            if may {
+                spared.push(browser);
+            }
+        }
+        spared
     }
 }
 

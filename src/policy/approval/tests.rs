@@ -249,6 +249,29 @@ fn late_is_late() {
 }
 
 #[test]
+fn what_is_undecided_goes_on_to_others_once() {
+    let mut asked = asked(1, Mode::ApproveDeny);
+    assert_eq!(escalate(&asked, at(59)), None);
+    assert_eq!(next_change(&asked), Some(at(60)));
+    asked.terms.escalate_after = Some(Duration::from_secs(20));
+    assert_eq!(next_change(&asked), Some(at(20)));
+    assert_eq!(escalate(&asked, at(19)), None);
+    let gone_on = escalate(&asked, at(25)).unwrap().approval;
+    assert_eq!(gone_on.escalated, Some(at(25)));
+    assert_eq!(gone_on.status, Status::Pending);
+    assert_eq!(escalate(&gone_on, at(30)), None);
+    assert_eq!(next_change(&gone_on), Some(at(60)));
+    // Nor when it is decided, or over.
+    assert_eq!(escalate(&asked, at(60)), None);
+    let approved = after(&asked, "bob", Answer::Yes);
+    assert_eq!(escalate(&approved, at(25)), None);
+    assert_eq!(next_change(&approved), Some(at(31)));
+    let denied = after(&asked, "bob", Answer::No);
+    assert_eq!(escalate(&denied, at(25)), None);
+    assert_eq!(next_change(&denied), None);
+}
+
+#[test]
 fn a_reason_is_given_where_it_is_asked_for() {
     let mut asked = asked(1, Mode::ApproveDeny);
     asked.terms.reason_required = true;

@@ -56,6 +56,7 @@ pub(super) const CASES: &[Case] = &[
     ("SG0710-no-time-of-day", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = { hours = [{ from = \"6pm\", to = \"8:00\", zone = \"UTC\" }, { from = \"08:00\", to = \"08:00\", zone = \"UTC\" }, { from = \"24:00\", zone = \"UTC\" }] }"), (MORE, APPROVER_APP)]),
     ("SG0711-no-time-zone", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = { hours = { days = [\"mon\", \"sunday\"], zone = \"CEST\" } }"), (MORE, APPROVER_APP)]),
     ("SG0006-hours-of-nowhere", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "when      = { hours = { from = \"18:00\" } }"), (MORE, APPROVER_APP)]),
+    ("SG0010-notices-without-end", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MORE, "[approver_app]\nurl = \"https://approve.example.com\"\n[approvals]\nnotices_within = \"5s\"\nnotices_per_route = 0\nnotices_per_approver = 2000\n")]),
     ("SG0702-glass-of-nobody", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "break_glass = {}"), (MORE, APPROVER_APP)]),
     ("SG0006-escalates-to-nobody", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "escalate  = { after = \"5m\" }"), (MORE, APPROVER_APP)]),
     ("SG0702-second-of-nobody", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "escalate  = { after = \"5m\", to = {} }"), (MORE, APPROVER_APP)]),

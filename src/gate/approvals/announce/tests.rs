@@ -8,6 +8,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use super::*;
 use crate::config::{Input, Options, parse};
@@ -53,6 +54,7 @@ fn around(metrics: &Arc<Metrics>, clock: &Arc<Still>) -> Around {
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         browsers: Browsers::new(&ledger),
         random,
+        quiet: Quiet::default(),
     }
 }
 
@@ -278,6 +280,30 @@ async fn whoever_asks_again_and_again_is_told_of_three_times() {
     assert!(!takes("alice", "erp/release"));
     world.clock.0.store(600, Ordering::SeqCst);
     assert!(takes("alice", "erp/release"));
+}
+
+/// In however many browsers, and for whomever it is that something waits.
+#[test]
+fn nobody_is_told_more_often_than_they_may_be() {
+    let mut recent = Recent::default();
+    let quiet = Quiet {
+        per_approver: 2,
+        ..Quiet::default()
+    };
+    let person = |name: &str| Person {
+        iss: "issuer".to_owned(),
+        sub: name.to_owned(),
+    };
+    let mut told = |second: i64| {
+        let all = vec![
+            (person("bob"), "one"),
+            (person("carol"), "hers"),
+            (person("bob"), "two"),
+        ];
+        recent.spare(all, quiet, Timestamp::from_unix(second)).len()
+    };
+    assert_eq!([told(0), told(1), told(2), told(599)], [3, 3, 0, 0]);
+    assert_eq!([told(600), told(600), told(601)], [3, 0, 3]);
 }
 
 /// Whoever reloads forgets nothing.

@@ -17,10 +17,10 @@ use super::{APPROVER_APP, FORM, LAST, MORE, NETWORKS, is_waiting};
 use crate::flows::world::{Twist, World, heading};
 use crate::harness::eventually;
 
-type Heard = Arc<Mutex<Vec<Value>>>;
+pub(super) type Heard = Arc<Mutex<Vec<Value>>>;
 
 /// Takes what ntfy takes, and notes it.
-async fn receiver() -> (SocketAddr, Heard) {
+pub(super) async fn receiver() -> (SocketAddr, Heard) {
     let heard = Heard::default();
     let noted = Arc::clone(&heard);
     let app = Router::new().fallback(move |request: Request| {
