@@ -21,7 +21,9 @@ impl Gate {
     pub async fn redeem(&self, forward: &mut Forward, request_id: &str) -> Result<(), Reply> {
         let now = self.parts.clock.now();
         if forward.permit.is_within().is_some() {
-            return self.note_use(forward, request_id, now);
+            return self
+                .note_use(forward, request_id, now)
+                .map_err(|reply| *reply);
         }
         let Some(id) = forward.permit.uses() else {
             return Ok(());
@@ -87,11 +89,17 @@ impl Gate {
     }
 
     /// One of the requests that a yes holds for, for a while. It was looked for with this very request.
-    fn note_use(&self, forward: &Forward, request_id: &str, now: Timestamp) -> Result<(), Reply> {
+    fn note_use(
+        &self,
+        forward: &Forward,
+        request_id: &str,
+        now: Timestamp,
+    ) -> Result<(), Box<Reply>> {
         let Some(approval) = &forward.within else {
             let text = "By which approval this goes cannot be told. Nothing was sent.";
             let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable");
-            return Err(self.not_redeemed(forward, status, code, text, request_id));
+            let reply = self.not_redeemed(forward, status, code, text, request_id);
+            return Err(Box::new(reply));
         };
         let event = AuditEvent {
             reason: Some(&approval.name),

@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_reason_is_one_line_of_text() {
-        let rows: [(&[&str], Result<Option<&str>, Unreadable>); 11] = [
+        type Row<'r> = (&'r [&'r str], Result<Option<&'r str>, Unreadable>);
+        let rows: [Row<'_>; 11] = [
             (&[], Ok(None)),
             (&[""], Ok(None)),
             (&["%20"], Ok(None)),

@@ -127,7 +127,7 @@ impl Gate {
             window: approval
                 .terms
                 .for_a_while
-                .then(|| approval.terms.redeem_ttl.as_secs()),
+                .then_some(approval.terms.redeem_ttl.as_secs()),
             upstream: match approval.status {
                 Status::Consumed { upstream, .. } => upstream,
                 _ => None,

@@ -134,6 +134,24 @@ pub(in crate::gate) struct Remind {
     pub(in crate::gate) limited: bool,
 }
 
+/// Who can say yes as well by now.
+#[derive(Clone, Debug, Serialize)]
+pub(in crate::gate) struct Also<'a> {
+    pub(in crate::gate) groups: &'a [String],
+    pub(in crate::gate) people: &'a [String],
+    /// Seconds.
+    pub(in crate::gate) since: u64,
+}
+
+/// Where whoever waits passes it in everybody's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::gate) enum Glass {
+    No,
+    Link,
+    Form,
+}
+
 /// A page and what it says. Links are paths on this origin, but for the one of [`Page::Waiting`].
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
@@ -234,16 +252,11 @@ pub(in crate::gate) enum Page<'a> {
         by_self: bool,
         groups: &'a [String],
         people: &'a [String],
-        /// Who can as well, since so long.
-        also_groups: &'a [String],
-        also_people: &'a [String],
-        #[serde(serialize_with = "optional_seconds")]
-        also_for: Option<Duration>,
+        also: Option<Box<Also<'a>>>,
         given: u32,
         need: u32,
-        /// For so long a yes holds for every such request.
-        #[serde(serialize_with = "optional_seconds")]
-        window: Option<Duration>,
+        /// For so many seconds a yes holds for every such request.
+        window: Option<u32>,
         #[serde(serialize_with = "seconds")]
         left: Duration,
         /// Of a no: `no reported number`
@@ -260,7 +273,7 @@ pub(in crate::gate) enum Page<'a> {
         go: Option<&'a str>,
         /// Whoever waits may pass it in everybody's place: a `link` to where it is done, or the `form`. A page that is
         /// loaded again would take what is being written with it.
-        break_glass: &'static str,
+        break_glass: Glass,
     },
     /// Before anybody is asked.
     SayWhy {

@@ -147,12 +147,16 @@ fn each<'a>(
                 by_self: full,
                 groups: if full { texts } else { &[] },
                 people: if why == "reported" { texts } else { &[] },
-                also_groups: if full { texts } else { &[] },
-                also_people: if why == "reported" { texts } else { &[] },
-                also_for: full.then_some(minute),
+                also: full.then(|| {
+                    Box::new(Also {
+                        groups: texts,
+                        people: if why == "reported" { texts } else { &[] },
+                        since: 60,
+                    })
+                }),
                 given: 1,
                 need: if full { 2 } else { 1 },
-                window: (why == "reported").then_some(minute),
+                window: (why == "reported").then_some(60),
                 left: minute,
                 why,
                 by: full.then_some(text),
@@ -166,7 +170,7 @@ fn each<'a>(
                     limited: why == "reported",
                 }),
                 go: full.then_some(link),
-                break_glass: if full { "form" } else { "link" },
+                break_glass: if full { Glass::Form } else { Glass::Link },
             });
         }
     }

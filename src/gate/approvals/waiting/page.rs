@@ -1,7 +1,6 @@
 //! The page that waits: what was asked, who can say yes, how much time is left and what then; and what became of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::StatusCode;
 
@@ -11,7 +10,7 @@ use crate::config::Protocol;
 use crate::gate::approvals::Asker;
 use crate::gate::approvals::going::marked_target;
 use crate::gate::endpoints::param;
-use crate::gate::pages::{Page, Remind};
+use crate::gate::pages::{Also, Glass, Page, Remind};
 use crate::gate::{Gate, Incoming, Record, Reply, Site};
 use crate::model::approval::{Answer, Approval, Mode, Status};
 use crate::model::parked::ParkedRequest;
@@ -61,8 +60,8 @@ impl Gate {
             && self.may_break_glass(asker, approval)
         {
             *break_glass = match param(incoming, GLASS) {
-                Some(_) => "form",
-                None => "link",
+                Some(_) => Glass::Form,
+                None => Glass::Link,
             };
         }
         let record = Record {
@@ -130,10 +129,10 @@ impl Gate {
         rule.map_or_else(Vec::new, |rule| rule.approvers.groups_any.clone())
     }
 
-    fn second(&self, approval: &Approval) -> Option<Approvers> {
+    fn second(&self, approval: &Approval) -> Option<(Timestamp, Approvers)> {
         let rule = self.parts.config.approval(&approval.name);
-        let second = rule?.approvers.second.as_deref();
-        second.filter(|_| approval.escalated.is_some()).cloned()
+        let second = rule?.approvers.second.as_deref()?;
+        Some((approval.escalated?, second.clone()))
     }
 
     fn people(&self, approval: &Approval) -> Vec<String> {
@@ -144,9 +143,10 @@ impl Gate {
 }
 
 /// For how long a yes holds, where it does so for more than one request.
-fn window(approval: &Approval) -> Option<Duration> {
+fn window(approval: &Approval) -> Option<u32> {
     let terms = &approval.terms;
-    terms.for_a_while.then_some(terms.redeem_ttl)
+    let seconds = u32::try_from(terms.redeem_ttl.as_secs()).unwrap_or(u32::MAX);
+    terms.for_a_while.then_some(seconds)
 }
 
 /// What the page says beside what is kept of the approval itself.
@@ -158,7 +158,7 @@ struct Around {
     groups: Vec<String>,
     people: Vec<String>,
     /// Who can say yes as well by now.
-    second: Option<Approvers>,
+    second: Option<(Timestamp, Approvers)>,
     remind: Option<Remind>,
     go: Option<String>,
 }
@@ -175,9 +175,9 @@ fn page_of<'p>(
         _ => approval.expires,
     };
     let number = approval.number.as_ref().filter(|_| is_pending);
-    let second = around.second.as_ref();
     let mut noes = approval.votes.iter();
     let noes = noes.find(|vote| vote.answer != Answer::Yes);
+    let second = around.second.as_ref();
     Page::Waiting {
         state: name(standing),
         summary: &approval.summary,
@@ -186,12 +186,13 @@ fn page_of<'p>(
         by_self: around.by_self,
         groups: &around.groups,
         people: &around.people,
-        also_groups: second.map_or(&[], |second| &second.groups_any),
-        also_people: second.map_or(&[], |second| &second.people),
-        also_for: approval
-            .escalated
-            .filter(|_| second.is_some())
-            .map(|since| now.since(since)),
+        also: second.map(|(since, second)| {
+            Box::new(Also {
+                groups: &second.groups_any,
+                people: &second.people,
+                since: now.since(*since).as_secs(),
+            })
+        }),
         given: yes(approval),
         need: approval.terms.need,
         window: window(approval),
@@ -207,6 +208,6 @@ fn page_of<'p>(
         link: around.link.as_deref(),
         remind: around.remind,
         go: around.go.as_deref(),
-        break_glass: "",
+        break_glass: Glass::No,
     }
 }

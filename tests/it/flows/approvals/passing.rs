@@ -173,7 +173,8 @@ async fn what_is_over_is_written_down_once() {
         assert!(matches!(late, Changed::Refused(_)), "{late:?}");
         let named = [FORM, ("stepgate-approval", id.as_str())];
         let told = world.told("POST", "/pay/7", &named, "a=1").await;
-        assert_eq!((told.status, told.code()), (403, "approval-expired"));
+        // Nor is a sign-in that lies ahead any proof.
+        assert!(matches!(told.status, 401 | 403), "{told:?}");
     }
     assert_eq!(world.hit_count(), 1);
     let pending = gate.approvals_of(&Which::Pending).await.unwrap();
@@ -238,8 +239,11 @@ async fn nobody_is_told_before_it_is_said_why() {
     let headers = [FORM, ("stepgate-reason", "%C3%BCber")];
     let told = world.told("POST", "/wipe", &headers, "a=2").await;
     assert_eq!((told.status, told.code()), (403, "approval-required"));
-    let asked = world.lines_of("approval-asked", &told.id());
-    assert_eq!(asked[0]["words"], "über");
+    let id = told.id();
+    let asked = eventually("it is in the audit log", || {
+        world.lines_of("approval-asked", &id).pop()
+    });
+    assert_eq!(asked.await["words"], "über");
     // Where it is not asked for, it does not reach the app all the same.
     world.told("GET", "/", &headers[1..], "").await;
     assert_eq!(world.last_hit().header("stepgate-reason"), "");
@@ -285,7 +289,7 @@ async fn who_may_goes_on_without_anybody_and_everybody_hears_of_it() {
     assert_eq!(page.status, 403, "{}", page.text());
     assert_eq!(world.standing(&id).await, "pending");
     world.browser = Browser::new();
-    world.visit("/mfa/1", "bob").await;
+    world.lands("/mfa/1", "dave").await;
     let page = world.submits("/glass", "a=1").await;
     let id = is_waiting(&page);
     assert!(!page.body.contains("It cannot wait"), "{}", page.text());
