@@ -204,14 +204,6 @@ pub(super) const DE: Table = &[
         "Etwas anderes wartet schon auf eine Zustimmung.",
     ),
     (
-        "reason-required",
-        "Dafür wird ein Grund gebraucht: Sagen Sie, warum Sie darum bitten.",
-    ),
-    (
-        "reason-unreadable",
-        "Der Grund, der angegeben ist, lässt sich nicht lesen.",
-    ),
-    (
         "no-such-approval",
         "Eine solche Zustimmung haben Sie nicht.",
     ),
