@@ -49,8 +49,9 @@ keys! {
         ["url", "redis", "on_lapse"];
     KEYCLOAK = "[keycloak]",
         ["issuer", "client_id", "client_secret", "client_key", "client_key_id", "par", "groups_claim", "roles_claim",
-         "timeout", "algorithms"],
-        ["introspect", "bearer_age", "ciba"];
+         "timeout", "algorithms", "ciba"],
+        ["introspect", "bearer_age"];
+    CIBA = "[keycloak.ciba]", ["clients", "device", "level", "per_user", "per_client"], [];
     LEVEL = "[[levels]]", ["name", "label", "base", "proof", "ask", "lasts", "enrol", "enrol_hold"], ["approval"];
     PROOF = "proof", ["acr", "amr_any", "amr_all", "claims", "kc_idp_hint"], [];
     ASK = "ask",

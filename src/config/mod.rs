@@ -6,6 +6,7 @@
 
 mod certificate;
 mod channel;
+mod ciba;
 mod code;
 mod document;
 mod fields;
@@ -25,6 +26,7 @@ pub use channel::{
     Channel, ChannelKind, MailTls, Ntfy, Reach, SigningKey, Smtp, VapidKey, WebPush, Webhook,
     may_be_public,
 };
+pub use ciba::CibaChannel;
 pub use code::Code;
 pub use files::{Files, Stamp};
 pub use keys::{KEYS, Keys};

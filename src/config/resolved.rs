@@ -12,6 +12,7 @@ use url::Url;
 
 use super::certificate::{Certificate, ClientCertificates};
 use super::channel::Channel;
+use super::ciba::CibaChannel;
 use crate::model::approval::Terms;
 use crate::model::level::{Ladder, Rank};
 use crate::model::requirement::Requirement;
@@ -52,6 +53,8 @@ pub struct Config {
     pub quiet: Quiet,
     pub log: Log,
     pub channels: Vec<Channel>,
+    /// For whom stepgate is the realm's authentication channel.
+    pub ciba: Option<CibaChannel>,
     pub admin: Admin,
     /// Every claim name that proofs, conditions and identity templates read, for what a session keeps.
     pub kept_claims: Vec<String>,

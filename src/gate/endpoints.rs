@@ -9,7 +9,7 @@ use super::pages::Page;
 use super::sessions::Held;
 use super::start::{DONE, Start, step_up_href};
 use super::{Gate, Incoming, OWN_PREFIX, Record, Reply, Site};
-use super::{approvals, me, park, script};
+use super::{approvals, ciba, me, park, script};
 use crate::model::level::{Level, Rank};
 use crate::model::target::Target;
 use crate::policy::decision::Shortfall;
@@ -29,6 +29,9 @@ impl Gate {
     ) -> Reply {
         if let Some(id) = name.strip_prefix(approvals::PREFIX) {
             return self.wait_for_yes(incoming, site, id).await;
+        }
+        if name == ciba::HERE && self.parts.config.is_approver(incoming.place) {
+            return self.ciba_channel(incoming).await;
         }
         let allowed = match name {
             "ping" | "login" | "step-up" | "callback" | "me" | "status" | "done" | "done.js"

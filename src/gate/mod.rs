@@ -12,6 +12,7 @@ mod bearer;
 mod browsers;
 mod callback;
 mod challenge;
+mod ciba;
 mod cookies;
 mod cors;
 mod destination;
@@ -121,6 +122,7 @@ pub struct Gate {
     devices: Devices,
     announcer: Announcer,
     approvals: Approvals,
+    sign_ins: ciba::SignIns,
     patience: approvals::Patience,
     /// Claims that a session keeps: those that the configuration reads, and what a user is called.
     kept: Vec<String>,
@@ -282,6 +284,14 @@ impl Gate {
                 &parts.config.keycloak.issuer,
                 &parts.config.keycloak.client_id,
                 (parts.audit.clone(), Arc::clone(&parts.metrics)),
+            ),
+            sign_ins: ciba::SignIns::new(
+                Arc::clone(&parts.store),
+                Arc::clone(&parts.sealer),
+                Arc::clone(&parts.random),
+                &parts.config.keycloak.issuer,
+                &parts.config.keycloak.client_id,
+                before.map(|before| &before.sign_ins),
             ),
             patience: before.map_or_else(Default::default, |before| before.patience.clone()),
             kept,

@@ -1,8 +1,10 @@
 //! Of what people are told, by which channels, and where it leads.
 
 use super::approvals::announce::{Audience, ChannelState};
+use super::ciba::SignIn;
 use super::{Gate, approver};
 use crate::model::approval::{Approval, Denied, Status};
+use crate::model::evidence::Identity;
 use crate::notify::{Detail, Event, Notice, Outcome};
 
 impl Gate {
@@ -48,6 +50,31 @@ impl Gate {
         self.tell_people(approval, event, notice_id(approval, event));
     }
 
+    /// Its user, in the browsers that they have subscribed, and nobody else.
+    pub(in crate::gate) fn tell_sign_in(&self, sign_in: &SignIn) {
+        let Some((at, _)) = self.web_push() else {
+            return;
+        };
+        let notice = Notice {
+            id: format!("{}-{}", sign_in.id, Event::Asked.word()),
+            event: Event::Asked,
+            approval: sign_in.id.clone(),
+            name: sign_in.client.clone(),
+            // The worker's to make.
+            link: String::new(),
+            at: self.parts.clock.now(),
+            until: sign_in.expires,
+            detail: None,
+        };
+        let whose = Identity {
+            iss: sign_in.person.iss.clone(),
+            sub: sign_in.person.sub.clone(),
+            ..Identity::default()
+        };
+        let audience = Audience::One(Box::new(whose));
+        self.announcer.tell(&notice, &[at], audience);
+    }
+
     /// How the channels do, in the order of the configuration.
     pub fn channels(&self) -> Vec<ChannelState> {
         self.announcer.states()
@@ -65,13 +92,11 @@ impl Gate {
         let Some(second) = rule.and_then(|rule| rule.approvers.second.as_deref()) else {
             return;
         };
-        let audience = Audience {
-            approval: Approval {
-                named: Vec::new(),
-                ..approval.clone()
-            },
-            approvers: second.clone(),
+        let approval_of_theirs = Approval {
+            named: Vec::new(),
+            ..approval.clone()
         };
+        let audience = Audience::Approvers(Box::new((approval_of_theirs, second.clone())));
         let id = format!("{}-escalated", approval.id.0);
         self.tell_those(approval, Event::Asked, id, audience);
     }
@@ -80,10 +105,8 @@ impl Gate {
         let Some(rule) = self.parts.config.approval(&approval.name) else {
             return false;
         };
-        let audience = Audience {
-            approval: approval.clone(),
-            approvers: rule.approvers.clone(),
-        };
+        let those = (approval.clone(), rule.approvers.clone());
+        let audience = Audience::Approvers(Box::new(those));
         self.tell_those(approval, event, id, audience)
     }
 

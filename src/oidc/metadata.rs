@@ -31,12 +31,13 @@ type Document = ProviderMetadata<
     CoreSubjectIdentifierType,
 >;
 
-/// What specifications beside the core one add: RP-Initiated Logout 1.0, RFC 9126, RFC 8414, RFC 9207.
+/// What specifications beside the core one add: RP-Initiated Logout 1.0, RFC 9126, RFC 8414, CIBA Core 1.0, RFC 9207.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Further {
     end_session_endpoint: Option<Url>,
     pushed_authorization_request_endpoint: Option<Url>,
     introspection_endpoint: Option<Url>,
+    backchannel_authentication_endpoint: Option<Url>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
 }
@@ -52,6 +53,7 @@ pub(super) struct Metadata {
     pub(super) end_session_endpoint: Option<Url>,
     pub(super) pushed_authorization_request_endpoint: Option<Url>,
     pub(super) introspection_endpoint: Option<Url>,
+    pub(super) backchannel_authentication_endpoint: Option<Url>,
     pub(super) authorization_response_iss_parameter_supported: bool,
 }
 
@@ -89,6 +91,9 @@ impl Metadata {
                 .pushed_authorization_request_endpoint
                 .clone(),
             introspection_endpoint: further.introspection_endpoint.clone(),
+            backchannel_authentication_endpoint: further
+                .backchannel_authentication_endpoint
+                .clone(),
             authorization_response_iss_parameter_supported: further
                 .authorization_response_iss_parameter_supported,
         };
@@ -99,6 +104,7 @@ impl Metadata {
             metadata.end_session_endpoint.as_ref(),
             metadata.pushed_authorization_request_endpoint.as_ref(),
             metadata.introspection_endpoint.as_ref(),
+            metadata.backchannel_authentication_endpoint.as_ref(),
         ];
         if !endpoints.into_iter().flatten().all(is_safe) {
             return Err(OidcError::Misconfigured(

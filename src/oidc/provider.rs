@@ -8,6 +8,7 @@ use url::Url;
 
 use super::authorization::{self, Authorization, Started};
 use super::bearer::{BearerRules, BearerToken, KEYS_GOOD_FOR, Signer};
+use super::channel::{self, ChannelAnswer, ChannelToken, Undelivered};
 use super::client_auth::Credentials;
 use super::error::{OidcError, Outage, RefreshError, TokenFlaw};
 use super::introspection::{IntrospectionEndpoint, merged};
@@ -176,6 +177,26 @@ impl Provider {
     pub async fn logout_token(&self, raw: &str) -> Result<LogoutToken, OidcError> {
         let token = self.signed(raw, KEYS_COOL_DOWN).await?;
         Ok(self.verifier.logout_token(&token, self.clock.now())?)
+    }
+
+    /// Of a request that Keycloak hands on.
+    pub async fn channel_token(&self, raw: &str) -> Result<ChannelToken, OidcError> {
+        let token = self.signed(raw, KEYS_COOL_DOWN).await?;
+        Ok(self.verifier.channel_token(&token, self.clock.now())?)
+    }
+
+    /// Whether it was taken before is not known after an outage.
+    pub async fn channel_answer(
+        &self,
+        token: &Secret,
+        answer: ChannelAnswer,
+    ) -> Result<(), Undelivered> {
+        let metadata = self.metadata().await?;
+        let endpoint = metadata
+            .backchannel_authentication_endpoint
+            .as_ref()
+            .ok_or(OidcError::Misconfigured("discovery offers no CIBA"))?;
+        channel::answer(&self.transport, endpoint, token, answer).await
     }
 
     /// An access token that a program sent, in full. A `kid` that is unknown just after the keys were fetched is wrong:
@@ -481,6 +502,8 @@ mod tests {
         is_send(&provider.exchange("", token, "", ""));
         is_send(&provider.refresh(token));
         is_send(&provider.logout_token(""));
+        is_send(&provider.channel_token(""));
+        is_send(&provider.channel_answer(token, ChannelAnswer::Succeed));
         is_send(&provider.check_iss(None));
         let rules = BearerRules::new("", &[]).unwrap();
         is_send(&provider.bearer("", &rules));

@@ -18,6 +18,8 @@ pub enum Endpoint {
     Pushed,
     Token,
     Introspection,
+    /// What belongs to requests that go by a device instead of a browser.
+    Ciba,
 }
 
 pub trait Watch: Send + Sync + fmt::Debug {

@@ -25,6 +25,7 @@ pub(in crate::sandbox) async fn discovery(State(realm): State<Arc<Realm>>) -> Js
         "introspection_endpoint": format!("{protocol}/token/introspect"),
         "end_session_endpoint": format!("{protocol}/logout"),
         "pushed_authorization_request_endpoint": format!("{protocol}/ext/par/request"),
+        "backchannel_authentication_endpoint": format!("{protocol}/ext/ciba/auth"),
         "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],

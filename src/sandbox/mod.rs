@@ -6,6 +6,7 @@
 
 mod app;
 mod authorize;
+mod ciba;
 mod client;
 mod logout;
 mod pages;
@@ -59,6 +60,11 @@ fn provider(realm: Arc<Realm>) -> Router {
         .route(
             &format!("{protocol}/token/introspect"),
             post(tokens::introspect),
+        )
+        .route(&format!("{protocol}/ext/ciba/auth"), post(ciba::ask))
+        .route(
+            &format!("{protocol}/ext/ciba/auth/callback"),
+            post(ciba::callback),
         )
         .route(
             &format!("{protocol}/logout"),

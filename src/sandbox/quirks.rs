@@ -1,11 +1,12 @@
 //! How the provider can be told to misbehave.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 /// All off by default.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Quirks {
     pub outage: Outage,
     /// Laid over the claims of every ID token; `null` removes one.
@@ -30,6 +31,37 @@ pub struct Quirks {
     pub skip_factors: bool,
     /// What every opaque token that is asked about stands for; without it none is active.
     pub opaque_token: Option<Map<String, Value>>,
+    /// Answers every request by CIBA with this error code.
+    pub refuse_ciba: Option<String>,
+    /// What a poll for one is answered: `approved`, or an error code.
+    pub ciba_says: String,
+    /// Laid over the claims of ID tokens that come of it.
+    pub ciba_claims: Map<String, Value>,
+    /// What the next answers of an authentication channel are answered; then 200.
+    pub ciba_callback: VecDeque<u16>,
+}
+
+impl Default for Quirks {
+    fn default() -> Self {
+        Self {
+            outage: Outage::None,
+            id_claims: Map::new(),
+            refreshed_claims: Map::new(),
+            refuse_refresh: None,
+            authorization_error: None,
+            authorization_error_once: None,
+            refuse_push: false,
+            hide_push: false,
+            other_user: None,
+            response_iss: None,
+            skip_factors: false,
+            opaque_token: None,
+            refuse_ciba: None,
+            ciba_says: "authorization_pending".to_owned(),
+            ciba_claims: Map::new(),
+            ciba_callback: VecDeque::new(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

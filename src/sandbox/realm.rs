@@ -9,6 +9,7 @@ use jsonwebtoken::EncodingKey;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
+use super::ciba::Ciba;
 use super::quirks::Quirks;
 use crate::model::random::Random;
 use crate::model::time::{Clock, Timestamp};
@@ -69,6 +70,7 @@ pub(in crate::sandbox) struct State {
     pub(in crate::sandbox) refreshes: usize,
     /// Authorization requests that reached the provider, with what they asked.
     pub(in crate::sandbox) asked: Vec<BTreeMap<String, String>>,
+    pub(in crate::sandbox) ciba: Ciba,
 }
 
 /// One authorization request in one browser tab.

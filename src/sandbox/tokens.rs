@@ -14,6 +14,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
 use super::authorize::SCOPE;
+use super::ciba;
 use super::client::{authenticate, error};
 use super::quirks::Quirks;
 use super::realm::{ACCESS_TOKEN, Grant, Realm, Sso};
@@ -46,6 +47,7 @@ pub(in crate::sandbox) async fn token(
     match form.get("grant_type").map(String::as_str) {
         Some("authorization_code") => code(&realm, &form),
         Some("refresh_token") => refresh(&realm, &form),
+        Some("urn:openid:params:grant-type:ciba") => ciba::poll(&realm, &form),
         _ => error(StatusCode::BAD_REQUEST, "unsupported_grant_type"),
     }
 }

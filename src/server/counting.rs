@@ -30,6 +30,7 @@ impl Watch for Watching {
             Endpoint::Pushed => OidcEndpoint::Pushed,
             Endpoint::Token => OidcEndpoint::Token,
             Endpoint::Introspection => OidcEndpoint::Introspection,
+            Endpoint::Ciba => OidcEndpoint::Ciba,
         };
         let outcome = match outcome {
             Ok(_) => OidcOutcome::Answered,

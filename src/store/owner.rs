@@ -66,6 +66,11 @@ impl Owner {
         Self(digest(&["devices", issuer, client, sub]))
     }
 
+    /// The sign-ins elsewhere that one user was asked about.
+    pub fn sign_ins(issuer: &str, client: &str, sub: &str) -> Self {
+        Self(digest(&["sign-ins", issuer, client, sub]))
+    }
+
     /// Under which a session is found.
     pub(super) fn of(session: &Session) -> impl Iterator<Item = Self> {
         let identity = &session.identity;
@@ -119,6 +124,11 @@ impl Mark {
     /// The logout token was obeyed.
     pub fn logout_token(issuer: &str, jti: &str) -> Self {
         Self(digest(&["logout token", issuer, jti]))
+    }
+
+    /// The token by which Keycloak hands a request on was taken.
+    pub fn channel_token(issuer: &str, jti: &str) -> Self {
+        Self(digest(&["channel token", issuer, jti]))
     }
 
     /// The level is refused to the user: its factor was enrolled while it was asked for.

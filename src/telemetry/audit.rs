@@ -37,6 +37,14 @@ pub enum AuditKind {
     ApprovalUsed,
     /// One person's answer.
     ApprovalVoted,
+    /// Keycloak was told what its user said by CIBA, or could not be.
+    CibaAnswered,
+    /// Keycloak hands on what another client asks of a user.
+    CibaAsked,
+    /// What the user said to it; or there was no answer in time.
+    CibaDecided,
+    /// Nobody was asked.
+    CibaRefused,
     /// By its owner: with it they may decide on what they ask for themselves.
     DeviceEnrolled,
     /// By its owner.
@@ -73,6 +81,9 @@ pub struct AuditEvent<'a> {
     pub sub: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sid: Option<&'a str>,
+    /// The client of the realm that asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub azp: Option<&'a str>,
     /// Level names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub have: Option<&'a str>,
@@ -106,6 +117,7 @@ impl AuditEvent<'_> {
             route: None,
             sub: None,
             sid: None,
+            azp: None,
             have: None,
             need: None,
             request: None,

@@ -335,6 +335,15 @@ pub(super) fn check_used<'a>(
     let mut used: Vec<usize> = approvals
         .flat_map(|draft| draft.rule.channels.iter().copied())
         .collect();
+    // Users are told in their browsers of what is asked by CIBA.
+    let has_ciba = root
+        .node("keycloak")
+        .is_some_and(|keycloak| keycloak.entry("ciba").is_some());
+    let pushed = channels
+        .iter()
+        .enumerate()
+        .filter(|(_, channel)| has_ciba && matches!(channel.kind, ChannelKind::WebPush(_)));
+    used.extend(pushed.map(|(at, _)| at));
     // A fallback is used by whoever falls back on it.
     let mut next = 0;
     while let Some(at) = used.get(next).copied() {

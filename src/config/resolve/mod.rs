@@ -6,6 +6,7 @@ mod approvals;
 mod approver;
 mod bearer;
 mod channels;
+mod ciba;
 mod cookies;
 mod escalate;
 mod floors;
@@ -109,6 +110,8 @@ pub(super) fn resolve(
         // The last, whichever apps there are.
         drafts.push(approver.draft());
     }
+    let usual = approver.as_ref().map(|approver| approver.level);
+    let ciba = ciba::resolve(root, usual, &names, report);
     forward_auth::check_asked(&drafts, &basics.trusted_proxies, report);
     for draft in &drafts {
         rules::check_routes(draft, &names, report);
@@ -176,6 +179,7 @@ pub(super) fn resolve(
         quiet: quiet::resolve(root),
         log: basics.log,
         channels,
+        ciba,
         admin,
         kept_claims,
         needs_push,

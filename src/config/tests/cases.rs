@@ -13,6 +13,7 @@ use crate::model::time::Timestamp;
 
 mod approvals;
 mod channels;
+mod ciba;
 
 const INSTALLATION: &str = r#"version  = 1
 listen   = ["127.0.0.1:8080"]
@@ -309,7 +310,11 @@ fn loaded(installation: &str, app: &str) -> Result<Loaded, Vec<Problem>> {
 }
 
 fn all() -> impl Iterator<Item = &'static Case> {
-    CASES.iter().chain(approvals::CASES).chain(channels::CASES)
+    CASES
+        .iter()
+        .chain(approvals::CASES)
+        .chain(channels::CASES)
+        .chain(ciba::CASES)
 }
 
 fn changed(case: &Case) -> (String, String) {

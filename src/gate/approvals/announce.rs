@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::{Channel, ChannelKind, Quiet};
 use crate::gate::browsers::Browsers;
 use crate::model::approval::{Approval, Person};
+use crate::model::evidence::Identity;
 use crate::model::random::Random;
 use crate::model::time::{Clock, Timestamp};
 use crate::notify::{Event, Failure, Notice, Outcome, Patience, Recipients, Sender};
@@ -50,15 +51,20 @@ pub(in crate::gate) struct Around {
 
 /// Who may decide, and so is told.
 #[derive(Clone, Debug)]
-pub(in crate::gate) struct Audience {
-    pub(in crate::gate) approval: Approval,
-    pub(in crate::gate) approvers: Approvers,
+pub(in crate::gate) enum Audience {
+    Approvers(Box<(Approval, Approvers)>),
+    /// One person alone: no channel that tells others takes another's place.
+    One(Box<Identity>),
 }
 
 impl Audience {
     /// Those who are known by a mail address.
     fn named(&self) -> Vec<String> {
-        let all = self.approvers.people.iter().chain(&self.approval.named);
+        let Self::Approvers(those) = self else {
+            return Vec::new();
+        };
+        let (approval, approvers) = &**those;
+        let all = approvers.people.iter().chain(&approval.named);
         all.filter(|name| name.contains('@')).cloned().collect()
     }
 }
@@ -251,27 +257,33 @@ impl Told {
         let shared = &self.shared;
         let mut to = line.sender.recipients(&self.audience.named());
         if let ChannelKind::WebPush(_) = line.sender.channel().kind {
-            let Audience {
-                approval,
-                approvers,
-            } = &self.audience;
             let now = shared.clock.now();
-            let found = shared.browsers.of_approvers(approval, approvers, now);
-            let found = found.await.map_err(|_| NO_STORE)?;
-            let all = found.len();
-            to.push = match self.notice.event {
-                Event::Decided(Outcome::BrokenGlass) => {
-                    found.into_iter().map(|(_, browser)| browser).collect()
+            to.push = match &self.audience {
+                Audience::One(whose) => {
+                    let found = shared.browsers.of(whose, now).await;
+                    found.map_err(|_| NO_STORE)?
                 }
-                _ => lock(&shared.recent).spare(found, shared.quiet, now),
+                Audience::Approvers(those) => {
+                    let (approval, approvers) = &**those;
+                    let found = shared.browsers.of_approvers(approval, approvers, now);
+                    let found = found.await.map_err(|_| NO_STORE)?;
+                    let all = found.len();
+                    let told = match self.notice.event {
+                        Event::Decided(Outcome::BrokenGlass) => {
+                            found.into_iter().map(|(_, browser)| browser).collect()
+                        }
+                        _ => lock(&shared.recent).spare(found, shared.quiet, now),
+                    };
+                    if told.len() < all {
+                        shared.count(line, NotificationResult::Limited);
+                        // Whoever is left out was told enough of late.
+                        if told.is_empty() {
+                            return Ok(());
+                        }
+                    }
+                    told
+                }
             };
-            if to.push.len() < all {
-                shared.count(line, NotificationResult::Limited);
-                // Whoever is left out was told enough of late.
-                if to.push.is_empty() {
-                    return Ok(());
-                }
-            }
         }
         let sent = line.sender.deliver(&self.notice, &mut to, &*shared.clock);
         let outcome = sent.await;
@@ -290,6 +302,9 @@ impl Told {
 
     /// Which channel takes the place of `line`, if it does not tell it anyway.
     fn fallback(&self, line: &Line) -> Option<usize> {
+        if matches!(self.audience, Audience::One(_)) {
+            return None;
+        }
         let next = line.sender.channel().fallback?;
         lock(&self.taken).insert(next).then_some(next)
     }

@@ -268,6 +268,12 @@ impl Approvals {
         self.changes.subscribe()
     }
 
+    /// What else is shown with them has changed.
+    pub(in crate::gate) fn touched(&self) {
+        self.changes
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
     /// Whether the voter may vote at all, by group, level or list, is known before.
     pub async fn vote(
         &self,
@@ -402,8 +408,7 @@ impl Approvals {
         let put = put.await;
         if matches!(put, Ok(ApprovalPut::Done(_))) {
             // Whoever waits for it looks again; where nobody does, there is nobody to be told.
-            self.changes
-                .send_modify(|count| *count = count.wrapping_add(1));
+            self.touched();
         }
         put
     }

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::pages::{Live, Page, Row};
-use super::{Visit, answer_of, href, live, state, time_left};
+use super::{Visit, answer_of, href, live, sign_in, state, time_left};
 use crate::gate::{Gate, Reply};
 use crate::model::approval::{Approval, Person, Status};
 use crate::model::level::Rank;
@@ -23,21 +23,27 @@ impl Gate {
     pub(super) async fn inbox(&self, visit: &Visit<'_, '_>) -> Result<Reply, Unavailable> {
         let waiting = self.waiting_for(visit).await?;
         let asked = self.asked_by(visit).await?;
+        let sign_ins = self.sign_ins_of(visit).await?;
         let seen = live::digest_of(
             waiting.iter().map(|one| &one.approval).chain(&asked),
             visit.now,
         );
+        let seen = live::with(seen, &sign_ins, visit.now);
         let person = visit.person();
-        let rows: Vec<_> = waiting
-            .iter()
-            .map(|one| Row {
-                summary: one
-                    .missing
-                    .is_none()
-                    .then_some(one.approval.summary.as_str()),
-                level: one.missing.unwrap_or_default(),
-                ..row(&one.approval, &person, visit)
-            })
+        // What is over in two minutes is first.
+        let pending = sign_ins.iter().filter(|one| one.is_pending(visit.now));
+        let pending = pending.map(|one| sign_in::row(one, visit.now));
+        let rows: Vec<_> = pending
+            .chain(waiting.iter().map(|one| {
+                Row {
+                    summary: one
+                        .missing
+                        .is_none()
+                        .then_some(one.approval.summary.as_str()),
+                    level: one.missing.unwrap_or_default(),
+                    ..row(&one.approval, &person, visit)
+                }
+            }))
             .collect();
         let asked: Vec<_> = asked
             .iter()
@@ -73,7 +79,10 @@ impl Gate {
         let decided = newest_first(self.approvals().decided_by(&person, visit.now).await?);
         let asked = newest_first(self.asked_by(visit).await?);
         // What was read at a level is not read again below it.
-        let decided: Vec<_> = decided
+        let sign_ins = self.sign_ins_of(visit).await?;
+        let over = sign_ins.iter().filter(|one| !one.is_pending(visit.now));
+        let over = over.map(|one| sign_in::row(one, visit.now));
+        let mut decided: Vec<_> = decided
             .iter()
             .map(|one| {
                 let rule = self.parts.config.approval(&one.name);
@@ -84,7 +93,9 @@ impl Gate {
                     ..row(one, &person, visit)
                 }
             })
+            .chain(over)
             .collect();
+        decided.sort_by_key(|row| row.ago);
         let asked: Vec<_> = asked.iter().map(|one| row(one, &person, visit)).collect();
         let page = Page::History {
             decided: &decided,

@@ -11,7 +11,8 @@ use http::{HeaderValue, StatusCode, header};
 use ring::digest::{Context, SHA256};
 
 use super::one::Access;
-use super::{Visit, state};
+use super::{Visit, sign_in, state};
+use crate::gate::ciba::{SignIn, is_sign_in};
 use crate::gate::endpoints::param;
 use crate::gate::{Gate, Reply};
 use crate::model::approval::{Approval, ApprovalId};
@@ -101,6 +102,9 @@ impl Gate {
         of: &str,
     ) -> Result<Option<String>, Unavailable> {
         let now = self.parts.clock.now();
+        if is_sign_in(of) {
+            return self.sign_in_seen(visit, of).await;
+        }
         if of != INBOX {
             let id = ApprovalId(of.to_owned());
             return Ok(match self.access(visit, &id).await? {
@@ -111,7 +115,8 @@ impl Gate {
         let waiting = self.waiting_for(visit).await?;
         let asked = self.asked_by(visit).await?;
         let all = waiting.iter().map(|one| &one.approval).chain(&asked);
-        Ok(Some(digest_of(all, now)))
+        let sign_ins = self.sign_ins_of(visit).await?;
+        Ok(Some(with(digest_of(all, now), &sign_ins, now)))
     }
 }
 
@@ -129,6 +134,14 @@ pub(super) fn digest_of<'a>(
     let digest = context.finish();
     let bytes = digest.as_ref().iter().take(8);
     bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Of the inbox: both, where there is both.
+pub(super) fn with(seen: String, sign_ins: &[SignIn], now: Timestamp) -> String {
+    match sign_ins {
+        [] => seen,
+        all => seen + &sign_in::digest_of(all, now),
+    }
 }
 
 fn told(visit: &Visit<'_, '_>, known: &str, seen: &str, retry: u32) -> Reply {

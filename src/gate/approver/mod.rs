@@ -12,6 +12,7 @@ mod live;
 mod one;
 mod pages;
 mod proof;
+mod sign_in;
 mod vote;
 mod words;
 
@@ -22,6 +23,7 @@ use http::{Method, StatusCode, header};
 use tokio::sync::Semaphore;
 
 use super::challenge::Short;
+use super::ciba::is_sign_in;
 use super::judge::{facts_of, reason};
 use super::logout::is_same_origin;
 use super::negotiate::{Kind, kind};
@@ -260,6 +262,10 @@ impl Gate {
             Wanted::NewDevice if visit.is_post() => self.enrol_form(visit).await,
             Wanted::NewDevice => self.new_device(visit).await,
             Wanted::Challenge(of) => Ok(self.challenge_for(visit, &of)),
+            Wanted::One(id) if is_sign_in(&id.0) && visit.is_post() => {
+                self.answer_sign_in(visit, &id).await
+            }
+            Wanted::One(id) if is_sign_in(&id.0) => self.show_sign_in(visit, &id).await,
             Wanted::One(id) if visit.is_post() => self.answer_form(visit, &id).await,
             Wanted::One(id) => self.show(visit, &id).await,
             Wanted::Nothing => Ok(self.nothing_here(visit)),

@@ -30,6 +30,8 @@ pub use answer::{Told, told};
 pub(in crate::gate) use verified::Bearers;
 pub use verified::Verified;
 
+pub(in crate::gate) use presented::bearer_alone;
+
 use presented::{Presented, Scheme, presented};
 
 /// Why a token is not taken.

@@ -54,6 +54,17 @@ pub(super) fn presented(headers: &HeaderMap) -> Option<Presented<'_>> {
     })
 }
 
+/// The token itself, where it stands alone and needs no proof.
+pub(in crate::gate) fn bearer_alone(headers: &HeaderMap) -> Option<&str> {
+    match presented(headers) {
+        Some(Presented::Token {
+            scheme: Scheme::Bearer,
+            token,
+        }) => Some(token),
+        _ => None,
+    }
+}
+
 /// By its first word, in any case (RFC 9110 section 11.1), whatever comes behind it.
 fn scheme(field: &[u8]) -> Option<(Scheme, &[u8])> {
     let field = field.trim_ascii();

@@ -122,6 +122,15 @@ labels! {
         Cancelled = "cancelled", Revoked = "revoked", Consumed = "consumed",
     }
 
+    /// Of what a client asks of a user by CIBA.
+    SignInOutcome {
+        Asked = "asked", Approved = "approved", Denied = "denied", Reported = "reported", Expired = "expired",
+        /// Nobody was asked.
+        Refused = "refused",
+        /// Answered, and Keycloak was not told, or may not have been.
+        Undelivered = "undelivered",
+    }
+
     StepUpOutcome {
         Started = "started", Proven = "proven", Short = "short", Failed = "failed",
     }
@@ -152,7 +161,7 @@ labels! {
     /// Of Keycloak.
     OidcEndpoint {
         Discovery = "discovery", Keys = "keys", Pushed = "pushed-request", Token = "token",
-        Introspection = "introspection",
+        Introspection = "introspection", Ciba = "ciba",
     }
 
     OidcOutcome {

@@ -26,8 +26,8 @@ pub use histogram::{Buckets, Histogram};
 pub use labels::{
     ApprovalOutcome, BearerResult, CallbackResult, ChallengeKind, DecisionLabel, Label, Limit,
     MethodLabel, NotificationResult, OidcEndpoint, OidcOutcome, ParkedResult, RefreshResult,
-    ReloadResult, SessionEnd, StatusClass, StepUpOutcome, StoreOp, StoreResult, StreamEnd,
-    StreamLabel, UpstreamFailure,
+    ReloadResult, SessionEnd, SignInOutcome, StatusClass, StepUpOutcome, StoreOp, StoreResult,
+    StreamEnd, StreamLabel, UpstreamFailure,
 };
 pub use requests::{Ended, Http, RouteSeries, Routes};
 pub use series::{Both, Counters, Fixed, Gauges, Histograms, MOST_NAMES, Named};
@@ -59,6 +59,7 @@ pub struct Metrics {
     approvals_pending: Named<Gauge>,
     approval_numbers: Named<Counter>,
     break_glass: Named<Counter>,
+    sign_ins: Named<Counter>,
     /// Set when they are scraped.
     pub parked: Gauge,
     pub parked_bytes: Gauge,
@@ -142,6 +143,7 @@ impl Metrics {
             approvals_pending: all.named(&defined::APPROVALS_PENDING),
             approval_numbers: all.named(&defined::APPROVAL_NUMBERS),
             break_glass: all.named(&defined::BREAK_GLASS),
+            sign_ins: all.named(&defined::SIGN_INS),
             parked: all.gauge(&defined::PARKED),
             parked_bytes: all.gauge(&defined::PARKED_BYTES),
             parked_requests: all.counters(&defined::PARKED_REQUESTS),
@@ -198,6 +200,11 @@ impl Metrics {
 
     pub fn break_glass(&self, name: &str) {
         self.break_glass.of(&[name]).inc();
+    }
+
+    /// `client`: one that the configuration names, or `other`.
+    pub fn sign_in(&self, client: &str, outcome: SignInOutcome) {
+        self.sign_ins.of(&[client, outcome.name()]).inc();
     }
 
     /// How many of each name wait; what is not named is told of no more.

@@ -11,6 +11,7 @@ mod asking;
 mod bearer;
 mod between;
 mod broken;
+mod ciba;
 mod clients;
 mod ending;
 mod landing;

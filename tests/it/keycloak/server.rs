@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use super::admin::Admin;
+use super::relay;
 
 /// Two slow cores that compile at the same time need a while.
 const START: Duration = Duration::from_secs(240);
@@ -39,7 +40,9 @@ pub(crate) async fn keycloak(test: &str) -> Option<&'static Keycloak> {
         .get_or_init(|| async {
             fetched().await.ok()?;
             let folder = Path::new(REALM_FOLDER).to_owned();
-            Some(Keycloak::start(folder, Vec::new()).await)
+            // What other clients ask by CIBA goes to the stepgate of their realm.
+            let channel = (CHANNEL.to_owned(), relay::start());
+            Some(Keycloak::start(folder, vec![channel]).await)
         })
         .await
         .as_ref();
@@ -48,6 +51,9 @@ pub(crate) async fn keycloak(test: &str) -> Option<&'static Keycloak> {
     }
     shared
 }
+
+const CHANNEL: &str =
+    "KC_SPI_CIBA_AUTH_CHANNEL__CIBA_HTTP_AUTH_CHANNEL__HTTP_AUTHENTICATION_CHANNEL_URI";
 
 const REALM_FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/keycloak");
 
@@ -167,9 +173,10 @@ impl Drop for Keycloak {
 
 fn run(ports: (u16, u16), import: &Path, environment: &[(String, String)]) -> Child {
     // For a look at it after a test that failed.
-    let name = match environment.is_empty() {
-        true => "keycloak.log",
-        false => "keycloak-lasting.log",
+    let lasts = environment.iter().any(|(name, _)| name == "KC_DB_URL");
+    let name = match lasts {
+        false => "keycloak.log",
+        true => "keycloak-lasting.log",
     };
     let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let log = fs::File::create(log).unwrap();

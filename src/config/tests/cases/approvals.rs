@@ -12,7 +12,7 @@ summary   = "Pay {form.amount}"
 approvers = { groups_any = ["leads"] }
 mode      = "approve-deny"
 "#;
-const APPROVER_APP: &str = "[approver_app]\nurl = \"https://approve.example.com\"\n";
+pub(super) const APPROVER_APP: &str = "[approver_app]\nurl = \"https://approve.example.com\"\n";
 
 #[rustfmt::skip] // a table
 pub(super) const CASES: &[Case] = &[

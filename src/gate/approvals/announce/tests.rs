@@ -59,10 +59,7 @@ fn around(metrics: &Arc<Metrics>, clock: &Arc<Still>) -> Around {
 }
 
 fn audience() -> Audience {
-    Audience {
-        approval: given(),
-        approvers: Approvers::default(),
-    }
+    Audience::Approvers(Box::new((given(), Approvers::default())))
 }
 
 impl World {

@@ -33,6 +33,7 @@ templates![
     "message.html",
     "new-device.html",
     "request.html",
+    "sign-in.html",
 ];
 
 /// What every page has.
@@ -191,6 +192,18 @@ pub(in crate::gate) enum Page<'a> {
         cooldown: u64,
         name_most: usize,
     },
+    /// What another client asks by way of Keycloak. Spans in seconds.
+    SignIn {
+        client: &'a str,
+        message: Option<&'a str>,
+        scope: &'a [String],
+        ago_seconds: u64,
+        left: u64,
+        state: &'static str,
+        action: &'a str,
+        /// Why an answer was not taken.
+        notice: Option<String>,
+    },
     /// Something has to be confirmed first: a level, or, without one, that somebody is here at all. `about`: the name of
     /// the text that says for what.
     Confirm {
@@ -210,6 +223,7 @@ impl Page<'_> {
             Self::Request { .. } => "request.html",
             Self::Devices { .. } => "devices.html",
             Self::NewDevice { .. } => "new-device.html",
+            Self::SignIn { .. } => "sign-in.html",
             Self::Confirm { .. } => "confirm.html",
             Self::Message { .. } => "message.html",
         }

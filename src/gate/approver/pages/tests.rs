@@ -17,6 +17,10 @@ const STATES: [&str; 9] = [
     "revoked",
     "consumed",
 ];
+/// Of what another client asks.
+const SIGN_IN_STATES: [&str; 7] = [
+    "pending", "approved", "consumed", "denied", "reported", "expired", "untold",
+];
 const ANSWERS: [&str; 3] = ["yes", "no", "report"];
 
 fn row(state: &'static str) -> Row<'static> {
@@ -169,6 +173,22 @@ fn every_page_says_what_it_has_to_in_every_language() {
                     },
                 );
             }
+        }
+    }
+    let scopes = [HOSTILE.to_owned(), "profile".to_owned()];
+    for state in SIGN_IN_STATES {
+        for (message, scope) in [(Some(HOSTILE), &scopes[..]), (None, &[])] {
+            let page = Page::SignIn {
+                client: HOSTILE,
+                message,
+                scope,
+                ago_seconds: 61,
+                left: 59,
+                state,
+                action: "/approvals/ciba-abc",
+                notice: message.map(str::to_owned),
+            };
+            check(&pages, &page);
         }
     }
     for (about, level) in [

@@ -59,6 +59,7 @@ pub(super) const WORDS: Table = &[
     ("state_cancelled", "Zurückgezogen"),
     ("state_revoked", "Widerrufen"),
     ("state_consumed", "Ausgeführt"),
+    ("state_untold", "Nicht weitergegeben"),
     (
         "about_pending",
         "Es geht weiter, sobald genügend Personen zugestimmt haben.",
@@ -134,6 +135,49 @@ pub(super) const WORDS: Table = &[
     (
         "own_request",
         "Sie haben selbst darum gebeten, deshalb entscheidet jemand anderes. Die Zahl, falls es eine gibt, steht auf der Seite, auf der Sie gefragt haben.",
+    ),
+    // A sign-in elsewhere.
+    ("sign_in_question", "Sind Sie das?"),
+    ("sign_in_what", "{client} möchte wissen, ob Sie es sind."),
+    ("sign_in_message", "Dort steht"),
+    ("sign_in_client", "Wer fragt"),
+    ("sign_in_scope", "Es bekäme"),
+    (
+        "sign_in_compare",
+        "Sagen Sie nur Ja, wenn {client} Ihnen gerade dasselbe zeigt und Sie selbst damit begonnen haben.",
+    ),
+    (
+        "sign_in_begun",
+        "Sagen Sie nur Ja, wenn Sie bei {client} gerade selbst etwas begonnen haben.",
+    ),
+    ("sign_in_yes", "Ja, das bin ich"),
+    (
+        "sign_in_report_about",
+        "Beendet es sofort und löst einen Alarm aus. Eine Viertelstunde lang kann Sie niemand so fragen.",
+    ),
+    (
+        "sign_in_approved",
+        "Sie haben Ja gesagt; {client} erfährt es gleich.",
+    ),
+    (
+        "sign_in_consumed",
+        "Sie haben Ja gesagt, und {client} hat es erfahren.",
+    ),
+    (
+        "sign_in_denied",
+        "Sie haben Nein gesagt. {client} bekommt nichts.",
+    ),
+    (
+        "sign_in_reported",
+        "Sie haben es gemeldet. {client} bekommt nichts, und die Meldung steht im Protokoll.",
+    ),
+    (
+        "sign_in_expired",
+        "Es kam keine Antwort zur rechten Zeit: {client} bekommt nichts.",
+    ),
+    (
+        "sign_in_untold",
+        "Ihre Antwort konnte nicht weitergegeben werden. Solange {client} nichts anderes sagt, hat es nichts bekommen; beginnen Sie dort von vorn.",
     ),
     // Forms.
     ("yes", "Zustimmen"),

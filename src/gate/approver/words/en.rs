@@ -56,6 +56,7 @@ pub(super) const WORDS: Table = &[
     ("state_cancelled", "Taken back"),
     ("state_revoked", "Revoked"),
     ("state_consumed", "Done"),
+    ("state_untold", "Not passed on"),
     (
         "about_pending",
         "It goes on when enough people have said yes.",
@@ -125,6 +126,43 @@ pub(super) const WORDS: Table = &[
     (
         "own_request",
         "You asked for this yourself, so somebody else decides. The number, if there is one, is on the page where you asked.",
+    ),
+    // A sign-in elsewhere.
+    ("sign_in_question", "Is this you?"),
+    ("sign_in_what", "{client} wants to know that it is you."),
+    ("sign_in_message", "It shows"),
+    ("sign_in_client", "Who asks"),
+    ("sign_in_scope", "It would get"),
+    (
+        "sign_in_compare",
+        "Say yes only if {client} shows you the same right now, and you began it yourself.",
+    ),
+    (
+        "sign_in_begun",
+        "Say yes only if you began something at {client} yourself right now.",
+    ),
+    ("sign_in_yes", "Yes, it is me"),
+    (
+        "sign_in_report_about",
+        "Ends it at once and raises an alarm. Nobody can ask you this way for a quarter of an hour.",
+    ),
+    (
+        "sign_in_approved",
+        "You said yes; {client} is about to be told.",
+    ),
+    ("sign_in_consumed", "You said yes, and {client} was told."),
+    ("sign_in_denied", "You said no. {client} gets nothing."),
+    (
+        "sign_in_reported",
+        "You reported it. {client} gets nothing, and the report is in the log.",
+    ),
+    (
+        "sign_in_expired",
+        "There was no answer in time: {client} gets nothing.",
+    ),
+    (
+        "sign_in_untold",
+        "Your answer could not be passed on. Unless {client} says something else, it got nothing; begin there again.",
     ),
     // Forms.
     ("yes", "Approve"),

@@ -1,0 +1,306 @@
+//! stepgate as Keycloak's HTTP authentication channel (OpenID Connect CIBA): other clients of the realm ask Keycloak to have
+//! a user confirm something, Keycloak hands it on to us, and the user decides in the approver app.
+//!
+//! A request goes `channel` (who hands it on, and for whom) → the store → the approver app (what its user sees and says) →
+//! `deliver` (what Keycloak is told). What is unsure is not confirmed: Keycloak's own time runs out.
+
+mod channel;
+mod deliver;
+mod record;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Gate;
+use crate::model::approval::{Answer, Person};
+use crate::model::random::Random;
+use crate::model::time::Timestamp;
+use crate::seal::{OpenError, Sealer, session_key, token};
+use crate::store::{
+    ApprovalKey, ApprovalPut, Expect, KeptApproval, Most, Owner, Store, Unavailable, Version,
+};
+use crate::telemetry::metrics::SignInOutcome;
+use crate::telemetry::{AuditEvent, AuditKind};
+use record::{Asking, LATELY, TooMuch, allows};
+
+pub(in crate::gate) use record::{NotTaken, Sent, SignIn, State};
+
+/// Where Keycloak finds us, behind [`super::OWN_PREFIX`] of the approver app's host.
+pub(in crate::gate) const HERE: &str = "ciba";
+
+const PURPOSE: &str = "ciba";
+
+/// No approval has such an id.
+const ID_PREFIX: &str = "ciba-";
+
+/// 128 bits.
+const ID_BYTES: usize = 16;
+
+/// How long it can be looked at when it is over.
+const HISTORY: Duration = Duration::from_secs(60 * 60);
+
+/// With the approvals; of one user far more than the limits let through.
+const MOST: Most = Most {
+    all: 10_000,
+    share: 256,
+};
+
+/// Somebody else's change came between so often.
+const TRIES: usize = 16;
+
+/// Clients are the configuration's: there are not many.
+type Windows = HashMap<String, VecDeque<Timestamp>>;
+
+/// Over all configurations of the process. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::gate) struct Shared(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// One request is taken in at a time, so that no two both are the last that is allowed.
+    taking: tokio::sync::Mutex<()>,
+    clients: Mutex<Windows>,
+    /// Ids of what is being sent to Keycloak by this process.
+    sending: Mutex<HashSet<String>>,
+}
+
+/// Requests by CIBA in the store: each change is a compare-and-set of a sealed record.
+#[derive(Debug)]
+pub(in crate::gate) struct SignIns {
+    store: Arc<dyn Store>,
+    sealer: Arc<Sealer>,
+    random: Arc<dyn Random>,
+    issuer: String,
+    client: String,
+    shared: Shared,
+}
+
+/// What became of a request to ask somebody.
+#[derive(Debug)]
+enum Taken {
+    Asked(Box<SignIn>),
+    Refused(TooMuch),
+    /// There are too many of all users.
+    Full,
+}
+
+impl SignIns {
+    /// `issuer` and `client`: whose users they are. `before`: what these take the place of.
+    pub(in crate::gate) fn new(
+        store: Arc<dyn Store>,
+        sealer: Arc<Sealer>,
+        random: Arc<dyn Random>,
+        issuer: &str,
+        client: &str,
+        before: Option<&Self>,
+    ) -> Self {
+        Self {
+            store,
+            sealer,
+            random,
+            issuer: issuer.to_owned(),
+            client: client.to_owned(),
+            shared: before.map_or_else(Shared::default, |before| before.shared.clone()),
+        }
+    }
+
+    /// Whether the client has asked for less than it may of late; it then has asked once more.
+    fn client_may(&self, client: &str, most: usize, now: Timestamp) -> bool {
+        let mut clients = lock(&self.shared.0.clients);
+        let window = clients.entry(client.to_owned()).or_default();
+        window.retain(|at| now.since(*at) < LATELY);
+        let may = window.len() < most;
+        if may {
+            window.push_back(now);
+        }
+        may
+    }
+
+    async fn ask(&self, asking: Asking, most: usize, now: Timestamp) -> Result<Taken, Unavailable> {
+        let _one_at_a_time = self.shared.0.taking.lock().await;
+        let known = self.of(&asking.person, now).await?;
+        if let Err(too_much) = allows(&known, &asking.client, most, now) {
+            return Ok(Taken::Refused(too_much));
+        }
+        let id = format!("{ID_PREFIX}{}", token(&*self.random, ID_BYTES));
+        let sign_in = SignIn::new(id, asking, now);
+        match self.put(&sign_in, Expect::Absent, now).await? {
+            ApprovalPut::Done(_) => Ok(Taken::Asked(Box::new(sign_in))),
+            ApprovalPut::Full | ApprovalPut::Crowded => Ok(Taken::Full),
+            // A fresh id is nobody's, and stands beside others.
+            ApprovalPut::Conflict | ApprovalPut::Beside(_) => Err(Unavailable),
+        }
+    }
+
+    pub(in crate::gate) async fn find(
+        &self,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Option<SignIn>, Unavailable> {
+        Ok(self.look(&key_of(id), now).await?.map(|(_, found)| found))
+    }
+
+    /// All of one user that are still to be looked at, the oldest first.
+    pub(in crate::gate) async fn of(
+        &self,
+        person: &Person,
+        now: Timestamp,
+    ) -> Result<Vec<SignIn>, Unavailable> {
+        let mut found = Vec::new();
+        for key in self.store.approvals_of(&self.owner(person), now).await? {
+            let looked = self.look(&key, now).await?;
+            found.extend(
+                looked
+                    .map(|(_, one)| one)
+                    .filter(|one| one.person == *person),
+            );
+        }
+        found.sort_by(|one, other| (one.created, &one.id).cmp(&(other.created, &other.id)));
+        Ok(found)
+    }
+
+    /// `None`: there is no such one. What `change` refuses is not changed.
+    async fn change<R>(
+        &self,
+        id: &str,
+        now: Timestamp,
+        change: impl Fn(&SignIn) -> Result<SignIn, R>,
+    ) -> Result<Option<Result<SignIn, R>>, Unavailable> {
+        let key = key_of(id);
+        for _ in 0..TRIES {
+            let Some((version, found)) = self.look(&key, now).await? else {
+                return Ok(None);
+            };
+            let next = match change(&found) {
+                Ok(next) => next,
+                Err(refused) => return Ok(Some(Err(refused))),
+            };
+            match self.put(&next, Expect::Version(version), now).await? {
+                ApprovalPut::Done(_) => return Ok(Some(Ok(next))),
+                ApprovalPut::Conflict => {}
+                _ => return Err(Unavailable),
+            }
+        }
+        Err(Unavailable)
+    }
+
+    async fn put(
+        &self,
+        sign_in: &SignIn,
+        expect: Expect,
+        now: Timestamp,
+    ) -> Result<ApprovalPut, Unavailable> {
+        let key = key_of(&sign_in.id);
+        let plaintext = serde_json::to_vec(sign_in).map_err(|_| Unavailable)?;
+        let kept = KeptApproval {
+            sealed: self
+                .sealer
+                .seal_bytes(PURPOSE, &self.place(&key), &plaintext),
+            alone: None,
+            owners: vec![self.owner(&sign_in.person)],
+            expires: sign_in.expires.plus(HISTORY),
+        };
+        self.store.put_approval(&key, kept, expect, MOST, now).await
+    }
+
+    async fn look(
+        &self,
+        key: &ApprovalKey,
+        now: Timestamp,
+    ) -> Result<Option<(Version, SignIn)>, Unavailable> {
+        let Some((version, sealed)) = self.store.approval(key, now).await? else {
+            return Ok(None);
+        };
+        let opened = self.sealer.open_bytes(PURPOSE, &self.place(key), &sealed);
+        let found = match opened {
+            Ok(plaintext) => serde_json::from_slice(&plaintext).ok(),
+            Err(OpenError::UnknownKey) => return Err(Unavailable),
+            Err(OpenError::Tampered) => None,
+        };
+        if found.is_none() {
+            tracing::error!("a sign-in by CIBA is not what was stored, and counts as absent");
+        }
+        Ok(found.map(|found| (version, found)))
+    }
+
+    fn place<'p>(&'p self, key: &'p ApprovalKey) -> [&'p [u8]; 3] {
+        [&key.0, self.issuer.as_bytes(), self.client.as_bytes()]
+    }
+
+    fn owner(&self, person: &Person) -> Owner {
+        Owner::sign_ins(&person.iss, &self.client, &person.sub)
+    }
+}
+
+/// Whether it is the id of one.
+pub(in crate::gate) fn is_sign_in(id: &str) -> bool {
+    id.starts_with(ID_PREFIX)
+}
+
+impl Gate {
+    /// Whose it is, and at which level, is known before. `None`: there is no such one.
+    pub(in crate::gate) async fn answered_sign_in(
+        self: &Arc<Self>,
+        id: &str,
+        answer: Answer,
+        now: Timestamp,
+    ) -> Result<Option<Result<SignIn, NotTaken>>, Unavailable> {
+        let changed = self
+            .sign_ins
+            .change(id, now, |one| one.answered(answer, now))
+            .await?;
+        if let Some(Ok(sign_in)) = &changed {
+            let (reason, outcome) = outcome_of(answer);
+            self.note_sign_in(AuditKind::CibaDecided, sign_in, reason, outcome);
+            if answer == Answer::Report {
+                let event = AuditEvent {
+                    reason: Some("ciba-reported"),
+                    sub: Some(&sign_in.person.sub),
+                    azp: Some(&sign_in.client),
+                    approval: Some(&sign_in.id),
+                    ..AuditEvent::new(AuditKind::Alarm)
+                };
+                self.parts.audit.record(&event, now);
+            }
+            self.approvals.touched();
+            self.send_answer(sign_in);
+        }
+        Ok(changed)
+    }
+
+    fn note_sign_in(
+        &self,
+        kind: AuditKind,
+        sign_in: &SignIn,
+        reason: &str,
+        outcome: SignInOutcome,
+    ) {
+        let event = AuditEvent {
+            reason: Some(reason),
+            sub: Some(&sign_in.person.sub),
+            azp: Some(&sign_in.client),
+            approval: Some(&sign_in.id),
+            ..AuditEvent::new(kind)
+        };
+        self.parts.audit.record(&event, self.parts.clock.now());
+        self.parts.metrics.sign_in(&sign_in.client, outcome);
+    }
+}
+
+const fn outcome_of(answer: Answer) -> (&'static str, SignInOutcome) {
+    match answer {
+        Answer::Yes => ("yes", SignInOutcome::Approved),
+        Answer::No => ("no", SignInOutcome::Denied),
+        Answer::Report => ("report", SignInOutcome::Reported),
+    }
+}
+
+fn key_of(id: &str) -> ApprovalKey {
+    ApprovalKey(session_key(&format!("ciba {id}")).0)
+}
+
+/// Every change is whole: there is no half-done state behind a panic.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
