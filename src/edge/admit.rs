@@ -179,9 +179,7 @@ impl Snapshot {
         match checked {
             Ok(body_bytes) => {
                 context.body_left = body_bytes;
-                if forward.permit.uses().is_some() {
-                    self.gate.redeem(&mut forward, &context.id).boxed().await?;
-                }
+                self.gate.redeem(&mut forward, &context.id).await?;
                 Ok(forward)
             }
             Err(refusal) => {

@@ -70,6 +70,7 @@ impl Gate {
                     sending: None,
                     redeeming: None,
                     is_redeemed: false,
+                    is_noted: false,
                     within: None,
                     key: None,
                 })

@@ -182,6 +182,8 @@ pub struct Forward {
     pub sending: Option<Box<Sending>>,
     redeeming: Option<Box<Redeeming>>,
     is_redeemed: bool,
+    /// It was written down that a yes that holds for a while lets it go.
+    is_noted: bool,
     /// The approval that it is one of the requests of.
     within: Option<Box<crate::model::approval::Approval>>,
     key: Option<crate::model::session::SessionKey>,

@@ -33,7 +33,7 @@ test('a form with a file survives the step-up, and is sent once, by one click', 
   await atKeycloak(page);
   assert.deepEqual(await authenticate(page, user), ['password', 'otp']);
   assert.equal(await heading(page), 'Send it now?');
-  assert.match(await text(page), /payroll\.localhost\/expenses/);
+  assert.match(await text(page), /payroll\.localhost:\d+\/expenses/);
   assert.match(await text(page), /POST/);
   assert.deepEqual(await flaws(page), []);
   await page.setViewportSize(PHONE);

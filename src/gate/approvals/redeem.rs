@@ -1,5 +1,6 @@
 //! Uses a yes up, before anything is sent: whatever fails afterwards is not sent a second time.
 
+use futures_util::FutureExt as _;
 use http::StatusCode;
 
 use super::Changed;
@@ -10,20 +11,30 @@ use crate::store::{ParkedAs, Unavailable};
 use crate::telemetry::{AuditEvent, AuditKind};
 
 impl Forward {
-    /// Whether nothing has to be used up any more before it goes.
+    /// Whether nothing has to be used up, or written down, any more before it goes.
     pub fn may_go(&self) -> bool {
-        self.permit.uses().is_none() || self.is_redeemed
+        (self.permit.uses().is_none() || self.is_redeemed)
+            && (self.permit.is_within().is_none() || self.is_noted)
     }
 }
 
 impl Gate {
     /// The last thing before an upstream is chosen, whichever way the request came. Without `Ok` nothing goes.
     pub async fn redeem(&self, forward: &mut Forward, request_id: &str) -> Result<(), Reply> {
+        if forward.permit.is_within().is_none() && forward.permit.uses().is_none() {
+            return Ok(());
+        }
+        // Few requests have one, so it is boxed: see `gate::judge`.
+        self.redeem_one(forward, request_id).boxed().await
+    }
+
+    async fn redeem_one(&self, forward: &mut Forward, request_id: &str) -> Result<(), Reply> {
         let now = self.parts.clock.now();
         if forward.permit.is_within().is_some() {
-            return self
-                .note_use(forward, request_id, now)
-                .map_err(|reply| *reply);
+            self.note_use(forward, request_id, now)
+                .map_err(|reply| *reply)?;
+            forward.is_noted = true;
+            return Ok(());
         }
         let Some(id) = forward.permit.uses() else {
             return Ok(());

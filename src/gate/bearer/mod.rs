@@ -161,6 +161,7 @@ impl Gate {
                     sending: None,
                     redeeming: None,
                     is_redeemed: false,
+                    is_noted: false,
                     key: None,
                 })
             }
