@@ -246,6 +246,8 @@ enum ApprovalsCommand {
     },
     /// All that may be known of one. Its number is the requester's alone.
     Show {
+        // One of 64 begins with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         id: String,
         #[arg(long, value_enum, default_value_t)]
         format: Format,
@@ -255,11 +257,15 @@ enum ApprovalsCommand {
     /// A no in everybody's place.
     Deny(Overrule),
     /// Take a yes back that was not used yet.
-    Revoke { id: String },
+    Revoke {
+        #[arg(allow_hyphen_values = true)]
+        id: String,
+    },
 }
 
 #[derive(Debug, Args)]
 struct Overrule {
+    #[arg(allow_hyphen_values = true)]
     id: String,
     /// For the audit log, and for whoever asked.
     #[arg(long)]

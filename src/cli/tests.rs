@@ -382,6 +382,20 @@ fn what_is_typed_wrongly_ends_with_2_and_says_what_to_do() {
 }
 
 #[test]
+fn an_approvals_id_may_begin_with_a_hyphen() {
+    for line in [
+        "show -a1",
+        "revoke -a1",
+        "approve -a1 --reason x",
+        "deny -a1 --reason x",
+    ] {
+        let line = format!("stepgate approvals {line} --socket /nowhere");
+        let typed = Cli::try_parse_from(line.split(' '));
+        assert!(typed.is_ok(), "{line}: {typed:?}");
+    }
+}
+
+#[test]
 fn version_and_help_are_answers() {
     let said = typed("--version");
     assert_eq!(
