@@ -121,7 +121,10 @@ test('in German', async (t) => {
   await isFine(alice, 'Es wurde nicht zugestimmt');
 });
 
-test('a lead who is signed out elsewhere sees nothing more', async (t) => {
+// Keycloak has to reach stepgate for it, and trusts no certificate of a test's own authority.
+const unreachable = app.startsWith('https:') && 'Keycloak tells nobody whose certificate it does not trust';
+
+test('a lead who is signed out elsewhere sees nothing more', { skip: unreachable }, async (t) => {
   const dave = await lead(t);
   const alice = await clerk(t);
   const { id } = await pays(alice);
