@@ -215,10 +215,10 @@ struct Asked {
 #[group(required = true, multiple = false)]
 struct Whose {
     /// All of a user, by the realm's `sub`.
-    #[arg(long, value_name = "SUB")]
+    #[arg(long, value_name = "SUB", allow_hyphen_values = true)]
     subject: Option<String>,
     /// All of one SSO session, by the realm's `sid`.
-    #[arg(long, value_name = "SID")]
+    #[arg(long, value_name = "SID", allow_hyphen_values = true)]
     sid: Option<String>,
     /// All of whoever is called so: `preferred_username`, or `email` where there is none. Reads every session.
     #[arg(long, value_name = "NAME")]
@@ -239,7 +239,7 @@ enum ApprovalsCommand {
     /// What waits, a line each, the oldest first.
     List {
         /// Instead: all that a user asked for, by the realm's `sub`, as long as it can be looked at.
-        #[arg(long, value_name = "SUB")]
+        #[arg(long, value_name = "SUB", allow_hyphen_values = true)]
         subject: Option<String>,
         #[arg(long, value_enum, default_value_t)]
         format: Format,
