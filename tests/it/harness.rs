@@ -401,8 +401,7 @@ where
     A: Fn(String, Wire) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Option<Wire>> + Send,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, address) = oracle::listen().await;
     let seen = Seen::default();
     let noted = Arc::clone(&seen);
     tokio::spawn(async move {

@@ -19,6 +19,25 @@ use crate::harness::BOUND;
 /// Ids of requests, by the app that they reached.
 static ARRIVED: Mutex<BTreeMap<SocketAddr, Vec<String>>> = Mutex::new(BTreeMap::new());
 
+/// Where an app is going to be watched.
+pub(crate) async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = begin(&listener);
+    (listener, app)
+}
+
+/// What reached this port before is forgotten: it was another test's app, which nobody may have held against a log.
+fn begin(listener: &TcpListener) -> SocketAddr {
+    let app = listener.local_addr().unwrap();
+    forget(&[app]);
+    app
+}
+
+fn forget(apps: &[SocketAddr]) {
+    let mut arrived = ARRIVED.lock().unwrap_or_else(PoisonError::into_inner);
+    arrived.retain(|app, _| !apps.contains(app));
+}
+
 /// Called by an app for every request, as soon as it has the header.
 pub(crate) fn note(app: SocketAddr, id: &str) {
     let mut arrived = ARRIVED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -27,8 +46,7 @@ pub(crate) fn note(app: SocketAddr, id: &str) {
 
 /// Serves an app that is watched.
 pub(crate) async fn serve(router: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let app = listener.local_addr().unwrap();
+    let (listener, app) = listen().await;
     let watch = from_fn(move |request: Request, next: Next| {
         let id = request.headers().get("x-request-id");
         note(app, id.and_then(|id| id.to_str().ok()).unwrap_or_default());
@@ -93,9 +111,7 @@ impl Drop for Oracle {
             );
             std::thread::sleep(Duration::from_millis(10));
         }
-        // Another test's app may get the same port.
-        let mut arrived = ARRIVED.lock().unwrap_or_else(PoisonError::into_inner);
-        arrived.retain(|app, _| !self.apps.contains(app));
+        forget(&self.apps);
     }
 }
 
@@ -117,4 +133,19 @@ fn a_request_that_no_line_allows_is_found() {
     };
     assert_eq!(oracle.unaccounted(), ["b"]);
     drop(oracle);
+}
+
+#[tokio::test]
+async fn an_app_on_a_port_that_another_one_had_starts_with_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let app = listener.local_addr().unwrap();
+    note(app, "of the one before");
+    let oracle = Oracle {
+        apps: vec![begin(&listener)],
+        logs: Vec::new(),
+    };
+    assert!(oracle.unaccounted().is_empty());
+    note(app, "of this one");
+    assert_eq!(oracle.unaccounted(), ["of this one"]);
+    forget(&[app]);
 }

@@ -11,7 +11,6 @@ use futures_util::{Stream, StreamExt as _, stream};
 use http::{HeaderName, HeaderValue};
 use http_body_util::BodyExt as _;
 use prost::Message;
-use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::server::{Grpc, NamedService};
@@ -19,7 +18,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 use tower::{Service, service_fn};
 
-use crate::oracle::note;
+use crate::oracle;
 
 /// Both are sent back where they came: one before the messages, one after them.
 const ECHO: HeaderName = HeaderName::from_static("x-grpc-test-echo-initial");
@@ -169,7 +168,7 @@ impl Service<http::Request<Body>> for Interop {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let id = request.headers()["x-request-id"].to_str().unwrap();
-        note(self.0, id);
+        oracle::note(self.0, id);
         let echo = |name| request.headers().get(name).cloned();
         let (before, after) = (echo(&ECHO), echo(&ECHO_AFTER));
         Box::pin(async move {
@@ -219,8 +218,7 @@ fn with_trailer(body: Body, value: HeaderValue) -> Body {
 
 /// Without TLS, and watched.
 pub(super) async fn serve() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, address) = oracle::listen().await;
     let server = tonic::transport::Server::builder().add_service(Interop(address));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     address

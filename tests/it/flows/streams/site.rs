@@ -9,7 +9,7 @@ use http::{HeaderMap, Request, Response};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -18,7 +18,7 @@ use super::super::world::{Twist, World};
 use crate::dpop::ProofKey;
 use crate::harness::{Wire, bounded, status, upstream};
 use crate::keycloak::free_port;
-use crate::oracle::note;
+use crate::oracle;
 use crate::tls::pki::Authority;
 
 const SWITCHING: &str =
@@ -401,8 +401,7 @@ pub(super) fn told(headers: &HeaderMap) -> String {
 }
 
 async fn grpc_app() -> (SocketAddr, UnboundedReceiver<Call>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, address) = oracle::listen().await;
     let (sender, calls) = unbounded_channel();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -411,7 +410,7 @@ async fn grpc_app() -> (SocketAddr, UnboundedReceiver<Call>) {
                 let mut connection = h2::server::handshake(stream).await.unwrap();
                 while let Some(Ok((request, mut respond))) = connection.accept().await {
                     let id = request.headers().get("x-request-id").unwrap();
-                    note(address, id.to_str().unwrap());
+                    oracle::note(address, id.to_str().unwrap());
                     let is_silent = request.uri().path().ends_with("/silent");
                     let (mut answer, mut unanswered) = (None, None);
                     if is_silent {
