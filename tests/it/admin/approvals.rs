@@ -3,9 +3,8 @@
 use serde_json::Value;
 
 use super::{ADMIN, metric, typed};
-use crate::flows::{Twist, World};
+use crate::flows::{LAST, Twist, World};
 
-const LAST: &str = "require = { networks_any = [\"office\"] }\n";
 const MORE: &str = r#"require = { networks_any = ["office"] }
 [[routes]]
 id       = "pay"

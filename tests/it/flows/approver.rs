@@ -5,15 +5,11 @@ mod devices;
 
 use std::mem::replace;
 
-use super::world::{Twist, World, heading};
+use super::world::{FORM, LAST, NETWORKS, Twist, World, heading};
 use crate::keycloak::{Browser, Page};
 
-const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
-
-const NETWORKS: &str = "[networks]";
 const APPROVER_APP: &str =
     "[approver_app]\nurl = \"APPROVER\"\ndevice_cooldown = \"0s\"\n[networks]";
-const LAST: &str = "require = { networks_any = [\"office\"] }\n";
 const MORE: &str = r#"require = { networks_any = ["office"] }
 [[routes]]
 id       = "pay"

@@ -22,4 +22,4 @@ mod streams;
 mod tokens;
 mod world;
 
-pub(crate) use world::{Twist, World};
+pub(crate) use world::{LAST, Twist, World};

@@ -12,12 +12,11 @@ use stepgate::gate::Whose;
 use stepgate::telemetry::metrics::ParkedResult;
 use tokio::net::TcpListener;
 
-use super::world::{Twist, World, heading};
+use super::world::{FORM, Twist, World, heading};
 use crate::harness::{field, status, upstream};
 use crate::keycloak::{Browser, Page, free_port};
 use crate::upstreams::parts::nginx;
 
-const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const MULTIPART: (&str, &str) = ("content-type", "multipart/form-data; boundary=x7");
 
 /// With every byte that there is in the file.

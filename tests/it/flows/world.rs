@@ -19,6 +19,12 @@ use crate::harness::{Stepgate, eventually, install_crypto};
 use crate::keycloak::{Browser, Page, free_port};
 use crate::oracle;
 
+pub(crate) const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+
+/// Behind which a test's own part of the installation goes, and its own routes of the policy.
+pub(crate) const NETWORKS: &str = "[networks]";
+pub(crate) const LAST: &str = "require = { networks_any = [\"office\"] }\n";
+
 const SECRET: &str = "only-for-tests";
 
 const POLICY: &str = r#"

@@ -4,11 +4,11 @@
 use serde_json::{Value, json};
 use stepgate::model::approval::Answer;
 
-use super::{APPROVER_APP, FORM, LAST, MORE, NETWORKS, WHOLE};
+use super::{APPROVER_APP, FORM, LAST, MORE, NETWORKS, twist};
 use crate::dpop::ProofKey;
-
+use crate::flows::answers::json as problem;
 use crate::flows::world::{Twist, World};
-use crate::harness::status;
+use crate::harness::{field, status};
 use crate::tls::pki::Authority;
 use crate::tls::{has, run, text};
 
@@ -57,6 +57,18 @@ impl Curl<'_> {
     }
 }
 
+/// Programs bring tokens, and are believed when these were proven.
+async fn with_tokens() -> World {
+    const IDENTITY: &str = "identity    = {";
+    let bearer =
+        format!("bearer = {{ audience = \"erp\" }}\nbearer_age = \"auth_time\"\n{IDENTITY}");
+    World::twisted(Twist {
+        policy: &[(LAST, MORE), (IDENTITY, &bearer)],
+        ..twist()
+    })
+    .await
+}
+
 fn body(answer: &str) -> Value {
     let (_, body) = answer.split_once("\n\n").unwrap();
     serde_json::from_str(body).unwrap_or(Value::from(body))
@@ -80,8 +92,7 @@ async fn over_h2_and_tls_the_same_bytes_are_the_same_request_and_no_others() {
     );
     let mut world = World::twisted(Twist {
         config: &[(POLICIES, &listen), (NETWORKS, &certificates)],
-        policy: &[(LAST, MORE)],
-        ..Twist::default()
+        ..twist()
     })
     .await;
     world.lands("/", "alice").await;
@@ -163,20 +174,7 @@ async fn over_h2_and_tls_the_same_bytes_are_the_same_request_and_no_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_bound_to_a_key_comes_back_with_its_proof() {
-    let bearer = "bearer = { audience = \"erp\" }\nidentity    = {";
-    let world = World::twisted(Twist {
-        config: &[(NETWORKS, APPROVER_APP)],
-        policy: &[
-            (LAST, MORE),
-            ("identity    = {", bearer),
-            (
-                WHOLE,
-                "require     = { level = \"password\" }\nbearer_age = \"auth_time\"",
-            ),
-        ],
-        ..Twist::default()
-    })
-    .await;
+    let world = with_tokens().await;
     let (key, other) = (ProofKey::new(), ProofKey::new());
     let token = |key: &ProofKey| world.token(&json!({ "cnf": { "jkt": key.thumbprint() } }));
     let proof = |method: &str, path: &str, key: &ProofKey, token: &str| {
@@ -282,12 +280,7 @@ async fn a_token_that_is_bound_to_a_key_comes_back_with_its_proof() {
 /// is lost by it.
 #[tokio::test(flavor = "multi_thread")]
 async fn keycloak_may_be_down_while_somebody_waits() {
-    let mut world = World::twisted(Twist {
-        config: &[(NETWORKS, APPROVER_APP)],
-        policy: &[(LAST, MORE)],
-        ..Twist::default()
-    })
-    .await;
+    let mut world = World::twisted(twist()).await;
     world.lands("/mfa/1", "alice").await;
     let page = world.submits("/transfer/7", "to=bob").await;
     let id = super::is_waiting(&page);
@@ -320,4 +313,108 @@ async fn keycloak_may_be_down_while_somebody_waits() {
     world.vote(&id, "carol", Answer::Yes).await;
     let page = world.open(&format!("/.stepgate/approval/{id}")).await;
     assert_eq!(page.body, "app POST /pay/7", "{}", page.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_comes_back_with_a_yes_of_its_own_alone() {
+    let world = with_tokens().await;
+    let send = async |method: &str, path: &str, over: Value, id: Option<&str>| {
+        let token = format!("Bearer {}", world.token(&over));
+        let mut headers = vec![FORM, ("authorization", token.as_str())];
+        headers.extend(id.map(|id| ("stepgate-approval", id)));
+        let body = if method == "POST" { "amount=42" } else { "" };
+        world.told(method, path, &headers, body).await
+    };
+    let asked = send("POST", "/pay/7", json!({}), None).await;
+    assert_eq!(
+        (asked.status, asked.code()),
+        (403, "approval-required"),
+        "{asked:?}"
+    );
+    let id = asked.id();
+    world.vote(&id, "carol", Answer::Yes).await;
+    let state = format!("/.stepgate/approval/{id}");
+    for other in [json!({ "azp": "another" }), json!({ "sub": "sub-bob" })] {
+        let told = send("POST", "/pay/7", other.clone(), Some(&id)).await;
+        assert_eq!(
+            (told.status, told.code()),
+            (403, "no-such-approval"),
+            "{other}"
+        );
+        assert_eq!(send("GET", &state, other, None).await.status, 404);
+    }
+    assert_eq!(world.hit_count(), 0);
+    let told = send("GET", &state, json!({}), None).await;
+    assert_eq!(told.body["status"], "approved", "{told:?}");
+    // Another token of the same client, with what it is for.
+    let fresh = json!({ "iat": world.clock.seconds() - 1 });
+    let sent = send("POST", "/pay/7", fresh, Some(&id)).await;
+    assert_eq!(sent.status, 200, "{sent:?}");
+    assert_eq!(world.last_hit().body, "amount=42");
+    let again = send("POST", "/pay/7", json!({}), Some(&id)).await;
+    assert_eq!(
+        (again.status, again.code()),
+        (409, "approval-used"),
+        "{again:?}"
+    );
+    assert_eq!(world.hit_count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_a_body_comes_it_is_the_same() {
+    let world = World::careful().await;
+    let kind = format!("Content-Type: {}", FORM.1);
+    let chunked = [kind.as_str(), "Transfer-Encoding: chunked"];
+    let pieces = "5\r\namoun\r\n4\r\nt=42\r\n0\r\n\r\n";
+    let answer = world.raw_with("POST /pay/7", &chunked, pieces).await;
+    assert_eq!(status(&answer), 403, "{answer}");
+    let id = problem(&answer)["approval_id"].as_str().unwrap().to_owned();
+    world.vote(&id, "carol", Answer::Yes).await;
+    assert_eq!(world.pays("amount=42", Some(&id)).await.status, 200);
+    assert_eq!(world.last_hit().body, "amount=42");
+
+    let id = world.agreed().await;
+    let named = format!("Stepgate-Approval: {id}");
+    let answer = world
+        .raw_with("POST /pay/7", &[chunked[0], chunked[1], &named], pieces)
+        .await;
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert_eq!(world.last_hit().body, "amount=42");
+    assert_eq!(world.last_hit().header("content-length"), "9");
+
+    // Whoever asks first (RFC 9110 10.1.1) is told to go on, or at once that it is too large.
+    let host = world.origin.strip_prefix("http://").unwrap();
+    let url = world.origin.parse().unwrap();
+    let cookies = world.browser.cookies_for(&url);
+    let head = |length: usize| {
+        format!(
+            "POST /pay/7 HTTP/1.1\r\nHost: {host}\r\nCookie: {cookies}\r\n{kind}\r\nExpect: 100-continue\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n"
+        )
+    };
+    let mut wire = world.stepgate.wire().await;
+    wire.send(&head(9)).await;
+    assert_eq!(status(&wire.header().await), 100);
+    wire.send("amount=42").await;
+    let answer = wire.rest().await;
+    assert_eq!(problem(&answer)["code"], "approval-required", "{answer}");
+    let mut wire = world.stepgate.wire().await;
+    wire.send(&head((64 << 10) + 1)).await;
+    assert_eq!(status(&wire.rest().await), 413);
+    let hits = world.hit_count();
+    assert_eq!(hits, 3, "the page, and two that were agreed to");
+
+    // A call of gRPC asks and comes back in its own words.
+    let grpc = ["Content-Type: application/grpc", "Content-Length: 5"];
+    let answer = world.raw_with("POST /call", &grpc, "\0\0\0\0\0").await;
+    assert_eq!(field(&answer, "grpc-status"), "7", "{answer}");
+    let id = field(&answer, "stepgate-approval").to_owned();
+    assert!(field(&answer, "grpc-message").contains(&id), "{answer}");
+    world.vote(&id, "carol", Answer::Yes).await;
+    let named = format!("Stepgate-Approval: {id}");
+    let answer = world
+        .raw_with("POST /call", &[grpc[0], grpc[1], &named], "\0\0\0\0\0")
+        .await;
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert_eq!(world.last_hit().target, "/call");
 }

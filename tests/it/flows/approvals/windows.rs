@@ -7,7 +7,7 @@ use stepgate::admin::Control as _;
 use stepgate::gate::{Changed, Word};
 use stepgate::model::approval::Answer;
 
-use super::{APPROVER_APP, FORM, LAST, NETWORKS, Told, is_waiting, told_to};
+use super::{FORM, LAST, Told, is_waiting, told_to, twist};
 use crate::flows::world::{Twist, World, heading};
 use crate::harness::eventually;
 use crate::keycloak::Browser;
@@ -45,9 +45,8 @@ when      = { hours = [{ from = "18:00", to = "08:00", zone = "Europe/Berlin" },
 
 async fn windows() -> World {
     let mut world = World::twisted(Twist {
-        config: &[(NETWORKS, APPROVER_APP)],
         policy: &[(LAST, ROUTES)],
-        ..Twist::default()
+        ..twist()
     })
     .await;
     world.lands("/", "alice").await;

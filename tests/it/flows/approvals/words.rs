@@ -2,7 +2,7 @@
 
 use stepgate::model::approval::Answer;
 
-use super::{APPROVER_APP, FORM, LAST, MORE, NETWORKS};
+use super::{FORM, LAST, MORE, twist};
 use crate::flows::world::{Twist, World, heading};
 use crate::keycloak::Page;
 
@@ -11,9 +11,8 @@ const GERMAN: (&str, &str) = ("accept-language", "de-AT,de;q=0.9,en;q=0.8");
 
 async fn speaking(locales: &str) -> World {
     let mut world = World::twisted(Twist {
-        config: &[(NETWORKS, APPROVER_APP)],
         policy: &[(LAST, MORE), (LOCALES, locales)],
-        ..Twist::default()
+        ..twist()
     })
     .await;
     world.lands("/", "alice").await;
