@@ -6,6 +6,8 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 
 use super::{Closing, Course, Credential, Lack, Open, StreamKind};
+use crate::gate::approvals::Asker;
+use crate::gate::approvals::already::Already;
 use crate::gate::challenge::Short;
 use crate::gate::reply::Problem;
 use crate::gate::{Gate, Incoming, Record, Reply, Site};
@@ -22,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks at a token: nothing tells when its key is withdrawn.
 const TOKEN_LOOK: Duration = Duration::from_secs(30);
 
+/// Between two looks at a yes that holds for a while: it may be taken back, by another process as well.
+const GRANT_LOOK: Duration = SECOND;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Never, for what has no end of its own.
@@ -30,6 +35,11 @@ const NEVER: Timestamp = Timestamp::from_unix(i64::MAX);
 enum Outcome {
     /// Until then at least.
     Holds(Timestamp),
+    /// The same, and it is looked at again before.
+    HoldsSoFar {
+        until: Timestamp,
+        again: Timestamp,
+    },
     Ends(Box<Closing>),
     Unknown,
 }
@@ -37,6 +47,8 @@ enum Outcome {
 /// Whoever it is allowed to, and until when there is such a caller at all.
 struct Standing<'c> {
     caller: Known<Caller<'c>>,
+    /// Of the same, for who may have a yes.
+    asker: Option<Asker>,
     ends: Timestamp,
 }
 
@@ -67,14 +79,8 @@ impl Gate {
     async fn look_at(&self, open: &Open, now: Timestamp) {
         let streams = &self.parts.streams;
         match self.judge_stream(open, now).await {
-            Outcome::Holds(until) => {
-                let mut course = open.course();
-                course.unknown = None;
-                course.until = Some(until);
-                drop(course);
-                let due = (until < NEVER).then_some(until);
-                streams.keep(open, due);
-            }
+            Outcome::Holds(until) => self.hold_on(open, until, until),
+            Outcome::HoldsSoFar { until, again } => self.hold_on(open, until, again.min(until)),
             Outcome::Ends(closing) => {
                 self.end_stream(open, *closing);
             }
@@ -97,6 +103,15 @@ impl Gate {
                 );
             }
         }
+    }
+
+    fn hold_on(&self, open: &Open, until: Timestamp, again: Timestamp) {
+        let mut course = open.course();
+        course.unknown = None;
+        course.until = Some(until);
+        drop(course);
+        let due = (again < NEVER).then_some(again);
+        self.parts.streams.keep(open, due);
     }
 
     fn end_stream(&self, open: &Open, closing: Closing) {
@@ -140,9 +155,10 @@ impl Gate {
             Credential::Nobody => {
                 let standing = Standing {
                     caller: Known::Absent,
+                    asker: None,
                     ends: NEVER,
                 };
-                self.weigh(open, &here, &demand, &standing, now)
+                self.weigh(open, &here, &demand, &standing, now).await
             }
             Credential::Cookie => self.by_cookie(open, &here, &demand, now).await,
             Credential::Bearer(token) => {
@@ -159,9 +175,10 @@ impl Gate {
                 let demand: Vec<&Requirement> = demand.into_iter().chain(required).collect();
                 let standing = Standing {
                     caller: Known::Found(verified.caller()),
+                    asker: Some(Asker::Bearer(Arc::clone(&verified))),
                     ends: verified.ends().min(now.plus(TOKEN_LOOK)),
                 };
-                self.weigh(open, &here, &demand, &standing, now)
+                self.weigh(open, &here, &demand, &standing, now).await
             }
         }
     }
@@ -180,12 +197,13 @@ impl Gate {
         };
         match &known {
             Known::Found(held) => {
-                let mut course = open.course();
-                // Unless it was moved meanwhile.
-                if course.key == key {
-                    course.key = Some(held.key);
+                {
+                    let mut course = open.course();
+                    // Unless it was moved meanwhile.
+                    if course.key == key {
+                        course.key = Some(held.key);
+                    }
                 }
-                drop(course);
                 let live = &held.live;
                 // Used until then at the most, if nobody uses it otherwise: an open request alone is no use.
                 let idle = self.parts.config.sessions.idle;
@@ -194,23 +212,25 @@ impl Gate {
                         evidence: &live.session.evidence,
                         identity: &live.session.identity,
                     }),
+                    asker: Some(Asker::Session(held.clone())),
                     ends: live.expires.min(live.last_seen().plus(idle).plus(SECOND)),
                 };
-                self.weigh(open, here, demand, &standing, now)
+                self.weigh(open, here, demand, &standing, now).await
             }
             Known::Absent => {
                 let standing = Standing {
                     caller: Known::Absent,
+                    asker: None,
                     ends: NEVER,
                 };
-                self.weigh(open, here, demand, &standing, now)
+                self.weigh(open, here, demand, &standing, now).await
             }
             Known::Unavailable => Outcome::Unknown,
         }
     }
 
     /// The policy's word on it.
-    fn weigh(
+    async fn weigh(
         &self,
         open: &Open,
         here: &Here<'_>,
@@ -219,22 +239,42 @@ impl Gate {
         now: Timestamp,
     ) -> Outcome {
         let route = here.found.route;
-        match self.decide(demand, standing.caller, open.client, now) {
-            Decision::Allow(_) => {
-                let facts = Facts {
-                    caller: standing.caller,
-                    client: open.client,
-                    preflight: false,
-                    grant: Known::Absent,
-                    spared: None,
-                };
-                let ladder = &self.parts.config.ladder;
-                let holds = policy::holds_until(demand, &facts, ladder, now);
-                let mut course = open.course();
-                course.good = now;
-                course.lapsed = None;
-                Outcome::Holds(holds.unwrap_or(NEVER).min(standing.ends))
-            }
+        let mut facts = Facts {
+            caller: standing.caller,
+            client: open.client,
+            preflight: false,
+            grant: Known::Absent,
+            spared: None,
+        };
+        let mut decision = self.decide_on(demand, &facts, now);
+        let already = self
+            .is_open_already(open, here, &decision, standing, now)
+            .await;
+        if let Some(already) = &already {
+            facts = already.among(facts);
+            decision = self.decide_on(demand, &facts, now);
+        }
+        let holds = match &decision {
+            Decision::Allow(_) => true,
+            Decision::Approve(approve) => open.is_settled(approve),
+            _ => false,
+        };
+        if holds {
+            let ladder = &self.parts.config.ladder;
+            let until = policy::holds_until(demand, &facts, ladder, now);
+            let until = until.unwrap_or(NEVER).min(standing.ends);
+            let mut course = open.course();
+            course.good = now;
+            course.lapsed = None;
+            return match already {
+                Some(_) => Outcome::HoldsSoFar {
+                    until,
+                    again: now.plus(GRANT_LOOK),
+                },
+                None => Outcome::Holds(until),
+            };
+        }
+        match decision {
             Decision::StepUp(step_up) => {
                 if route.on_lapse != OnLapse::Close
                     && self.only_time_passed(open, here, demand, standing, now)
@@ -251,12 +291,32 @@ impl Gate {
             Decision::Login(need) => {
                 Outcome::Ends(Box::new(self.lacking(open, here, need, None, now)))
             }
-            // A yes was for one request as it was then; nobody says yes to one that is open.
-            Decision::Deny(_) | Decision::Approve(_) => {
+            // Somebody's yes is needed by now, or holds no more. Nobody says yes to what is open.
+            Decision::Allow(_) | Decision::Deny(_) | Decision::Approve(_) => {
                 Outcome::Ends(Box::new(self.not_allowed(open)))
             }
             Decision::Unavailable(_) => Outcome::Unknown,
         }
+    }
+
+    /// Of what needs a yes: by one that holds for a while, or because it is none of those that need it.
+    async fn is_open_already(
+        &self,
+        open: &Open,
+        here: &Here<'_>,
+        decision: &Decision,
+        standing: &Standing<'_>,
+        now: Timestamp,
+    ) -> Option<Already> {
+        let (Decision::Approve(approve), Some(asker)) = (decision, &standing.asker) else {
+            return None;
+        };
+        if open.is_settled(approve) || open.kind == StreamKind::WebSocket {
+            return None;
+        }
+        let (incoming, site, found) = (&here.incoming, here.site, &here.found);
+        self.already(incoming, site, found, asker, approve, now)
+            .await
     }
 
     /// It was allowed once, and would have been then by what is demanded and known now. What comes on top of the route's
@@ -272,7 +332,11 @@ impl Gate {
         let good = open.course().good;
         let allows = |demand: &[&Requirement], at| {
             let decision = self.decide(demand, standing.caller, open.client, at);
-            matches!(decision, Decision::Allow(_))
+            match decision {
+                Decision::Allow(_) => true,
+                Decision::Approve(approve) => open.is_settled(&approve),
+                _ => false,
+            }
         };
         let own = &here.found.route.requirement;
         let on_top: Vec<&Requirement> = demand

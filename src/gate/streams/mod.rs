@@ -18,6 +18,8 @@ use super::{Forward, Gate, Incoming, Reply, bearer};
 use crate::model::session::{Secret, SessionKey};
 use crate::model::target::Target;
 use crate::model::time::Timestamp;
+use crate::policy::approval::when::When;
+use crate::policy::decision::Approve;
 use crate::store::{Mark, Owner};
 
 /// Locks that what opens and ends at the same time is spread over.
@@ -83,6 +85,9 @@ struct Open {
     client: IpAddr,
     request_id: String,
     credential: Credential,
+    /// The approval that what was sent has settled for good: by a yes of its own, or because its body showed that it needs
+    /// none. A yes that holds for a while has an end.
+    settled: Option<String>,
     /// Of sign-outs that end its token.
     marks: Vec<News>,
     hand: Arc<dyn Hand>,
@@ -108,6 +113,11 @@ struct Course {
 impl Open {
     fn course(&self) -> MutexGuard<'_, Course> {
         self.course.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether that approval is asked for no more.
+    fn is_settled(&self, approve: &Approve) -> bool {
+        self.settled.as_ref() == Some(&approve.approval)
     }
 
     /// By which it has to be looked at again.
@@ -344,6 +354,7 @@ impl Gate {
             client: incoming.client,
             request_id: incoming.request_id.to_owned(),
             credential,
+            settled: self.settled(forward, incoming),
             marks: marks.collect(),
             hand,
             course: Mutex::new(Course {
@@ -356,6 +367,22 @@ impl Gate {
             }),
         };
         streams.add(open)
+    }
+
+    /// Under the configuration by which it was let through.
+    fn settled(&self, forward: &Forward, incoming: &Incoming<'_>) -> Option<String> {
+        let site = self.site(incoming.place)?;
+        let found = site.app.table.find(incoming.method, incoming.target);
+        let mut wanted = found.demand.iter().map(|part| part.approval.as_deref());
+        let name = wanted.find_map(|name| name)?;
+        let rule = self.parts.config.approval(name)?;
+        let by_its_body = rule.when.as_ref().is_some_and(When::reads_body);
+        let is_settled = match (forward.permit.uses(), forward.permit.is_within()) {
+            (Some(_), _) => true,
+            (None, Some(_)) => false,
+            (None, None) => by_its_body,
+        };
+        is_settled.then(|| name.to_owned())
     }
 
     pub fn streams(&self) -> &Streams {

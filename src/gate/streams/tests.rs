@@ -29,6 +29,7 @@ fn add(streams: &Arc<Streams>, key: SessionKey) -> OpenStream {
         client: [192, 0, 2, 1].into(),
         request_id: "one".to_owned(),
         credential: Credential::Cookie,
+        settled: None,
         marks: Vec::new(),
         hand: Arc::new(Nobody),
         course: Mutex::new(Course {

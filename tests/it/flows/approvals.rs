@@ -75,8 +75,8 @@ approvers = { groups_any = ["admins"] }
 
 /// An answer to a program.
 #[derive(Debug)]
-struct Told {
-    status: u16,
+pub(super) struct Told {
+    pub(super) status: u16,
     body: Value,
 }
 
@@ -85,7 +85,7 @@ impl Told {
         self.body["code"].as_str().unwrap_or_default()
     }
 
-    fn id(&self) -> String {
+    pub(super) fn id(&self) -> String {
         let id = self.body["approval_id"].as_str();
         id.unwrap_or_else(|| panic!("{self:?}")).to_owned()
     }
@@ -98,7 +98,13 @@ impl World {
         world
     }
 
-    async fn told(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Told {
+    pub(super) async fn told(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Told {
         let url = self.url(path);
         told_to(&self.browser, method, &url, headers, body).await
     }
@@ -131,7 +137,7 @@ impl World {
     }
 
     /// By an operator's way in: whether a person may is the approver app's matter.
-    async fn vote(&self, id: &str, who: &str, answer: Answer) -> Changed {
+    pub(super) async fn vote(&self, id: &str, who: &str, answer: Answer) -> Changed {
         self.vote_with(id, who, answer, None).await
     }
 

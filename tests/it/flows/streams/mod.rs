@@ -1,5 +1,6 @@
 //! What is open when a level lapses or a session ends: each kind of stream is told, and in time.
 
+mod agreed;
 mod ends;
 mod grpc;
 mod site;

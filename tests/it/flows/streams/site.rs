@@ -228,9 +228,19 @@ impl Site {
 
     /// An event stream over HTTP/1 whose first event was read, and the app's side of it.
     pub(super) async fn events(&mut self, target: &str, secure: bool) -> (Open, Wire) {
+        self.events_by(target, secure, "").await
+    }
+
+    /// `more`: fields of the request, each with its line's end.
+    pub(super) async fn events_by(
+        &mut self,
+        target: &str,
+        secure: bool,
+        more: &str,
+    ) -> (Open, Wire) {
         let mut open = Open(self.stream(secure).await);
-        let accept = "Accept: text/event-stream\r\n";
-        open.say(self.request(target, accept).as_bytes()).await;
+        let accept = format!("Accept: text/event-stream\r\n{more}");
+        open.say(self.request(target, &accept).as_bytes()).await;
         let header = open.until(b"\r\n\r\n").await;
         assert_eq!(status(&header), 200, "{header}");
         assert!(open.until(b"data: hi\n\n\r\n").await.contains("hi"));
