@@ -10,6 +10,15 @@ pub(super) fn is_form(content_type: &[&[u8]]) -> bool {
     parts.next().map(str::trim_end) == Some("application/x-www-form-urlencoded") && is_utf8(parts)
 }
 
+/// Whether an app may look for fields in the body: it may take a type that is told twice, or in another character set, for
+/// a form, and parts of others as well.
+pub(super) fn may_have_fields(content_type: &[&[u8]]) -> bool {
+    content_type.iter().any(|value| {
+        let value = String::from_utf8_lossy(value).to_ascii_lowercase();
+        value.contains("x-www-form-urlencoded") || value.contains("multipart/")
+    })
+}
+
 /// The one value of that name.
 pub(super) fn field(pairs: &[u8], name: &str) -> Result<String, Why> {
     // To some `;` parts two fields, to some it does not.

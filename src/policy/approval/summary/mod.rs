@@ -213,8 +213,14 @@ impl Field {
             Self::Query(name) => {
                 let query = asked.target.query().unwrap_or_default();
                 // Many apps have one name space for both.
-                if form::is_form(asked.content_type) && form::has(asked.body, name) {
-                    return Err(Why::Repeated);
+                if !asked.body.is_empty() && form::may_have_fields(asked.content_type) {
+                    is_plain(asked)?;
+                    if !form::is_form(asked.content_type) {
+                        return Err(Why::ContentType);
+                    }
+                    if form::has(asked.body, name) {
+                        return Err(Why::Repeated);
+                    }
                 }
                 form::field(query.as_bytes(), name)
             }
