@@ -310,6 +310,16 @@ impl Approvals {
         self.change(id, now, |one| approval::revoke(one, now)).await
     }
 
+    /// Something else of the same requester's was reported.
+    pub(super) async fn fall_with_reported(
+        &self,
+        id: &ApprovalId,
+        now: Timestamp,
+    ) -> Result<Changed, Unavailable> {
+        self.change(id, now, |one| approval::fall_with_reported(one, now))
+            .await
+    }
+
     /// For the one who is told [`Changed::Done`], and nobody else: the action may be sent, now and once.
     pub async fn redeem(
         &self,

@@ -93,37 +93,39 @@ impl Gate {
         }
     }
 
-    /// What else was agreed to for whoever has the session or token, and may still be used.
-    async fn take_back_others(&self, reported: &Approval, now: Timestamp) {
+    /// What else was asked for by whoever has the session or token: what waits is over, and no yes is used any more.
+    async fn end_others(&self, reported: &Approval, now: Timestamp) {
         let requester = &reported.requester;
-        let taken = async {
+        let ended = async {
             let asked = self.approvals.asked_by(&requester.person, now).await?;
             let others = asked.iter().filter(|one| {
                 one.requester.holder == requester.holder
-                    && matches!(one.status, Status::Approved { .. })
+                    && matches!(one.status, Status::Pending | Status::Approved { .. })
             });
             for other in others {
-                let changed = self.approvals.revoke(&other.id, now).await?;
-                let Changed::Done(revoked) = changed else {
+                let changed = self.approvals.fall_with_reported(&other.id, now).await?;
+                let Changed::Done(over) = changed else {
                     continue;
                 };
-                self.count_outcome(&revoked, now);
+                self.count_outcome(&over, now);
+                let kind = match over.status {
+                    Status::Revoked { .. } => AuditKind::ApprovalRevoked,
+                    _ => AuditKind::ApprovalDecided,
+                };
                 let event = AuditEvent {
                     reason: Some("approval-reported"),
-                    origin: Some(&revoked.action.origin),
-                    route: Some(&revoked.action.route),
+                    origin: Some(&over.action.origin),
+                    route: Some(&over.action.route),
                     sub: Some(&requester.person.sub),
-                    approval: Some(&revoked.id.0),
-                    ..AuditEvent::new(AuditKind::ApprovalRevoked)
+                    approval: Some(&over.id.0),
+                    ..AuditEvent::new(kind)
                 };
                 self.parts.audit.record(&event, now);
             }
             Ok::<_, Unavailable>(())
         };
-        if taken.await.is_err() {
-            tracing::error!(
-                "what else was agreed to for a reported session could not be taken back"
-            );
+        if ended.await.is_err() {
+            tracing::error!("what else was asked for by a reported session could not be ended");
         }
     }
 
@@ -139,7 +141,7 @@ impl Gate {
             ..AuditEvent::new(AuditKind::Alarm)
         };
         self.parts.audit.record(&event, now);
-        self.take_back_others(approval, now).await;
+        self.end_others(approval, now).await;
         // A token is Keycloak's to take back.
         let Holder::Session(lineage) = &requester.holder else {
             return;

@@ -211,6 +211,18 @@ pub fn revoke(approval: &Approval, now: Timestamp) -> Result<Change, Refused> {
     Ok(changed(approval, Status::Revoked { at: now }))
 }
 
+/// Something else that was asked for by whoever has that session or token was reported: nobody says yes to this any more,
+/// and no yes to it is used.
+pub fn fall_with_reported(approval: &Approval, now: Timestamp) -> Result<Change, Refused> {
+    let status = match standing(approval, now) {
+        Status::Pending => denied(Denied::Reported, now),
+        Status::Approved { .. } => Status::Revoked { at: now },
+        Status::Expired { .. } => return Err(Refused::Expired),
+        _ => return Err(Refused::Over),
+    };
+    Ok(changed(approval, status))
+}
+
 /// Written by whoever comes by; what is not late is left alone.
 pub fn expire(approval: &Approval, now: Timestamp) -> Option<Change> {
     has_expired(approval, now).then(|| changed(approval, Status::Expired { at: now }))

@@ -291,8 +291,16 @@ async fn a_report_takes_what_the_session_has_proven() {
     world.lands("/mfa/1", "alice").await;
     assert_eq!(world.status("/mfa/1").await, 200);
     let id = world.has_asked().await;
+    let other = world
+        .told("POST", "/order", &[JSON], r#"{"what":"a"}"#)
+        .await
+        .id();
     world.vote(&id, "carol", Answer::Report).await;
     assert_eq!(world.standing(&id).await, "denied");
+    // What else the session has asked for is not agreed to by somebody who knows nothing of it.
+    assert_eq!(world.standing(&other).await, "denied");
+    let late = world.vote(&other, "dave", Answer::Yes).await;
+    assert!(matches!(late, Changed::Refused(_)), "{late:?}");
     assert_eq!(world.status("/mfa/1").await, 401);
     assert_eq!(world.status("/").await, 200, "signed in all the same");
     world.audited("approval-voted", "report").await;
