@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, header};
 
 use crate::config::Config;
 use crate::gate::{APPROVAL, REASON};
+use crate::model::target::METHOD_OVERRIDES;
 
 /// By which other proxies and apps tell who the user is; a client never gets to say it, whatever the config sets.
 const IDENTITY: &[&str] = &[
@@ -59,13 +60,6 @@ const REWRITES: &[&str] = &[
     "x-original-uri",
     "x-original-url",
     "x-rewrite-url",
-];
-
-/// By which a framework may be told another method.
-const METHOD_OVERRIDES: &[&str] = &[
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
 ];
 
 /// What a proxy that stands before an app in place of stepgate has to keep from it, whatever the configuration says.

@@ -14,7 +14,7 @@ use crate::model::level::Ladder;
 use crate::model::parked::ParkedRequest;
 use crate::model::requirement::{Network, Requirement};
 use crate::model::route::{Pattern, Route};
-use crate::model::target::Target;
+use crate::model::target::{METHOD_OVERRIDES, Target};
 use crate::model::time::Timestamp;
 use crate::policy::approval::summary::{Asked, Field, Summary, Unreadable};
 use crate::policy::approval::when::{self, Spared, When};
@@ -40,6 +40,13 @@ pub fn action(
             names.push(name.clone());
         }
     }
+    // Where the upstream's relaxation lets one through, it makes another action of the same method.
+    let overrides = METHOD_OVERRIDES.iter().copied();
+    names.extend(
+        overrides
+            .map(HeaderName::from_static)
+            .filter(|name| request.headers.contains_key(name)),
+    );
     let headers: Result<Vec<_>, _> = names
         .into_iter()
         .map(|name| {
@@ -311,7 +318,7 @@ mod tests {
 
     #[test]
     fn whatever_an_app_may_act_on_makes_another_action() {
-        let edits: [(&str, Edit); 11] = [
+        let edits: [(&str, Edit); 12] = [
             ("one byte of the body", |it| {
                 it.body = Bytes::from_static(b"amount=2&to=bob");
             }),
@@ -327,6 +334,10 @@ mod tests {
             }),
             ("the path", |it| it.target = it.target.replace('7', "8")),
             ("the method", |it| it.method = Method::PUT),
+            ("another method in a header", |it| {
+                let name = HeaderName::from_static("x-http-method-override");
+                it.headers.insert(name, HeaderValue::from_static("DELETE"));
+            }),
             ("the host", |it| {
                 it.origin = "https://hr.example.com".to_owned()
             }),

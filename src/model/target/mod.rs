@@ -9,7 +9,7 @@ mod canonical;
 mod readings;
 mod relaxation;
 
-pub use relaxation::{RELAXATIONS, Relaxation, Relaxations};
+pub use relaxation::{METHOD_OVERRIDES, RELAXATIONS, Relaxation, Relaxations};
 
 use readings::Readings;
 

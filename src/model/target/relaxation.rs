@@ -4,6 +4,13 @@
 use std::fmt;
 use std::ops::BitOr;
 
+/// By which a framework may be told another method.
+pub const METHOD_OVERRIDES: &[&str] = &[
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
+
 /// A set of named relaxations; none by default.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Relaxations(u16);
