@@ -226,10 +226,12 @@ pub(super) fn binding(approval: &Approval) -> String {
         context.update(part);
     };
     let (requester, action) = (&approval.requester, &approval.action);
+    let reason = approval.reason.as_deref().unwrap_or_default();
     for text in [
-        &approval.id.0,
+        &*approval.id.0,
         &approval.name,
         &approval.summary,
+        reason,
         &requester.person.iss,
         &requester.person.sub,
         &action.origin,
@@ -245,6 +247,12 @@ pub(super) fn binding(approval: &Approval) -> String {
         add(name.as_bytes());
         add(&[u8::from(value.is_some())]);
         add(value.as_deref().unwrap_or_default().as_bytes());
+    }
+    // For how many requests it is a yes.
+    add(&[u8::from(approval.terms.for_a_while)]);
+    for (name, value) in &action.parameters {
+        add(name.as_bytes());
+        add(value.as_bytes());
     }
     BASE64_URL_SAFE_NO_PAD.encode(context.finish())
 }
@@ -264,4 +272,36 @@ pub(super) fn is_signed(key: &str, text: &str, signature: &str) -> bool {
     };
     let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
     key.verify(text.as_bytes(), &signature).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::approval::Approval;
+    use crate::policy::example::given;
+
+    #[test]
+    fn whatever_was_shown_or_will_run_is_bound() {
+        let edits: [fn(&mut Approval); 9] = [
+            |one| one.summary.push('x'),
+            |one| one.reason = Some("because".to_owned()),
+            |one| one.requester.person.sub.push('x'),
+            |one| one.action.method.push('x'),
+            |one| one.action.target.push('x'),
+            |one| one.action.policy = [9; 32],
+            |one| one.action.body = [9; 32],
+            |one| one.terms.for_a_while = !one.terms.for_a_while,
+            |one| {
+                let parameter = ("id".to_owned(), "7".to_owned());
+                one.action.parameters.push(parameter);
+            },
+        ];
+        let bound = binding(&given());
+        for (number, edit) in edits.into_iter().enumerate() {
+            let mut other = given();
+            edit(&mut other);
+            assert_ne!(binding(&other), bound, "{number}");
+        }
+        assert_eq!(binding(&given()), bound);
+    }
 }
