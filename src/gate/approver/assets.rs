@@ -64,3 +64,34 @@ impl Gate {
         reply
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notify::{Event, Outcome};
+
+    /// What it does not know it takes for somebody who waits.
+    #[test]
+    fn the_worker_has_a_sentence_for_whatever_is_pushed() {
+        let decided = [
+            Outcome::Approved,
+            Outcome::Denied,
+            Outcome::Reported,
+            Outcome::BrokenGlass,
+        ];
+        let others = [
+            Event::Asked,
+            Event::Reminded,
+            Event::DeviceAdded,
+            Event::DeviceRemoved,
+            Event::Test,
+        ];
+        for event in decided.map(Event::Decided).into_iter().chain(others) {
+            let word = event.word();
+            let in_both = [format!(" {word}: '"), format!(" '{word}': '")]
+                .iter()
+                .any(|key| WORKER.matches(key).count() == 2);
+            assert!(in_both, "{word}");
+        }
+    }
+}
