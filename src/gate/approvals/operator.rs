@@ -162,8 +162,10 @@ impl Gate {
             return;
         };
         self.count_outcome(approval, now);
-        if kind == AuditKind::ApprovalBreakGlass {
-            self.glass_is_broken(approval);
+        match kind {
+            AuditKind::ApprovalBreakGlass => self.glass_is_broken(approval),
+            // Nothing where a yes was taken back: no channel has a word for it.
+            _ => self.tell_decided(approval),
         }
         let event = AuditEvent {
             reason: Some(waiting::name(&approval.status)),

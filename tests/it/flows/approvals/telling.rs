@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use serde_json::Value;
 use stepgate::admin::Control as _;
+use stepgate::gate::approvals::{Changed, Word};
 use stepgate::model::approval::Answer;
 use stepgate::telemetry::metrics::Format;
 use tokio::net::TcpListener;
@@ -131,6 +132,18 @@ async fn what_is_asked_and_what_became_of_it_is_told_where_it_is_to_be() {
         "Approved: payroll/four-eyes"
     );
     assert_eq!(count("discreet"), 1);
+    // An operator's no is one as well.
+    let other = world.pays("amount=43", None).await.id();
+    let gate = world.stepgate.operations().gate();
+    let denied = gate.overrule(&other, Word::Deny, "not today", 0).await;
+    assert!(matches!(denied, Ok(Changed::Done(_))), "{denied:?}");
+    eventually("what the operator said is told", || {
+        let heard = heard.lock().unwrap();
+        let mut told = by(&heard, "approvals").into_iter();
+        told.any(|one| one["title"] == "Denied: payroll/four-eyes")
+            .then_some(())
+    })
+    .await;
 
     let checks = world.stepgate.operations().checks().await;
     let check = |name: &str| {
