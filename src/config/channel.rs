@@ -63,6 +63,9 @@ pub struct Webhook {
     pub reach: Reach,
     /// All sign, so that a receiver can go over from one to the next.
     pub keys: Vec<SigningKey>,
+    /// Of whoever is at the other end: what one of them has signed may decide, where an approval names the webhook as an
+    /// approver. Empty: it decides nothing.
+    pub decide_keys: Vec<SigningKey>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -142,6 +142,7 @@ codes! {
     MailToNobody = "SG0805", "mail that goes to nobody";
     PlainMail = "SG0806", "mail without TLS other than on loopback";
     UnusedChannel = "SG0807", "a channel by which nobody is told";
+    NotDeciding = "SG0808", "a channel that cannot decide";
 }
 
 impl fmt::Display for Code {

@@ -73,7 +73,7 @@ keys! {
     LOG = "[log]", ["access", "audit"], [];
     LOG_FILE = "[log]", ["file"], [];
     WEBHOOK = "[channels.…]",
-        ["kind", "url", "keys", "allow_private", "ca", "detail", "decided", "timeout", "fallback"],
+        ["kind", "url", "keys", "decide_keys", "allow_private", "ca", "detail", "decided", "timeout", "fallback"],
         [];
     NTFY = "[channels.…]",
         ["kind", "url", "topic", "token", "priority", "allow_private", "ca", "detail", "decided", "timeout", "fallback"],
@@ -112,5 +112,5 @@ keys! {
     WHEN = "when", ["methods", "outside", "hours", "above"], [];
     WINDOW = "grant", ["window", "per"], [];
     HOURS = "hours", ["from", "to", "days", "zone"], [];
-    APPROVERS = "approvers", ["self", "groups_any", "claim", "people", "need"], ["webhook"];
+    APPROVERS = "approvers", ["self", "groups_any", "claim", "people", "webhook", "need"], [];
 }

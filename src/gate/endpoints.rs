@@ -30,6 +30,11 @@ impl Gate {
         if let Some(id) = name.strip_prefix(approvals::PREFIX) {
             return self.wait_for_yes(incoming, site, id).await;
         }
+        if let Some(hook) = name.strip_prefix(approvals::HOOK)
+            && self.parts.config.is_approver(incoming.place)
+        {
+            return self.webhook_says(incoming, hook).await;
+        }
         if name == ciba::HERE && self.parts.config.is_approver(incoming.place) {
             return self.ciba_channel(incoming).await;
         }

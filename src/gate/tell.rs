@@ -128,7 +128,16 @@ impl Gate {
         let Some(link) = self.link_to(approval) else {
             return false;
         };
-        if event == Event::Asked && !self.announcer.takes(approval, &rule.channels) {
+        // A program that is to decide is worn down by nothing, and has no inbox to look into.
+        let is_program = |at: &usize| {
+            let channel = config.channels.get(*at).map(|channel| &channel.name);
+            channel.is_some() && channel == rule.approvers.webhook.as_ref()
+        };
+        let (programs, people): (Vec<usize>, Vec<usize>) =
+            rule.channels.iter().copied().partition(is_program);
+        let is_quiet =
+            event == Event::Asked && !people.is_empty() && !self.announcer.takes(approval, &people);
+        if is_quiet && programs.is_empty() {
             return false;
         }
         let notice = Notice {
@@ -144,7 +153,10 @@ impl Gate {
             },
             detail: Some(Detail::new(&approval.summary, &approval.requester.name)),
         };
-        self.announcer.tell(&notice, &rule.channels, audience);
+        match is_quiet {
+            true => self.announcer.tell(&notice, &programs, Audience::Program),
+            false => self.announcer.tell(&notice, &rule.channels, audience),
+        }
         true
     }
 }

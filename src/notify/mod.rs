@@ -15,6 +15,7 @@ mod webhook;
 pub use failure::Failure;
 pub use notice::{Detail, Event, Notice, Outcome, Recipients};
 pub use sender::{Patience, Sender};
+pub use webhook::is_signed;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -12,6 +12,9 @@ use super::{Failure, Notice};
 use crate::config::{SigningKey, Webhook};
 use crate::model::time::Timestamp;
 
+/// Of one message that comes in.
+const MOST_SIGNATURES: usize = 8;
+
 pub(super) fn request(
     webhook: &Webhook,
     notice: &Notice,
@@ -55,6 +58,29 @@ pub(super) fn signature(keys: &[SigningKey], id: &str, timestamp: &str, body: &[
     };
     let all: Vec<_> = keys.iter().map(sign).collect();
     all.join(" ")
+}
+
+/// Whether one of `keys` signed exactly this. `signatures`: several may stand there, with spaces between.
+pub fn is_signed(
+    keys: &[SigningKey],
+    id: &str,
+    timestamp: &str,
+    body: &[u8],
+    signatures: &str,
+) -> bool {
+    let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
+    signatures
+        .split(' ')
+        .filter_map(|one| BASE64_STANDARD.decode(one.strip_prefix("v1,")?).ok())
+        // Nobody goes over from more keys at once.
+        .take(MOST_SIGNATURES)
+        .any(|tag| {
+            keys.iter().any(|key| {
+                let key = hmac::Key::new(hmac::HMAC_SHA256, key.reveal());
+                // In constant time.
+                hmac::verify(&key, &signed, &tag).is_ok()
+            })
+        })
 }
 
 fn body(notice: &Notice) -> Vec<u8> {

@@ -131,6 +131,11 @@ impl Mark {
         Self(digest(&["channel token", issuer, jti]))
     }
 
+    /// The message of that id, by which a webhook decides, was taken.
+    pub fn webhook(channel: &str, id: &str) -> Self {
+        Self(digest(&["webhook", channel, id]))
+    }
+
     /// The level is refused to the user: its factor was enrolled while it was asked for.
     pub fn enrol_hold(issuer: &str, client: &str, sub: &str, level: &str) -> Self {
         Self(digest(&["enrol hold", issuer, client, sub, level]))

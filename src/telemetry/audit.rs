@@ -63,6 +63,8 @@ pub enum AuditKind {
     StepUp,
     StepUpFailed,
     UserSwitch,
+    /// A webhook's word was not taken.
+    WebhookRefused,
 }
 
 /// Who is named by `sub`, as the provider does; never a token, code, state, cookie or query.
@@ -99,6 +101,9 @@ pub struct AuditEvent<'a> {
     /// The id of an approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<&'a str>,
+    /// By which somebody decided: `app`, `operator`, `webhook:NAME`, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<&'a str>,
     /// The id of a device of the user's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<&'a str>,
@@ -125,6 +130,7 @@ impl AuditEvent<'_> {
             operator: None,
             approval: None,
             device: None,
+            channel: None,
             words: None,
         }
     }

@@ -6,9 +6,8 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 
 use super::app::AppDraft;
-use super::channels;
 use super::routes::{self, RouteDraft};
-use super::{Names, escalate, hours, require, window};
+use super::{Names, elsewhere, escalate, hours, require, window};
 use crate::config::code::Code;
 use crate::config::document::{Entry, Value};
 use crate::config::fields::{Fields, Text, check_name};
@@ -53,6 +52,8 @@ pub(super) struct ApprovalDraft {
     place: Place,
     /// The rule names none, and the approver app's holds.
     usual_level: bool,
+    /// The channel that is an approver, and where that stands.
+    pub(super) webhook: Option<(String, Place)>,
 }
 
 /// As requirements have it: two apps may have approvals of one name.
@@ -269,6 +270,7 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
         None => Some(Mode::ApproveDeny),
     };
     let digits = digits(fields, mode);
+    let webhook = given.and_then(|given| elsewhere::webhook(given, mode, names));
     let reasons = [
         ("optional", Reason::Optional),
         ("required", Reason::Required),
@@ -313,13 +315,9 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
             // Until the routes are known.
             device_level: level?,
             bind_headers,
-            channels: fields
-                .texts("channels")
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|given| channels::find(&names.channels, given, fields.report()))
-                .collect(),
+            channels: elsewhere::told_by(fields, webhook.as_ref().map(|(at, ..)| *at), names),
         },
+        webhook: webhook.map(|(_, name, place)| (name, place)),
         place: entry.place.clone(),
         usual_level: !fields.has("level"),
     })
@@ -401,8 +399,9 @@ fn approvers(given: Fields<'_>, place: &Place) -> Approvers {
         claim: given.text("claim").map(|claim| claim.text.to_owned()),
         people: texts("people"),
         second: None,
+        webhook: given.text("webhook").map(|name| name.text.to_owned()),
     };
-    let names_somebody = ["groups_any", "claim", "people"]
+    let names_somebody = ["groups_any", "claim", "people", "webhook"]
         .iter()
         .any(|key| given.has(key))
         || approvers.by_self;
@@ -455,7 +454,8 @@ fn check_enough(
     let second = approvers.second.as_deref();
     let all: Vec<_> = std::iter::once(approvers).chain(second).collect();
     let listed = all.iter().map(|one| one.people.len() as u64).sum::<u64>();
-    let people = listed + u64::from(approvers.by_self);
+    let programs = u64::from(approvers.webhook.is_some());
+    let people = listed + programs + u64::from(approvers.by_self);
     let by_group = all.iter().any(|one| !one.groups_any.is_empty());
     let listed_only = !by_group && approvers.claim.is_none() && people > 0;
     if let Some(votes) = votes.filter(|votes| listed_only && *votes > people) {

@@ -161,17 +161,33 @@ fn timeout(fields: Fields<'_>) -> Duration {
 fn webhook(fields: Fields<'_>, outside: &Outside<'_>) -> Option<Webhook> {
     let reach = reach(fields, outside);
     let url = url(fields, &reach);
-    let keys = signing_keys(fields, outside);
+    let keys = fields.required("keys");
+    let keys = keys.map(|listed| signing_keys(listed, outside, fields.report()));
+    let decide_keys = fields.node("decide_keys");
+    let decide_keys = decide_keys.map(|listed| signing_keys(listed, outside, fields.report()));
+    let (keys, decide_keys) = (keys?, decide_keys.unwrap_or_default());
+    // Whoever reads what we send could send it back as a decision.
+    if let Some(place) = fields.key_place("decide_keys")
+        && decide_keys.iter().any(|key| keys.contains(key))
+    {
+        fields.report().push(
+            Problem::error(
+                Code::WeakSecret,
+                place,
+                "a key that signs what goes out cannot sign what comes in",
+            )
+            .help("a key of its own for each direction"),
+        );
+    }
     Some(Webhook {
         url: url?,
         reach,
-        keys: keys?,
+        keys,
+        decide_keys,
     })
 }
 
-fn signing_keys(fields: Fields<'_>, outside: &Outside<'_>) -> Option<Vec<SigningKey>> {
-    let report = fields.report();
-    let listed = fields.required("keys")?;
+fn signing_keys(listed: &Node, outside: &Outside<'_>, report: &Report) -> Vec<SigningKey> {
     let nodes = match &listed.value {
         Value::Table(_) | Value::Text(_) => std::slice::from_ref(listed),
         _ => fields::list(listed, report),
@@ -206,7 +222,7 @@ fn signing_keys(fields: Fields<'_>, outside: &Outside<'_>) -> Option<Vec<Signing
         }
         bytes.map(SigningKey::new)
     };
-    Some(nodes.iter().filter_map(key).collect())
+    nodes.iter().filter_map(key).collect()
 }
 
 fn ntfy(fields: Fields<'_>, outside: &Outside<'_>) -> Option<Ntfy> {
@@ -324,6 +340,38 @@ pub(super) fn find(names: &[String], given: Text<'_>, report: &Report) -> Option
         );
     }
     found
+}
+
+/// What an approval names as an approver has to be able to decide.
+pub(super) fn check_deciding<'a>(
+    root: Fields<'_>,
+    channels: &[Channel],
+    approvals: impl Iterator<Item = &'a ApprovalDraft>,
+) {
+    for draft in approvals {
+        let Some((name, place)) = &draft.webhook else {
+            continue;
+        };
+        let Some(channel) = channels.iter().find(|channel| channel.name == *name) else {
+            // That it is not there is said already.
+            continue;
+        };
+        let entry = root
+            .named("channels")
+            .iter()
+            .find(|entry| entry.key == *name);
+        // Where it cannot be read and that is only a warning, there is none.
+        let has_keys = entry.is_some_and(|entry| entry.node.entry("decide_keys").is_some());
+        if !matches!(channel.kind, ChannelKind::Webhook(_)) || !has_keys {
+            let problem =
+                Problem::error(Code::NotDeciding, place, format!("`{name}` cannot decide"));
+            let problem = problem.help("a channel of kind \"webhook\" with `decide_keys` can");
+            root.report().push(match entry {
+                Some(entry) => problem.related(&entry.place, "this channel"),
+                None => problem,
+            });
+        }
+    }
 }
 
 /// A channel that nobody is told by is there by mistake, or its approval has forgotten it.

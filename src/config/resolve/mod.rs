@@ -8,6 +8,7 @@ mod bearer;
 mod channels;
 mod ciba;
 mod cookies;
+mod elsewhere;
 mod escalate;
 mod floors;
 mod forward_auth;
@@ -97,6 +98,11 @@ pub(super) fn resolve(
         .filter_map(|(name, node)| app::resolve(name, node, &names, basics.sessions.idle, report))
         .collect();
     channels::check_used(
+        root,
+        &channels,
+        drafts.iter().flat_map(|draft| &draft.approvals),
+    );
+    channels::check_deciding(
         root,
         &channels,
         drafts.iter().flat_map(|draft| &draft.approvals),

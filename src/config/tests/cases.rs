@@ -290,6 +290,7 @@ fn read(path: &Path) -> io::Result<String> {
         Some("empty") => Ok("\n".to_owned()),
         Some("vapid.key") => Ok("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw\n".to_owned()),
         Some("hook.key") => Ok("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n".to_owned()),
+        Some("decide.key") => Ok("whsec_BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB\n".to_owned()),
         Some("erp.pem") => Ok(CERTIFICATES.erp.0.clone()),
         Some("erp.key") => Ok(CERTIFICATES.erp.1.clone()),
         Some("old.pem") => Ok(CERTIFICATES.old.0.clone()),

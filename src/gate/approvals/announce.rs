@@ -55,6 +55,8 @@ pub(in crate::gate) enum Audience {
     Approvers(Box<(Approval, Approvers)>),
     /// One person alone: no channel that tells others takes another's place.
     One(Box<Identity>),
+    /// What decides at the other end of the channel, and nobody who would be told in its place.
+    Program,
 }
 
 impl Audience {
@@ -263,6 +265,7 @@ impl Told {
                     let found = shared.browsers.of(whose, now).await;
                     found.map_err(|_| NO_STORE)?
                 }
+                Audience::Program => Vec::new(),
                 Audience::Approvers(those) => {
                     let (approval, approvers) = &**those;
                     let found = shared.browsers.of_approvers(approval, approvers, now);
@@ -302,7 +305,7 @@ impl Told {
 
     /// Which channel takes the place of `line`, if it does not tell it anyway.
     fn fallback(&self, line: &Line) -> Option<usize> {
-        if matches!(self.audience, Audience::One(_)) {
+        if !matches!(self.audience, Audience::Approvers(_)) {
             return None;
         }
         let next = line.sender.channel().fallback?;

@@ -177,6 +177,7 @@ pub fn policy(
             "escalate": approvers.second.as_ref().map(|second| {
                 json!([terms.escalate_after.map(|after| after.as_secs()), second.groups_any, second.people])
             }),
+            "webhook": approvers.webhook,
             "need": terms.need,
             "deny": terms.deny,
             "mode": terms.mode.name(),

@@ -11,6 +11,7 @@ mod asker;
 pub mod binding;
 mod glass;
 mod going;
+mod hook;
 mod numbers;
 mod operator;
 mod redeem;
@@ -43,6 +44,7 @@ pub use why::REASON;
 
 pub(in crate::gate) use asker::Asker;
 pub(in crate::gate) use going::marked;
+pub(in crate::gate) use hook::HOOK;
 pub(in crate::gate) use waiting::{PREFIX, Patience, id_of};
 
 const PURPOSE: &str = "approval";

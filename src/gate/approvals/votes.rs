@@ -52,6 +52,7 @@ impl Gate {
             sub: Some(&ballot.person.sub),
             approval: Some(&approval.id.0),
             device: ballot.device,
+            channel: Some(ballot.channel),
             ..AuditEvent::new(AuditKind::ApprovalVoted)
         };
         self.parts.audit.record(&event, now);

@@ -19,6 +19,8 @@ pub struct Approvers {
     pub people: Vec<String>,
     /// Who may decide as well on what has gone on to them.
     pub second: Option<Box<Self>>,
+    /// A program, by the name of its channel: it has one vote.
+    pub webhook: Option<String>,
 }
 
 impl Approvers {
@@ -27,6 +29,7 @@ impl Approvers {
             && self.groups_any.is_empty()
             && self.claim.is_none()
             && self.people.is_empty()
+            && self.webhook.is_none()
     }
 }
 
@@ -42,6 +45,7 @@ impl fmt::Display for Approvers {
             list("groups_any", &self.groups_any),
             claim,
             list("people", &self.people),
+            self.webhook.as_ref().map(|name| format!("webhook {name}")),
         ];
         let all: Vec<_> = all.into_iter().flatten().collect();
         f.write_str(&all.join(" or "))

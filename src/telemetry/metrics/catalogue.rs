@@ -109,6 +109,8 @@ catalogue! {
         "Numbers that were wrong";
     BREAK_GLASS = Kind::Counter, "stepgate_break_glass_total", ["approval"],
         "Approvals that somebody gave in everybody's place";
+    CHANNEL_DECISIONS = Kind::Counter, "stepgate_channel_decisions_total", ["channel", "result"],
+        "What channels said that decide themselves";
     SIGN_INS = Kind::Counter, "stepgate_ciba_requests_total", ["client", "outcome"],
         "What other clients asked of users by way of Keycloak, and what became of it";
     NOTIFICATIONS = Kind::Counter, "stepgate_notifications_total", ["channel", "result"],

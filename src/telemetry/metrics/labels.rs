@@ -3,6 +3,8 @@
 
 use http::Method;
 
+use crate::model::approval::Answer;
+
 /// Label values that are known beforehand: each has a series from the start, and is found without a look-up.
 pub trait Label: Copy + Send + Sync + 'static {
     const ALL: &'static [Self];
@@ -120,6 +122,13 @@ labels! {
     ApprovalOutcome {
         Asked = "asked", Approved = "approved", Denied = "denied", Reported = "reported", Expired = "expired",
         Cancelled = "cancelled", Revoked = "revoked", Consumed = "consumed",
+    }
+
+    /// What a channel said that decides itself.
+    ChannelDecision {
+        Approved = "approved", Denied = "denied", Reported = "reported",
+        /// It was not taken.
+        Refused = "refused",
     }
 
     /// Of what a client asks of a user by CIBA.
@@ -264,6 +273,16 @@ impl StatusClass {
             400..500 => Self::ClientError,
             500.. => Self::ServerError,
             _ => Self::Nothing,
+        }
+    }
+}
+
+impl ChannelDecision {
+    pub fn of(answer: Answer) -> Self {
+        match answer {
+            Answer::Yes => Self::Approved,
+            Answer::No => Self::Denied,
+            Answer::Report => Self::Reported,
         }
     }
 }

@@ -24,10 +24,10 @@ use crate::model::time::Timestamp;
 pub use catalogue::{CATALOGUE, Definition, Kind};
 pub use histogram::{Buckets, Histogram};
 pub use labels::{
-    ApprovalOutcome, BearerResult, CallbackResult, ChallengeKind, DecisionLabel, Label, Limit,
-    MethodLabel, NotificationResult, OidcEndpoint, OidcOutcome, ParkedResult, RefreshResult,
-    ReloadResult, SessionEnd, SignInOutcome, StatusClass, StepUpOutcome, StoreOp, StoreResult,
-    StreamEnd, StreamLabel, UpstreamFailure,
+    ApprovalOutcome, BearerResult, CallbackResult, ChallengeKind, ChannelDecision, DecisionLabel,
+    Label, Limit, MethodLabel, NotificationResult, OidcEndpoint, OidcOutcome, ParkedResult,
+    RefreshResult, ReloadResult, SessionEnd, SignInOutcome, StatusClass, StepUpOutcome, StoreOp,
+    StoreResult, StreamEnd, StreamLabel, UpstreamFailure,
 };
 pub use requests::{Ended, Http, RouteSeries, Routes};
 pub use series::{Both, Counters, Fixed, Gauges, Histograms, MOST_NAMES, Named};
@@ -59,6 +59,7 @@ pub struct Metrics {
     approvals_pending: Named<Gauge>,
     approval_numbers: Named<Counter>,
     break_glass: Named<Counter>,
+    channel_decisions: Named<Counter>,
     sign_ins: Named<Counter>,
     /// Set when they are scraped.
     pub parked: Gauge,
@@ -143,6 +144,7 @@ impl Metrics {
             approvals_pending: all.named(&defined::APPROVALS_PENDING),
             approval_numbers: all.named(&defined::APPROVAL_NUMBERS),
             break_glass: all.named(&defined::BREAK_GLASS),
+            channel_decisions: all.named(&defined::CHANNEL_DECISIONS),
             sign_ins: all.named(&defined::SIGN_INS),
             parked: all.gauge(&defined::PARKED),
             parked_bytes: all.gauge(&defined::PARKED_BYTES),
@@ -200,6 +202,11 @@ impl Metrics {
 
     pub fn break_glass(&self, name: &str) {
         self.break_glass.of(&[name]).inc();
+    }
+
+    /// `channel`: as the configuration names it.
+    pub fn decided_by(&self, channel: &str, result: ChannelDecision) {
+        self.channel_decisions.of(&[channel, result.name()]).inc();
     }
 
     /// `client`: one that the configuration names, or `other`.

@@ -83,6 +83,7 @@ fn used(metrics: &Metrics, config: &Config) {
     metrics.approval_took("erp/four-eyes", Duration::from_secs(90));
     metrics.wrong_number("erp/four-eyes");
     metrics.break_glass("erp/four-eyes");
+    metrics.decided_by("hook", ChannelDecision::Approved);
     metrics.sign_in("teller", SignInOutcome::Asked);
     metrics.approvals_are([("erp/four-eyes", 1)]);
     metrics.step_up(level, StepUpOutcome::Proven);

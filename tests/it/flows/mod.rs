@@ -20,6 +20,7 @@ mod presets;
 mod refreshing;
 mod streams;
 mod tokens;
+mod webhook;
 mod world;
 
 pub(crate) use world::{LAST, Twist, World};

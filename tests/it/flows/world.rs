@@ -518,6 +518,15 @@ url = "{upstream}"
     let config = twist.config.iter().fold(config, replaced);
     write("stepgate.toml", &config.replace("APPROVER", &approver));
     write("secret", SECRET);
+    // Of webhooks, each of its own.
+    for (name, letter) in [
+        ("out.key", "A"),
+        ("in.key", "B"),
+        ("next.key", "C"),
+        ("other.key", "D"),
+    ] {
+        write(name, &format!("whsec_{}", letter.repeat(32)));
+    }
     write("key.pem", twist.key.unwrap_or_default());
     std::fs::create_dir(path("policies")).unwrap();
     std::fs::create_dir(path("sessions")).unwrap();

@@ -1,6 +1,6 @@
 //! The cases of channels.
 
-use super::approvals::{APPROVAL, FOUR_EYES, MODE};
+use super::approvals::{APPROVAL, APPROVER_APP, FOUR_EYES, LEADS, MODE};
 use super::*;
 
 /// The approver app, a channel with a fallback, and a third one.
@@ -39,6 +39,12 @@ pub(super) const CASES: &[Case] = &[
     ("SG0107-no-signing-key", &[(MORE, "[channels.a]\nkind = \"webhook\"\nurl = \"https://hooks.example.com/\"\nkeys = [{ file = \"hook.key\" }, { file = \"secret\" }]\n")]),
     ("SG0105-literal-signing-key", &[(MORE, "[channels.a]\nkind = \"webhook\"\nurl = \"https://hooks.example.com/\"\nkeys = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n")]),
     ("SG0012-no-signing-keys", &[(MORE, "[channels.a]\nkind = \"webhook\"\nurl = \"https://hooks.example.com/\"\nkeys = []\n")]),
+    ("SG0107-one-key-for-both-ways", &[(MORE, "[channels.a]\nkind = \"webhook\"\nurl = \"https://hooks.example.com/\"\nkeys = { file = \"hook.key\" }\ndecide_keys = { file = \"hook.key\" }\n")]),
+    ("SG0808-hook-without-decide-keys", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { webhook = \"hook\" }"), (MORE, APPROVER_APP), (MORE, "[channels.hook]\nkind = \"webhook\"\nurl = \"https://hooks.example.com/\"\nkeys = { file = \"hook.key\" }\n")]),
+    ("SG0808-ntfy-decides", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { webhook = \"phone\" }"), (MORE, APPROVER_APP), (MORE, "[channels.phone]\nkind = \"ntfy\"\nurl = \"https://ntfy.example.com\"\ntopic = \"approvals\"\n")]),
+    ("SG0801-decided-by-nothing", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { webhook = \"hook\" }"), (MORE, APPROVER_APP)]),
+    ("SG0706-a-program-that-knows-a-number", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { webhook = \"hook\" }"), (MODE, "mode      = \"number-matching\""), (MORE, APPROVER_APP), (MORE, "[channels.hook]\nkind = \"webhook\"\nurl = \"https://hooks.example.com/\"\nkeys = { file = \"hook.key\" }\ndecide_keys = { file = \"decide.key\" }\n")]),
+    ("SG0702-one-program-for-two", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { webhook = \"hook\", need = 2 }"), (MORE, APPROVER_APP), (MORE, "[channels.hook]\nkind = \"webhook\"\nurl = \"https://hooks.example.com/\"\nkeys = { file = \"hook.key\" }\ndecide_keys = { file = \"decide.key\" }\n")]),
     ("SG0013-topic", &[(MORE, "[channels.a]\nkind = \"ntfy\"\nurl = \"https://ntfy.example.com\"\ntopic = \"a/b\"\n")]),
     ("SG0010-channel-timeout", &[(MORE, "[channels.a]\nkind = \"ntfy\"\nurl = \"https://ntfy.example.com\"\ntopic = \"a\"\ntimeout = \"5m\"\n")]),
     ("SG0006-channel-without-a-kind", &[(MORE, "[channels.a]\nurl = \"https://ntfy.example.com\"\n")]),

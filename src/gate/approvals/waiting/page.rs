@@ -137,7 +137,10 @@ impl Gate {
 
     fn people(&self, approval: &Approval) -> Vec<String> {
         let rule = self.parts.config.approval(&approval.name);
-        let listed = rule.into_iter().flat_map(|rule| &rule.approvers.people);
+        let listed = rule.into_iter().flat_map(|rule| {
+            let approvers = &rule.approvers;
+            approvers.people.iter().chain(&approvers.webhook)
+        });
         approval.named.iter().chain(listed).cloned().collect()
     }
 }
