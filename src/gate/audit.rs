@@ -16,6 +16,8 @@ pub(in crate::gate) struct Circumstances<'a> {
     pub(in crate::gate) need: Option<Need>,
     /// Its id.
     pub(in crate::gate) approval: Option<&'a str>,
+    /// By which way somebody has decided.
+    pub(in crate::gate) channel: Option<&'a str>,
     /// The id of one of the user's own.
     pub(in crate::gate) device: Option<&'a str>,
     /// What somebody said themselves.
@@ -60,6 +62,7 @@ impl Gate {
             request: Some(incoming.request_id),
             client: Some(&client),
             approval: circumstances.approval,
+            channel: circumstances.channel,
             device: circumstances.device,
             words: circumstances.words,
             ..AuditEvent::new(kind)

@@ -276,9 +276,7 @@ impl Gate {
             who: identity,
             have: Some(denial.have),
             need: Some(denial.need),
-            approval: None,
-            device: None,
-            words: None,
+            ..Circumstances::default()
         };
         // Whoever asks for the decision alone asks again for what to tell.
         if !incoming.decision_only {

@@ -101,7 +101,7 @@ pub struct AuditEvent<'a> {
     /// The id of an approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<&'a str>,
-    /// By which somebody decided: `app`, `operator`, `webhook:NAME`, …
+    /// By which somebody decided: `app`, `operator`, `break-glass`, `webhook:NAME`, …
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<&'a str>,
     /// The id of a device of the user's own.
@@ -129,8 +129,8 @@ impl AuditEvent<'_> {
             client: None,
             operator: None,
             approval: None,
-            device: None,
             channel: None,
+            device: None,
             words: None,
         }
     }

@@ -153,9 +153,9 @@ impl Gate {
                     have: record.have,
                     need: record.need,
                     approval: Some(&approval.id.0),
-                    device: None,
                     words: approval.reason.as_deref(),
                 };
+                    ..Circumstances::default()
                 self.audit(AuditKind::ApprovalAsked, incoming, circumstances);
                 self.tell_asked(&approval);
                 let outcome = ApprovalOutcome::Asked;

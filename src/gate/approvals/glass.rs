@@ -57,6 +57,7 @@ impl Gate {
             route: Some(&passed.action.route),
             who: Some(asker.identity()),
             approval: Some(&passed.id.0),
+            channel: Some(CHANNEL),
             words: vote.reason.as_deref(),
             ..Circumstances::default()
         };

@@ -12,6 +12,9 @@ use crate::store::{Owner, Unavailable};
 use crate::telemetry::{AuditEvent, AuditKind};
 
 /// Which are meant.
+/// As votes have it: the unix socket.
+const CHANNEL: &str = "operator";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
     /// What waits for anybody.
@@ -138,7 +141,7 @@ impl Gate {
             name: format!("operator {operator}"),
             answer,
             reason: Some(reason.trim().to_owned()),
-            channel: "operator".to_owned(),
+            channel: CHANNEL.to_owned(),
             at: now,
         };
         let changed = self.approvals.overrule(&id, &vote, now).await?;
@@ -175,6 +178,7 @@ impl Gate {
             operator: Some(operator),
             approval: Some(&approval.id.0),
             words: Some(reason).filter(|words| !words.is_empty()),
+            channel: Some(CHANNEL),
             ..AuditEvent::new(kind)
         };
         self.parts.audit.record(&event, now);

@@ -51,8 +51,8 @@ impl Gate {
             route: Some(&approval.action.route),
             sub: Some(&ballot.person.sub),
             approval: Some(&approval.id.0),
-            device: ballot.device,
             channel: Some(ballot.channel),
+            device: ballot.device,
             ..AuditEvent::new(AuditKind::ApprovalVoted)
         };
         self.parts.audit.record(&event, now);

@@ -243,9 +243,7 @@ impl Gate {
                     who: Some(&verified.identity),
                     have: Some(denial.have),
                     need: Some(denial.need),
-                    approval: None,
-                    device: None,
-                    words: None,
+                    ..Circumstances::default()
                 };
                 if !incoming.decision_only {
                     self.audit(AuditKind::Refusal, incoming, circumstances);

@@ -281,6 +281,11 @@ impl Gate {
             sub: Some(&sign_in.person.sub),
             azp: Some(&sign_in.client),
             approval: Some(&sign_in.id),
+            channel: matches!(
+                outcome,
+                SignInOutcome::Approved | SignInOutcome::Denied | SignInOutcome::Reported
+            )
+            .then_some("app"),
             ..AuditEvent::new(kind)
         };
         self.parts.audit.record(&event, self.parts.clock.now());
