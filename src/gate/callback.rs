@@ -410,7 +410,13 @@ impl Gate {
             return self.page(StatusCode::OK, &page, incoming, record);
         }
         let (Some(lack), Some(destination), Some(level)) = (lack, destination, level) else {
-            return Reply::redirect(&back.site.url(&flow.return_to), record);
+            let now = self.parts.clock.now();
+            let brought = match config.is_approver(incoming.place) {
+                true => self.brought(back.site.origin, flow, derived, held, now),
+                false => None,
+            };
+            let to = brought.as_deref().unwrap_or(&flow.return_to);
+            return Reply::redirect(&back.site.url(to), record);
         };
         if derived.always_asked_broken.is_some() && flow.round == 1 {
             let start = Start {

@@ -2,6 +2,7 @@
 
 use super::approvals::announce::{Audience, ChannelState};
 use super::ciba::SignIn;
+use super::words::Language;
 use super::{Gate, approver};
 use crate::model::approval::{Approval, Denied, Status};
 use crate::model::evidence::Identity;
@@ -151,7 +152,10 @@ impl Gate {
                 Event::Decided(_) => self.parts.clock.now().plus(approval.terms.redeem_ttl),
                 _ => approval.expires,
             },
-            detail: Some(Detail::new(&approval.summary, &approval.requester.name)),
+            detail: Some(Detail::new(
+                &Language::En.asking(&approval.summary, &approval.terms),
+                &approval.requester.name,
+            )),
         };
         match is_quiet {
             true => self.announcer.tell(&notice, &programs, Audience::Program),

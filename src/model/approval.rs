@@ -123,6 +123,13 @@ pub struct Terms {
     pub escalate_after: Option<Duration>,
 }
 
+impl Terms {
+    /// How long a yes holds, where it does so for more than one request.
+    pub fn window(&self) -> Option<Duration> {
+        self.for_a_while.then_some(self.redeem_ttl)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     Yes,

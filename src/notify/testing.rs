@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -66,6 +67,21 @@ impl Receiver {
 
     pub(crate) fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// Until there are so many.
+    pub(crate) async fn hears(&self, count: usize) -> Vec<Heard> {
+        let heard = async {
+            loop {
+                let heard = self.heard();
+                if heard.len() >= count {
+                    return heard;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let heard = tokio::time::timeout(Duration::from_secs(20), heard).await;
+        heard.unwrap_or_else(|_| panic!("{count} were to come: {:?}", self.heard()))
     }
 
     pub(crate) fn heard(&self) -> Vec<Heard> {

@@ -121,6 +121,15 @@ impl Mark {
         Self(digest(&["used challenge", challenge]))
     }
 
+    /// One of the user's devices was removed; in that sign-in, where one is named.
+    pub fn device_removed(issuer: &str, client: &str, sub: &str, sid: Option<&str>) -> Self {
+        let whose = ["device removed", issuer, client, sub];
+        match sid {
+            Some(sid) => Self(digest(&[&whose[..], &[sid]].concat())),
+            None => Self(digest(&whose)),
+        }
+    }
+
     /// The logout token was obeyed.
     pub fn logout_token(issuer: &str, jti: &str) -> Self {
         Self(digest(&["logout token", issuer, jti]))

@@ -64,6 +64,31 @@ test('without script it looks again and goes on by itself, too', async (t) => {
   assert.equal(await heading(alice), 'Paid');
 });
 
+test('with a script that does not come it is the same', async (t) => {
+  const alice = await clerk(t);
+  await alice.route('**/waiting.js', (route) => route.abort());
+  const { number, id } = await pays(alice);
+  await alice.waitForRequest((request) => request.isNavigationRequest());
+  const dave = await lead(t);
+  await dave.goto(`${approver}/approvals/${id}`);
+  await dave.getByRole('button', { name: number, exact: true }).click();
+  await alice.waitForURL((url) => url.pathname === '/payments/12');
+  assert.equal(await heading(alice), 'Paid');
+});
+
+test('with its script it is not loaded again and again', async (t) => {
+  const alice = await clerk(t);
+  await pays(alice);
+  await alice.evaluate(() => {
+    window.sameDocument = true;
+  });
+  // The browser would have loaded it before the second one.
+  const looks = (answer) => answer.url() === alice.url() && answer.request().resourceType() === 'fetch';
+  await alice.waitForResponse(looks);
+  await alice.waitForResponse(looks);
+  assert.ok(await alice.evaluate(() => window.sameDocument));
+});
+
 test('a no says who and why', async (t) => {
   const alice = await clerk(t, IN_HAND);
   const { id } = await pays(alice);

@@ -13,6 +13,7 @@ use crate::gate::logout::is_same_origin;
 use crate::gate::negotiate::{Kind, kind_for};
 use crate::gate::pages::Page;
 use crate::gate::park::NotKept;
+use crate::gate::words::Language;
 use crate::gate::{Gate, Incoming, Record, Reply, Site};
 use crate::model::approval::{Approval, Requester, Status};
 use crate::model::parked::ParkedRequest;
@@ -91,9 +92,9 @@ impl Gate {
         };
         if reason.is_none() && rule.requester_reason == Reason::Required {
             if waits_on_page {
-                return self
-                    .ask_why(incoming, &bound.summary, request, record)
-                    .await;
+                let language = self.language(incoming);
+                let summary = language.asking(&bound.summary, &rule.terms);
+                return self.ask_why(incoming, &summary, request, record).await;
             }
             let text = "Say why you need this: in the field Stepgate-Reason.";
             let (code, status) = ("reason-required", StatusCode::FORBIDDEN);
@@ -154,8 +155,8 @@ impl Gate {
                     need: record.need,
                     approval: Some(&approval.id.0),
                     words: approval.reason.as_deref(),
-                };
                     ..Circumstances::default()
+                };
                 self.audit(AuditKind::ApprovalAsked, incoming, circumstances);
                 self.tell_asked(&approval);
                 let outcome = ApprovalOutcome::Asked;
@@ -250,7 +251,9 @@ impl Gate {
         // and what comes after the yes is a navigation of its own.
         let href = waiting::href(&approval.id);
         let page = Page::AskedFor {
-            summary: &approval.summary,
+            summary: &self
+                .language(incoming)
+                .asking(&approval.summary, &approval.terms),
             href: &href,
         };
         let mut reply = self.page(StatusCode::ACCEPTED, &page, incoming, record);
@@ -276,13 +279,15 @@ impl Gate {
             Reply::grpc(told.status, &message, record)
         } else {
             let status_url = approval.map(|approval| site.url(&waiting::href(&approval.id)));
+            let summary =
+                approval.map(|approval| Language::En.asking(&approval.summary, &approval.terms));
             let problem = Problem {
                 status: told.status.as_u16(),
                 title: told.title,
                 detail: told.detail,
                 code: told.code,
                 request_id: incoming.request_id,
-                summary: approval.map(|approval| approval.summary.as_str()),
+                summary: summary.as_deref(),
                 approval_id: id,
                 status_url,
                 expires_at: approval.map(|approval| waiting::rfc3339(approval.expires)),
@@ -358,8 +363,9 @@ impl Gate {
         record: Record,
     ) -> Reply {
         let href = waiting::href(&other.id);
+        let summary = self.language(incoming).asking(&other.summary, &other.terms);
         let page = Page::OtherPending {
-            summary: is_theirs.then_some(other.summary.as_str()),
+            summary: is_theirs.then_some(&*summary),
             href: is_theirs.then_some(href.as_str()),
             kept,
             left: other.expires.since(self.parts.clock.now()),

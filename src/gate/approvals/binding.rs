@@ -1,7 +1,6 @@
 //! What a yes is bound to: the request as it waits, every part of it that an app may act on.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Method, header};
 use ring::digest::{SHA256, digest};
@@ -107,22 +106,6 @@ pub fn window(scope: &Scope<'_>, asked: &Asked<'_>) -> Result<Action, Unreadable
         parameters: parameters?,
         body: sha256(b""),
     })
-}
-
-/// What people are asked, where their yes holds for a while: more than this one request.
-pub fn every(summary: &str, lasts: Duration) -> String {
-    format!("Every \u{201c}{summary}\u{201d} for {}", in_words(lasts))
-}
-
-/// In the largest unit that tells it whole.
-fn in_words(span: Duration) -> String {
-    const UNITS: [(u64, &str); 3] = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
-    let seconds = span.as_secs();
-    let whole = |(length, _): &(u64, &str)| seconds > 0 && seconds.is_multiple_of(*length);
-    let (length, name) = UNITS.into_iter().find(whole).unwrap_or((1, "second"));
-    let count = seconds / length;
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {name}{plural}")
 }
 
 /// In place of a method: whichever the route lists.
@@ -527,21 +510,6 @@ request_ttl  = "10m"
         assert_ne!(by_id("/pay/7/1"), by_id("/pay/8/1"));
         let by_none = |path: &str| of(get.clone(), path, Some(&[])).unwrap();
         assert_eq!(by_none("/pay/7/1"), by_none("/pay/8/2"));
-    }
-
-    #[test]
-    fn a_while_is_told_in_words() {
-        let rows = [
-            (1, "1 second"),
-            (90, "90 seconds"),
-            (900, "15 minutes"),
-            (3600, "1 hour"),
-            (86_400 * 7, "7 days"),
-        ];
-        for (seconds, words) in rows {
-            let told = every("Pay", Duration::from_secs(seconds));
-            assert_eq!(told, format!("Every \u{201c}Pay\u{201d} for {words}"));
-        }
     }
 
     /// What a request is judged by, who may say yes, what they are asked, and where it goes.

@@ -5,16 +5,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{Changed, waiting};
 use crate::gate::Gate;
+use crate::gate::words::Language;
 use crate::model::approval::{Answer, Approval, ApprovalId, Mode, Person, Vote};
 use crate::model::time::Timestamp;
 use crate::policy::approval::standing;
 use crate::store::{Owner, Unavailable};
 use crate::telemetry::{AuditEvent, AuditKind};
 
-/// Which are meant.
 /// As votes have it: the unix socket.
 const CHANNEL: &str = "operator";
 
+/// Which are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
     /// What waits for anybody.
@@ -177,8 +178,8 @@ impl Gate {
             sub: Some(&approval.requester.person.sub),
             operator: Some(operator),
             approval: Some(&approval.id.0),
-            words: Some(reason).filter(|words| !words.is_empty()),
             channel: Some(CHANNEL),
+            words: Some(reason).filter(|words| !words.is_empty()),
             ..AuditEvent::new(kind)
         };
         self.parts.audit.record(&event, now);
@@ -208,7 +209,9 @@ fn view(approval: &Approval, now: Timestamp) -> ApprovalView {
         id: approval.id.0.clone(),
         name: approval.name.clone(),
         status: waiting::name(&standing(approval, now)).to_owned(),
-        summary: approval.summary.clone(),
+        summary: Language::En
+            .asking(&approval.summary, &approval.terms)
+            .into_owned(),
         origin: approval.action.origin.clone(),
         route: approval.action.route.clone(),
         method: approval.action.method.clone(),

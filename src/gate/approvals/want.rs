@@ -409,7 +409,7 @@ impl Gate {
         Ok(Bound {
             rule,
             action: action.map_err(Unbound::Unreadable)?,
-            summary: binding::every(&summary, rule.terms.redeem_ttl),
+            summary,
         })
     }
 

@@ -19,6 +19,8 @@ async function look() {
   let changed = false;
   for (const id of PARTS) {
     const [old, next] = [document.getElementById(id), fresh.getElementById(id)];
+    // What it can be decided with has changed: a device was removed, or may decide by now.
+    if (old && next && old.dataset.own !== next.dataset.own) location.reload();
     // What somebody is typing stays, until there is nothing to be typed any more.
     if (!old || (id === 'decide' && next) || old.innerHTML === next?.innerHTML) continue;
     if (next) old.replaceWith(document.importNode(next, true));

@@ -86,9 +86,9 @@ async function enrols(form) {
     const id = text(await crypto.subtle.digest('SHA-256', point));
     await navigator.storage?.persist?.();
     await kept('readwrite', (store) => store.put({ id, key: pair.privateKey }));
-    const given = await challenge('enrol');
+    const given = /** @type {HTMLInputElement} */ (form.elements.namedItem('challenge')).value;
     const signature = await sign(pair.privateKey, ['stepgate device v1: enrol', location.origin, id, given]);
-    fill(form, { key: text(point), challenge: given, signature });
+    fill(form, { key: text(point), signature });
   });
   form.hidden = false;
   const needs = document.getElementById('enrol-needs-script');

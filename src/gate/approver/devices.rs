@@ -1,5 +1,6 @@
-//! "My devices": what somebody decides with on what they ask for themselves. Each is enrolled right after its owner has
-//! proven who they are, at the highest level that any such request needs; and whoever has others is told.
+//! "My devices": what somebody decides with on what they ask for themselves. Each is enrolled by a flow of its own, in
+//! which its owner has proven who they are at the highest level that any such request needs: what that flow brings back is
+//! signed by the new key, and taken once. Whoever has stolen a session has no such thing. And whoever has others is told.
 
 use std::time::Duration;
 
@@ -9,19 +10,28 @@ use serde_json::json;
 use super::pages::{DeviceRow, Page};
 use super::proof::{self, ENROL};
 use super::{Visit, is_id};
-use crate::config::ApproverApp;
+use crate::config::{ApproverApp, Origin};
 use crate::gate::audit::Circumstances;
 use crate::gate::devices::{Device, Enrolled, SHARE};
+use crate::gate::endpoints::param;
+use crate::gate::sessions::Held;
 use crate::gate::start::step_up_href;
 use crate::gate::{Gate, Reply};
+use crate::model::evidence::Identity;
+use crate::model::flow::Flow;
+use crate::model::time::Timestamp;
 use crate::notify::{Event, Failure, Notice, Recipients};
-use crate::store::Unavailable;
+use crate::policy::evidence::Derived;
+use crate::store::{Mark, Unavailable};
 use crate::telemetry::AuditKind;
 
 pub(super) const DEVICES: &str = "/devices";
 pub(super) const NEW_DEVICE: &str = "/devices/new";
-/// Behind it: an approval's id, or [`ENROL`].
+/// Behind it: an approval's id.
 pub(super) const CHALLENGES: &str = "/devices/challenges/";
+
+/// A parameter of [`NEW_DEVICE`]: what the flow has brought.
+const BY: &str = "by";
 
 /// For so long after it was proven a level is good for an enrolment. Only a forced flow proves anything.
 const PROVEN: Duration = Duration::from_secs(300);
@@ -126,6 +136,7 @@ impl Gate {
         let page = Page::Devices {
             devices: &rows,
             fresh: &self.fresh(visit, &devices),
+            removed: self.removed_elsewhere(visit).await?,
             notice,
             name_most: NAME_MOST,
             has_room: rows.len() < SHARE,
@@ -145,6 +156,44 @@ impl Gate {
             .collect()
     }
 
+    /// How long ago one was removed, where that was lately and not in this sign-in.
+    pub(super) async fn removed_elsewhere(
+        &self,
+        visit: &Visit<'_, '_>,
+    ) -> Result<Option<u64>, Unavailable> {
+        let (by_anybody, here) = self.removals(visit);
+        let store = &self.parts.store;
+        let Some(at) = store.marked(&by_anybody, visit.now).await? else {
+            return Ok(None);
+        };
+        let here = match here {
+            Some(here) => store.marked(&here, visit.now).await?,
+            None => None,
+        };
+        let is_own = here.is_some_and(|here| here >= at);
+        Ok((!is_own).then(|| visit.now.since(at).as_secs()))
+    }
+
+    async fn note_removal(&self, visit: &Visit<'_, '_>) -> Result<(), Unavailable> {
+        let (now, until) = (visit.now, visit.now.plus(FRESH));
+        let (by_anybody, here) = self.removals(visit);
+        for mark in here.iter().chain([&by_anybody]) {
+            self.parts.store.mark(mark, now, until, now).await?;
+        }
+        Ok(())
+    }
+
+    /// When one was removed last, and when in this sign-in.
+    fn removals(&self, visit: &Visit<'_, '_>) -> (Mark, Option<Mark>) {
+        let client = &self.parts.config.keycloak.client_id;
+        let Identity { iss, sub, sid, .. } = visit.identity();
+        let here = sid.as_deref();
+        (
+            Mark::device_removed(iss, client, sub, None),
+            here.map(|sid| Mark::device_removed(iss, client, sub, Some(sid))),
+        )
+    }
+
     pub(super) async fn devices_form(&self, visit: &Visit<'_, '_>) -> Result<Reply, Unavailable> {
         let Some(wish) = Wish::read(visit.incoming.body) else {
             return Ok(self.refused_device(visit, StatusCode::BAD_REQUEST, "refused_form"));
@@ -157,6 +206,9 @@ impl Gate {
             Wish::Remove { device } => {
                 if let Some(gone) = self.devices.remove(whose, &device, now).await? {
                     self.note_device(visit, AuditKind::DeviceRemoved, &gone);
+                    // Pages that could be decided on with it are to know.
+                    self.approvals().touched();
+                    self.note_removal(visit).await?;
                     self.tell_owner(visit, Event::DeviceRemoved).await;
                 }
             }
@@ -171,11 +223,13 @@ impl Gate {
 
     /// The page that enrols this browser, or what is missing for it.
     pub(super) async fn new_device(&self, visit: &Visit<'_, '_>) -> Result<Reply, Unavailable> {
-        if let Some(reply) = self.may_enrol(visit).await? {
+        let by = param(visit.incoming, BY).unwrap_or_default();
+        if let Some(reply) = self.may_enrol(visit, &by).await? {
             return Ok(reply);
         }
         let cooldown = self.approver_app().map(|app| app.device_cooldown);
         let page = Page::NewDevice {
+            challenge: &by,
             cooldown: cooldown.unwrap_or_default().as_secs(),
             name_most: NAME_MOST,
         };
@@ -183,15 +237,15 @@ impl Gate {
     }
 
     pub(super) async fn enrol_form(&self, visit: &Visit<'_, '_>) -> Result<Reply, Unavailable> {
-        if let Some(reply) = self.may_enrol(visit).await? {
-            return Ok(reply);
-        }
         let form = |text| Ok(self.refused_device(visit, StatusCode::BAD_REQUEST, text));
         let Some(given) = Given::read(visit.incoming.body) else {
             return form("refused_form");
         };
-        let (Some(name), Some(key), Some(challenge), Some(signature)) =
-            (given.name, given.key, given.challenge, given.signature)
+        let challenge = given.challenge.unwrap_or_default();
+        if let Some(reply) = self.may_enrol(visit, &challenge).await? {
+            return Ok(reply);
+        }
+        let (Some(name), Some(key), Some(signature)) = (given.name, given.key, given.signature)
         else {
             return form("enrol_needs_script");
         };
@@ -203,7 +257,7 @@ impl Gate {
             return form("device_forged");
         }
         if !self.takes_challenge(visit, ENROL, &challenge).await? {
-            return form("device_stale");
+            return Ok(self.confirm_enrolment(visit));
         }
         let identity = visit.identity();
         let (Some(sid), Some(app)) = (identity.sid.clone(), self.approver_app()) else {
@@ -228,6 +282,7 @@ impl Gate {
         let (status, text) = match self.devices.enrol(&device, visit.now).await? {
             Enrolled::Done => {
                 self.note_device(visit, AuditKind::DeviceEnrolled, &device);
+                self.approvals().touched();
                 self.tell_owner(visit, Event::DeviceAdded).await;
                 let url = visit.site.url(DEVICES);
                 return Ok(Reply::redirect(&url, visit.record.clone()).reason("device-enrolled"));
@@ -239,8 +294,34 @@ impl Gate {
         Ok(self.refused_device(visit, status, text))
     }
 
-    /// What is answered instead, where this person cannot enrol anything now.
-    async fn may_enrol(&self, visit: &Visit<'_, '_>) -> Result<Option<Reply>, Unavailable> {
+    /// Where a flow leads that came back: with what an enrolment takes, if it was begun by this very session for one, and
+    /// has itself proven enough.
+    pub(in crate::gate) fn brought(
+        &self,
+        origin: &Origin,
+        flow: &Flow,
+        derived: &Derived,
+        held: &Held,
+        now: Timestamp,
+    ) -> Option<String> {
+        let app = self.approver_app()?;
+        let is_for_it = flow.return_to == NEW_DEVICE
+            && flow.confirm
+            && flow.lineage.as_ref() == Some(&held.live.session.lineage)
+            && derived.proven >= app.device_level;
+        let challenge = is_for_it.then(|| self.fresh_challenge(held, &origin.text, ENROL, now))?;
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair(BY, &challenge)
+            .finish();
+        Some(format!("{NEW_DEVICE}?{query}"))
+    }
+
+    /// What is answered instead, where this person cannot enrol anything by what they have.
+    async fn may_enrol(
+        &self,
+        visit: &Visit<'_, '_>,
+        challenge: &str,
+    ) -> Result<Option<Reply>, Unavailable> {
         let Some(app) = self.approver_app() else {
             return Ok(Some(self.nothing_here(visit)));
         };
@@ -248,31 +329,44 @@ impl Gate {
             let reply = self.refused_device(visit, StatusCode::FORBIDDEN, "device_no_sid");
             return Ok(Some(reply));
         }
-        if !self.has_proven(visit, app.device_level, Some(PROVEN)) {
-            let Some(level) = self.parts.config.ladder.askable(app.device_level) else {
-                // A checked configuration demands no such level.
-                let record = visit.record.clone();
-                let incoming = visit.incoming;
-                let reply = self.unavailable(incoming, None, record, "level-cannot-be-asked");
-                return Ok(Some(reply));
-            };
-            // By a click, so that a realm that does not give the level makes no loop.
-            let page = Page::Confirm {
-                about: "confirm_device",
-                level: Some(&level.label),
-                go: &step_up_href(&level.name, NEW_DEVICE),
-            };
-            let reply = self.visit_page(StatusCode::FORBIDDEN, &page, visit, None);
-            return Ok(Some(reply.reason("step-up")));
-        }
+        // Before anything is asked for in vain.
         let devices = self.devices.of(visit.identity(), visit.now).await?;
-        let is_full = devices.len() >= SHARE;
-        Ok(is_full.then(|| self.refused_device(visit, StatusCode::CONFLICT, "device_too_many")))
+        if devices.len() >= SHARE {
+            let reply = self.refused_device(visit, StatusCode::CONFLICT, "device_too_many");
+            return Ok(Some(reply));
+        }
+        let is_proven = self.has_proven(visit, app.device_level, Some(PROVEN))
+            && self.has_challenge(visit, ENROL, challenge).await?;
+        Ok((!is_proven).then(|| self.confirm_enrolment(visit)))
+    }
+
+    /// By a click, so that a realm that does not give the level makes no loop.
+    fn confirm_enrolment(&self, visit: &Visit<'_, '_>) -> Reply {
+        let app = self.approver_app();
+        let level = app.and_then(|app| self.parts.config.ladder.askable(app.device_level));
+        let Some(level) = level else {
+            // A checked configuration demands no such level.
+            let record = visit.record.clone();
+            return self.unavailable(visit.incoming, None, record, "level-cannot-be-asked");
+        };
+        let page = Page::Confirm {
+            about: "confirm_device",
+            level: Some(&level.label),
+            go: &step_up_href(&level.name, NEW_DEVICE),
+        };
+        self.visit_page(StatusCode::FORBIDDEN, &page, visit, None)
+            .reason("step-up")
     }
 
     /// For the script: what it signs next.
     pub(super) fn challenge_for(&self, visit: &Visit<'_, '_>, of: &str) -> Reply {
-        let body = json!({ "challenge": self.fresh_challenge(visit, of) });
+        // What enrols a device comes by a flow alone.
+        if of == ENROL {
+            return self.nothing_here(visit);
+        }
+        let origin = &visit.site.origin.text;
+        let challenge = self.fresh_challenge(visit.held, origin, of, visit.now);
+        let body = json!({ "challenge": challenge });
         Reply::json(StatusCode::OK, &body, visit.record.clone())
     }
 

@@ -34,15 +34,10 @@ impl Gate {
         let pending = sign_ins.iter().filter(|one| one.is_pending(visit.now));
         let pending = pending.map(|one| sign_in::row(one, visit.now));
         let rows: Vec<_> = pending
-            .chain(waiting.iter().map(|one| {
-                Row {
-                    summary: one
-                        .missing
-                        .is_none()
-                        .then_some(one.approval.summary.as_str()),
-                    level: one.missing.unwrap_or_default(),
-                    ..row(&one.approval, &person, visit)
-                }
+            .chain(waiting.iter().map(|one| Row {
+                summary: one.missing.is_none().then(|| visit.asking(&one.approval)),
+                level: one.missing.unwrap_or_default(),
+                ..row(&one.approval, &person, visit)
             }))
             .collect();
         let asked: Vec<_> = asked
@@ -62,6 +57,7 @@ impl Gate {
             waiting: &rows,
             asked: &asked,
             fresh: &self.fresh(visit, &devices),
+            removed: self.removed_elsewhere(visit).await?,
         };
         let live = Live {
             of: live::INBOX,
@@ -88,7 +84,7 @@ impl Gate {
                 let rule = self.parts.config.approval(&one.name);
                 let missing = rule.and_then(|rule| self.missing(visit, rule.level));
                 Row {
-                    summary: missing.is_none().then_some(one.summary.as_str()),
+                    summary: missing.is_none().then(|| visit.asking(one)),
                     level: missing.unwrap_or_default(),
                     ..row(one, &person, visit)
                 }
@@ -152,7 +148,7 @@ impl Gate {
 fn row<'a>(approval: &'a Approval, person: &Person, visit: &Visit<'_, '_>) -> Row<'a> {
     Row {
         href: href(&approval.id),
-        summary: Some(&approval.summary),
+        summary: Some(visit.asking(approval)),
         level: "",
         who: &approval.requester.name,
         ago: visit.now.since(approval.created).as_secs(),

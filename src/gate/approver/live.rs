@@ -2,7 +2,8 @@
 //! page then asks for itself again, with its cookie, and is judged again.
 //!
 //! One answer waits for one change, for a while, and ends; browsers come back by themselves, and an instance that stops is
-//! not held up. With the session of whoever waits it ends at once.
+//! not held up. With the session of whoever waits it ends at once, and so it does
+//! where they are somebody else by then: without a group, or at another level.
 
 use std::time::Duration;
 
@@ -11,12 +12,15 @@ use http::{HeaderValue, StatusCode, header};
 use ring::digest::{Context, SHA256};
 
 use super::one::Access;
+use super::pages::OwnDevice;
 use super::{Visit, sign_in, state};
 use crate::gate::ciba::{SignIn, is_sign_in};
 use crate::gate::endpoints::param;
+use crate::gate::judge::facts_of;
 use crate::gate::{Gate, Reply};
 use crate::model::approval::{Approval, ApprovalId};
 use crate::model::time::Timestamp;
+use crate::policy::decision::Decision;
 use crate::policy::facts::Known;
 use crate::store::Unavailable;
 
@@ -34,6 +38,18 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Until a browser comes back, in milliseconds: at once, and where there is no room to wait.
 const AT_ONCE: u32 = 500;
 const LATER: u32 = 10_000;
+
+/// What no page has seen.
+const OTHER: &str = "other";
+
+/// Who waits, after a while.
+enum Still {
+    Here,
+    /// With other groups, or claims.
+    Other,
+    /// Signed out, or not let in any more.
+    Gone,
+}
 
 impl Gate {
     pub(super) async fn events(&self, visit: &Visit<'_, '_>) -> Result<Reply, Unavailable> {
@@ -68,8 +84,10 @@ impl Gate {
                     Ok(Ok(())) => true,
                     Err(_) => false,
                 };
-                if !self.is_here_still(visit).await? {
-                    return Ok(None);
+                match self.still(visit).await? {
+                    Still::Here => {}
+                    Still::Other => return Ok(Some(OTHER.to_owned())),
+                    Still::Gone => return Ok(None),
                 }
             }
         };
@@ -85,14 +103,21 @@ impl Gate {
     }
 
     /// As of now, and not of when the waiting began.
-    async fn is_here_still(&self, visit: &Visit<'_, '_>) -> Result<bool, Unavailable> {
+    async fn still(&self, visit: &Visit<'_, '_>) -> Result<Still, Unavailable> {
         let now = self.parts.clock.now();
-        let origin = visit.site.origin;
-        match self.known_session(visit.incoming, origin, now).await {
-            Known::Found(_) => Ok(true),
-            Known::Absent => Ok(false),
-            Known::Unavailable => Err(Unavailable),
-        }
+        let incoming = visit.incoming;
+        let known = self.known_session(incoming, visit.site.origin, now).await;
+        let held = match &known {
+            Known::Found(held) => held,
+            Known::Absent => return Ok(Still::Gone),
+            Known::Unavailable => return Err(Unavailable),
+        };
+        let decision = self.decide(visit.demand, facts_of(&known), incoming.client, now);
+        Ok(match decision {
+            Decision::Allow(_) if held.live.session.identity == *visit.identity() => Still::Here,
+            Decision::Allow(_) => Still::Other,
+            _ => Still::Gone,
+        })
     }
 
     /// `None`: it is not this person's.
@@ -108,7 +133,13 @@ impl Gate {
         if of != INBOX {
             let id = ApprovalId(of.to_owned());
             return Ok(match self.access(visit, &id).await? {
-                Access::Seen(seen) => Some(digest_of([&seen.approval], now)),
+                Access::Seen(seen) => {
+                    let devices = self.own_devices(visit, &seen).await?;
+                    Some(with_devices(
+                        digest_of([&seen.approval], now),
+                        devices.as_deref(),
+                    ))
+                }
                 Access::Short(_) | Access::Nothing => None,
             });
         }
@@ -134,6 +165,21 @@ pub(super) fn digest_of<'a>(
     let digest = context.finish();
     let bytes = digest.as_ref().iter().take(8);
     bytes.map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Of a request that is its reader's own to decide: what it can be decided with, too.
+pub(super) fn with_devices(seen: String, devices: Option<&[OwnDevice]>) -> String {
+    let Some(devices) = devices else {
+        return seen;
+    };
+    let mut context = Context::new(&SHA256);
+    for device in devices {
+        let line = format!("{} {}\n", device.id, device.text.unwrap_or_default());
+        context.update(line.as_bytes());
+    }
+    let digest = context.finish();
+    let bytes = digest.as_ref().iter().take(4);
+    bytes.fold(seen, |seen, byte| format!("{seen}{byte:02x}"))
 }
 
 /// Of the inbox: both, where there is both.

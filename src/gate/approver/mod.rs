@@ -16,6 +16,7 @@ mod sign_in;
 mod vote;
 mod words;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,6 +134,11 @@ impl Visit<'_, '_> {
             iss: identity.iss.clone(),
             sub: identity.sub.clone(),
         }
+    }
+
+    /// What they are asked by it.
+    fn asking<'a>(&self, approval: &'a Approval) -> Cow<'a, str> {
+        self.language.asking(&approval.summary, &approval.terms)
     }
 
     fn is_post(&self) -> bool {

@@ -110,7 +110,7 @@ impl Gate {
         let denied = |one: &&Approval| matches!(one.status, Status::Denied { .. });
         let person = visit.person();
         let shown = One {
-            summary: &approval.summary,
+            summary: &visit.asking(approval),
             who: &requester.name,
             why: approval.reason.as_deref(),
             origin: &approval.action.origin,
@@ -184,6 +184,7 @@ impl Gate {
             notice,
         };
         let seen = live::digest_of([approval], now);
+        let seen = live::with_devices(seen, devices.as_deref());
         let live = Live {
             of: &approval.id.0,
             seen: &seen,
@@ -194,7 +195,7 @@ impl Gate {
 
 impl Gate {
     /// What the requester may say yes with; nothing where the yes is others' alone.
-    async fn own_devices(
+    pub(super) async fn own_devices(
         &self,
         visit: &Visit<'_, '_>,
         seen: &Seen,

@@ -17,12 +17,13 @@ use super::Visit;
 use crate::config::ApprovalRule;
 use crate::gate::Gate;
 use crate::gate::devices::Device;
+use crate::gate::sessions::Held;
 use crate::model::approval::Approval;
 use crate::model::time::Timestamp;
 use crate::seal::token;
 use crate::store::{Mark, Unavailable};
 
-/// What a challenge is for, where it is for no request.
+/// What a challenge is for, where it is for no request: it comes back with a flow that was begun for it.
 pub(super) const ENROL: &str = "enrol";
 
 const PURPOSE: &str = "device-challenge";
@@ -99,30 +100,53 @@ impl Unproven {
 
 impl Gate {
     /// `of`: an approval's id, or [`ENROL`].
-    pub(super) fn fresh_challenge(&self, visit: &Visit<'_, '_>, of: &str) -> String {
+    pub(super) fn fresh_challenge(
+        &self,
+        held: &Held,
+        origin: &str,
+        of: &str,
+        now: Timestamp,
+    ) -> String {
         let challenge = Challenge {
             id: token(&*self.parts.random, CHALLENGE_BYTES),
-            until: visit.now.plus(CHALLENGE_LASTS),
+            until: now.plus(CHALLENGE_LASTS),
         };
         // What is empty opens as no challenge.
         let plaintext = serde_json::to_vec(&challenge).unwrap_or_default();
         let sealer = &self.parts.sealer;
-        sealer.seal(PURPOSE, &place(visit, of), &plaintext)
+        sealer.seal(PURPOSE, &place(held, origin, of), &plaintext)
     }
 
-    /// Whether this session got it, for that and not long ago. It is used up.
+    /// What this session got, for that and not long ago.
+    fn opened_challenge(&self, visit: &Visit<'_, '_>, of: &str, given: &str) -> Option<Challenge> {
+        let place = place(visit.held, &visit.site.origin.text, of);
+        let opened = self.parts.sealer.open(PURPOSE, &place, given).ok()?;
+        let challenge: Challenge = serde_json::from_slice(&opened).ok()?;
+        (visit.now < challenge.until).then_some(challenge)
+    }
+
+    /// Whether it can still be taken.
+    pub(super) async fn has_challenge(
+        &self,
+        visit: &Visit<'_, '_>,
+        of: &str,
+        given: &str,
+    ) -> Result<bool, Unavailable> {
+        let Some(challenge) = self.opened_challenge(visit, of, given) else {
+            return Ok(false);
+        };
+        let mark = Mark::used_challenge(&challenge.id);
+        Ok(self.parts.store.marked(&mark, visit.now).await?.is_none())
+    }
+
+    /// Whether it is one, for the first time. It is used up.
     pub(super) async fn takes_challenge(
         &self,
         visit: &Visit<'_, '_>,
         of: &str,
         given: &str,
     ) -> Result<bool, Unavailable> {
-        let opened = self.parts.sealer.open(PURPOSE, &place(visit, of), given);
-        let challenge = opened.ok().and_then(|plaintext| {
-            let challenge: Option<Challenge> = serde_json::from_slice(&plaintext).ok();
-            challenge.filter(|challenge| visit.now < challenge.until)
-        });
-        let Some(Challenge { id, until }) = challenge else {
+        let Some(Challenge { id, until }) = self.opened_challenge(visit, of, given) else {
             return Ok(false);
         };
         let mark = Mark::used_challenge(&id);
@@ -202,9 +226,8 @@ pub(super) fn is_another_sign_in(visit: &Visit<'_, '_>, approval: &Approval) -> 
 }
 
 /// For the session, this host and `of` alone.
-fn place<'p>(visit: &'p Visit<'_, '_>, of: &'p str) -> [&'p str; 3] {
-    let lineage = &visit.held.live.session.lineage.0;
-    [lineage, &visit.site.origin.text, of]
+fn place<'p>(held: &'p Held, origin: &'p str, of: &'p str) -> [&'p str; 3] {
+    [&held.live.session.lineage.0, origin, of]
 }
 
 /// What a key signs for a yes.
@@ -241,6 +264,12 @@ pub(super) fn binding(approval: &Approval) -> String {
     ] {
         add(text.as_bytes());
     }
+    add(&approval
+        .terms
+        .window()
+        .unwrap_or_default()
+        .as_secs()
+        .to_be_bytes());
     add(&action.policy);
     add(&action.body);
     for (name, value) in &action.headers {

@@ -209,7 +209,7 @@ pub(super) fn digest_of<'a>(all: impl IntoIterator<Item = &'a SignIn>, now: Time
 pub(super) fn row<'a>(one: &'a SignIn, now: Timestamp) -> Row<'a> {
     Row {
         href: format!("/approvals/{}", one.id),
-        summary: Some(one.message.as_deref().unwrap_or(&one.client_name)),
+        summary: Some(one.message.as_deref().unwrap_or(&one.client_name).into()),
         level: "",
         who: &one.client_name,
         ago: now.since(one.created).as_secs(),

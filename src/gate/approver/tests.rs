@@ -69,6 +69,15 @@ absolute = "30d"
 url = "http://127.0.0.1:1"
 "#;
 
+const PUSH: &str = r#"
+[channels.push]
+kind          = "web-push"
+vapid_key     = { file = "vapid" }
+subject       = "mailto:admin@example.com"
+services      = ["127.0.0.1"]
+allow_private = true
+"#;
+
 const APP: &str = r#"
 url      = "http://app.localhost"
 upstream = "app"
@@ -182,13 +191,19 @@ impl Page {
 impl House {
     /// Alice asks; dave and erin are leads; mallory is neither. All have a one-time code.
     async fn new() -> Self {
+        Self::with("").await
+    }
+
+    async fn with(channels: &str) -> Self {
         let _first = rustls::crypto::ring::default_provider().install_default();
-        let read = |path: &Path| match path.ends_with("secret") {
-            true => Ok("only-for-tests".to_owned()),
-            false => Err(io::ErrorKind::NotFound.into()),
+        let read = |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
+            Some("secret") => Ok("only-for-tests".to_owned()),
+            Some("vapid") => Ok("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw".to_owned()),
+            _ => Err(io::ErrorKind::NotFound.into()),
         };
+        let installation = format!("{INSTALLATION}{channels}");
         let input = Input {
-            sources: &[("stepgate.toml", INSTALLATION), ("app.toml", APP)],
+            sources: &[("stepgate.toml", &installation), ("app.toml", APP)],
             read: &read,
         };
         let config = Arc::new(parse(&input, &Options::default()).unwrap().config);

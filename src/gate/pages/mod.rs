@@ -139,6 +139,8 @@ pub(in crate::gate) struct Remind {
 pub(in crate::gate) struct Also<'a> {
     pub(in crate::gate) groups: &'a [String],
     pub(in crate::gate) people: &'a [String],
+    /// Seconds since the epoch.
+    pub(in crate::gate) at: i64,
     /// Seconds.
     pub(in crate::gate) since: u64,
 }
@@ -256,7 +258,7 @@ pub(in crate::gate) enum Page<'a> {
         given: u32,
         need: u32,
         /// For so many seconds a yes holds for every such request.
-        window: Option<u32>,
+        window: Option<u64>,
         #[serde(serialize_with = "seconds")]
         left: Duration,
         /// Of a no: `no reported number`

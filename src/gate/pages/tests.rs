@@ -151,7 +151,8 @@ fn each<'a>(
                     Box::new(Also {
                         groups: texts,
                         people: if why == "reported" { texts } else { &[] },
-                        since: 60,
+                        at: 1_800_000_000,
+                        since: if why == "reported" { 60 } else { 0 },
                     })
                 }),
                 given: 1,

@@ -1,9 +1,13 @@
 // @ts-check
-// Looks how it stands for whoever waits for somebody's yes, and loads the page again once something has changed; without
-// this the browser loads it every three seconds. Counts the time down, and copies the link.
+// Looks how it stands for whoever waits for somebody's yes, and loads the page again once something has changed; where this
+// does not run, or did not come, the browser loads it every three seconds (`Refresh`). Counts the time down, says times by
+// the reader's clock, and copies the link.
 
 /** Milliseconds between two looks. */
 const LOOK = 3000;
+
+// Takes the place of the browser's own looks. Not before all is there: what is stopped is whatever is still on its way.
+addEventListener('load', () => setTimeout(() => stop()));
 
 const seen = document.getElementById('standing')?.dataset.seen;
 
@@ -35,6 +39,10 @@ function tick() {
 }
 
 tick();
+
+for (const time of document.querySelectorAll('time')) {
+  time.textContent = new Date(time.dateTime).toLocaleTimeString(document.documentElement.lang, { timeStyle: 'short' });
+}
 
 const field = /** @type {HTMLInputElement | null} */ (document.getElementById('link'));
 const button = document.getElementById('copy');

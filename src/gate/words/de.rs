@@ -5,6 +5,7 @@ use super::Table;
 pub(super) const WORDS: Table = &[
     ("request_id", "Anfrage"),
     ("session", "Meine Sitzung"),
+    ("every", "Jede Anfrage „{summary}“ für {span}"),
     ("day", "Tag"),
     ("days", "Tage"),
     ("days_dative", "Tagen"),

@@ -5,6 +5,7 @@ use super::Table;
 pub(super) const WORDS: Table = &[
     ("request_id", "Request"),
     ("session", "My session"),
+    ("every", "Every “{summary}” for {span}"),
     ("day", "day"),
     ("days", "days"),
     ("days_dative", "days"),

@@ -15,6 +15,7 @@ pub(super) fn add(environment: &mut Environment<'static>, language: Language, te
             "<span id=\"left\" data-seconds=\"{seconds}\">{text}</span>"
         ))
     });
+    environment.add_filter("clock", clock);
     environment.add_filter("size", move |bytes: u64| size(bytes, language));
     environment.add_filter("with", with);
     environment.add_filter("strong", |text: &str| tagged("strong", text));
@@ -75,6 +76,15 @@ fn spelled(seconds: u64, language: Language, days: &'static str) -> String {
         return format!("0 {}", word(language, "seconds"));
     }
     parts.join(" ")
+}
+
+/// Seconds since the epoch, by the clock of nowhere: a script makes it the reader's own.
+fn clock(seconds: i64) -> Value {
+    let Ok(at) = jiff::Timestamp::from_second(seconds) else {
+        return Value::from(seconds);
+    };
+    let shown = at.strftime("%H:%M UTC");
+    Value::from_safe_string(format!("<time datetime=\"{at}\">{shown}</time>"))
 }
 
 /// `64 KiB`, in units that people read.

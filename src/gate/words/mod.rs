@@ -7,6 +7,7 @@ mod de;
 mod en;
 mod filters;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::{HeaderMap, header};
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 use super::{Gate, Incoming};
 use crate::config::{HostIndex, Login};
+use crate::model::approval::Terms;
 
 pub(in crate::gate) type Table = &'static [(&'static str, &'static str)];
 
@@ -34,6 +36,16 @@ impl Language {
             Self::En => "en",
             Self::De => "de",
         }
+    }
+
+    /// What people are asked. Where their yes holds for a while, that is more than the one request.
+    pub(in crate::gate) fn asking<'s>(self, summary: &'s str, terms: &Terms) -> Cow<'s, str> {
+        let Some(window) = terms.window() else {
+            return Cow::Borrowed(summary);
+        };
+        let every = look_up(self.common(), "every").unwrap_or("{summary}");
+        let every = every.replace("{span}", &filters::span(window.as_secs(), self));
+        Cow::Owned(every.replacen("{summary}", summary, 1))
     }
 
     const fn common(self) -> Table {

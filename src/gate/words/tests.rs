@@ -209,3 +209,30 @@ fn what_is_filled_in_is_escaped_once_and_not_filled_in_again() {
     assert_eq!(filled("marked.html").unwrap(), marked);
     assert!(filled("lacking.html").is_err());
 }
+
+#[test]
+fn what_holds_for_a_while_says_so_in_every_language() {
+    let mut terms = crate::policy::example::given().terms;
+    for language in Language::ALL {
+        assert_eq!(language.asking("Pay", &terms), "Pay");
+    }
+    terms.for_a_while = true;
+    let rows = [
+        (90, "1 minute 30 seconds", "1 Minute 30 Sekunden"),
+        (900, "15 minutes", "15 Minuten"),
+        (86_400 * 7, "7 days", "7 Tage"),
+    ];
+    for (seconds, english, german) in rows {
+        terms.redeem_ttl = std::time::Duration::from_secs(seconds);
+        // What is filled in is not looked at again.
+        for summary in ["Pay", "{span} {summary}"] {
+            let told = |language: Language| language.asking(summary, &terms).into_owned();
+            assert_eq!(
+                told(Language::En),
+                format!("Every “{summary}” for {english}")
+            );
+            let in_german = format!("Jede Anfrage „{summary}“ für {german}");
+            assert_eq!(told(Language::De), in_german);
+        }
+    }
+}

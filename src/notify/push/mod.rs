@@ -130,4 +130,6 @@ fn topic(approval: &str) -> String {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

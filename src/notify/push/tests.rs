@@ -14,10 +14,9 @@ use p256::SecretKey;
 use p256::ecdsa::signature::Verifier as _;
 use p256::ecdsa::{Signature, VerifyingKey};
 use proptest::prelude::*;
-use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use ring::hmac;
 use serde_json::Value;
 
+use super::testing::{AUTH, UA_PUBLIC, bytes, opened};
 use super::*;
 use crate::config::{Channel, ChannelKind, VapidKey};
 use crate::notify::testing::{Answer, Receiver, status};
@@ -25,10 +24,6 @@ use crate::notify::{Event, Patience, Sender};
 use crate::seal::SystemRandom;
 
 const NOW: Timestamp = Timestamp::from_unix(1_453_480_568);
-
-fn bytes(text: &str) -> Vec<u8> {
-    BASE64_URL_SAFE_NO_PAD.decode(text).unwrap()
-}
 
 fn push(services: &[&str], allow_private: bool) -> WebPush {
     WebPush {
@@ -42,11 +37,6 @@ fn push(services: &[&str], allow_private: bool) -> WebPush {
         },
     }
 }
-
-const UA_PUBLIC: &str =
-    "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
-const UA_PRIVATE: &str = "q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94";
-const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
 
 fn subscription(endpoint: &str, push: &WebPush) -> Result<Subscription, SubscriptionError> {
     Subscription::new(endpoint, UA_PUBLIC, AUTH, push)
@@ -73,33 +63,6 @@ fn a_message_is_encrypted_as_the_rfc_has_it() {
          mlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_yl95bQpu6cVPT\
          pK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN"
     );
-}
-
-/// The receiver's side, from the RFCs' formulas alone: HKDF as two HMACs (RFC 5869 section 2).
-fn decrypt(message: &[u8]) -> Vec<u8> {
-    let hmac = |key: &[u8], parts: &[&[u8]]| {
-        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
-        parts.iter().for_each(|part| context.update(part));
-        context.sign().as_ref().to_vec()
-    };
-    let (salt, rest) = message.split_at(16);
-    assert_eq!(rest[..5], [0, 0, 16, 0, 65]);
-    let (sender, sealed) = rest[5..].split_at(65);
-    let secret = SecretKey::from_slice(&bytes(UA_PRIVATE)).unwrap();
-    let public = p256::PublicKey::from_sec1_bytes(sender).unwrap();
-    let shared = secret.diffie_hellman(&public);
-    let prk = hmac(&bytes(AUTH), &[shared.raw_secret_bytes()]);
-    let ikm = hmac(&prk, &[b"WebPush: info\0", &bytes(UA_PUBLIC), sender, &[1]]);
-    let prk = hmac(salt, &[&ikm]);
-    let key = hmac(&prk, &[b"Content-Encoding: aes128gcm\0\x01"]);
-    let nonce = hmac(&prk, &[b"Content-Encoding: nonce\0\x01"]);
-    let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &key[..16]).unwrap());
-    let nonce = Nonce::try_assume_unique_for_key(&nonce[..12]).unwrap();
-    let mut text = sealed.to_vec();
-    let text = key.open_in_place(nonce, Aad::empty(), &mut text).unwrap();
-    let (last, text) = text.split_last().unwrap();
-    assert_eq!(*last, 2);
-    text.to_vec()
 }
 
 /// RFC 8292 section 2.4: whoever can check the example can check ours.
@@ -268,7 +231,7 @@ async fn each_browser_is_told_an_id_and_those_that_are_gone_are_named() {
     assert_eq!(header("topic"), "kY3vXw0S1mC9b2uQ7rT5Lg");
     assert_eq!(header("content-encoding"), "aes128gcm");
     assert!(header("authorization").starts_with("vapid t="));
-    let message: Value = serde_json::from_slice(&decrypt(&heard.body)).unwrap();
+    let message: Value = serde_json::from_slice(&opened(&heard.body)).unwrap();
     assert_eq!(
         message,
         json!({ "id": "kY3vXw0S1mC9b2uQ7rT5Lg", "event": "asked" })
@@ -326,7 +289,7 @@ proptest! {
         let push = push(&["push.example.net"], false);
         let to = subscription("https://push.example.net/p", &push).unwrap();
         let message = encrypt::encrypt(&text, &to, &SystemRandom::new()).unwrap();
-        prop_assert_eq!(decrypt(&message), text);
+        prop_assert_eq!(opened(&message), text);
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Derived {
     pub evidence: Evidence,
     /// The highest level that this token counts for, proven or held; [`Rank::ANONYMOUS`]: none at all.
     pub landed: Rank,
+    /// The highest level that this flow itself proved, not counting what is refused.
+    pub proven: Rank,
     /// Levels, weakest first, whose factor was enrolled in this very flow and which therefore do not count.
     pub enrolled: Vec<String>,
     /// An `always_asked` level that was not asked: from now on it needs `prompt=login`.
@@ -131,6 +133,7 @@ pub fn derive_without(
     Derived {
         evidence: Evidence { levels, offset },
         landed,
+        proven,
         enrolled: named(|verdict| verdict.enrolled)
             .filter(|level| level.rank > landed)
             .map(|level| level.name.clone())
@@ -149,6 +152,7 @@ impl Derived {
         Self {
             evidence: Evidence::default(),
             landed: Rank::ANONYMOUS,
+            proven: Rank::ANONYMOUS,
             enrolled: Vec::new(),
             always_asked_broken: None,
             broker_stale: false,

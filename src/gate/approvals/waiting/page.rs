@@ -1,5 +1,6 @@
 //! The page that waits: what was asked, who can say yes, how much time is left and what then; and what became of it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -45,7 +46,9 @@ impl Gate {
             return self.unknown_state(incoming);
         };
         let second = self.second(approval);
+        let language = self.language(incoming);
         let around = Around {
+            summary: language.asking(&approval.summary, &approval.terms),
             here: href(&approval.id),
             link: self.link_to(approval),
             by_self: self.by_self(approval),
@@ -64,6 +67,15 @@ impl Gate {
                 None => Glass::Link,
             };
         }
+        // Where something is typed, nothing is loaded again.
+        let looks_again = standing == Status::Pending
+            && !matches!(
+                page,
+                Page::Waiting {
+                    break_glass: Glass::Form,
+                    ..
+                }
+            );
         let record = Record {
             subject: Some(asker.subject()),
             ..Record::of("own")
@@ -71,6 +83,9 @@ impl Gate {
         let mut reply = self
             .page(StatusCode::OK, &page, incoming, record)
             .reason(name(&standing));
+        if looks_again {
+            reply.ask_again();
+        }
         // Once: whoever was led back here from there goes on by a click.
         if is_approved && param(incoming, "stay").is_none() {
             let goes_alone = kept
@@ -145,15 +160,9 @@ impl Gate {
     }
 }
 
-/// For how long a yes holds, where it does so for more than one request.
-fn window(approval: &Approval) -> Option<u32> {
-    let terms = &approval.terms;
-    let seconds = u32::try_from(terms.redeem_ttl.as_secs()).unwrap_or(u32::MAX);
-    terms.for_a_while.then_some(seconds)
-}
-
 /// What the page says beside what is kept of the approval itself.
-struct Around {
+struct Around<'p> {
+    summary: Cow<'p, str>,
     here: String,
     link: Option<String>,
     /// On another device of theirs.
@@ -169,7 +178,7 @@ struct Around {
 fn page_of<'p>(
     approval: &'p Approval,
     standing: &Status,
-    around: &'p Around,
+    around: &'p Around<'_>,
     now: Timestamp,
 ) -> Page<'p> {
     let is_pending = *standing == Status::Pending;
@@ -183,7 +192,7 @@ fn page_of<'p>(
     let second = around.second.as_ref();
     Page::Waiting {
         state: name(standing),
-        summary: &approval.summary,
+        summary: &around.summary,
         number: number.map(|number| number.reveal()),
         is_picked: approval.terms.mode == Mode::NumberMatching,
         by_self: around.by_self,
@@ -193,12 +202,13 @@ fn page_of<'p>(
             Box::new(Also {
                 groups: &second.groups_any,
                 people: &second.people,
+                at: since.as_unix(),
                 since: now.since(*since).as_secs(),
             })
         }),
         given: yes(approval),
         need: approval.terms.need,
-        window: window(approval),
+        window: approval.terms.window().map(|window| window.as_secs()),
         left: until.since(now),
         why: denied(standing).unwrap_or_default(),
         by: noes.map(|vote| vote.name.as_str()),

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::{denied, name, rfc3339, standing_name, yes};
 use crate::gate::approvals::Asker;
+use crate::gate::words::Language;
 use crate::gate::{Gate, Incoming, Record, Reply};
 use crate::model::approval::{Approval, Status};
 use crate::policy::approval;
@@ -96,7 +97,7 @@ impl Gate {
         let state = State {
             approval_id: &approval.id.0,
             status: name(&standing),
-            summary: &approval.summary,
+            summary: &Language::En.asking(&approval.summary, &approval.terms),
             number: approval
                 .number
                 .as_ref()

@@ -3,6 +3,8 @@
 //! Everything works without the script; with it, pages change by themselves. The policy (CSP) lets that one script run,
 //! and what it needs: this host, and nothing else.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
@@ -59,7 +61,7 @@ pub(in crate::gate) struct Live<'a> {
 pub(in crate::gate) struct Row<'a> {
     pub(in crate::gate) href: String,
     /// Nothing as long as a level is missing for it.
-    pub(in crate::gate) summary: Option<&'a str>,
+    pub(in crate::gate) summary: Option<Cow<'a, str>>,
     /// Which one, then.
     pub(in crate::gate) level: &'a str,
     pub(in crate::gate) who: &'a str,
@@ -168,6 +170,8 @@ pub(in crate::gate) enum Page<'a> {
         asked: &'a [Row<'a>],
         /// Names of devices that were added of late.
         fresh: &'a [&'a str],
+        /// Since one was removed, of late and elsewhere; in seconds.
+        removed: Option<u64>,
     },
     History {
         decided: &'a [Row<'a>],
@@ -182,12 +186,15 @@ pub(in crate::gate) enum Page<'a> {
     Devices {
         devices: &'a [DeviceRow<'a>],
         fresh: &'a [&'a str],
+        removed: Option<u64>,
         /// What became of a test; the name of a text.
         notice: Option<&'a str>,
         name_most: usize,
         has_room: bool,
     },
     NewDevice {
+        /// What its key signs.
+        challenge: &'a str,
         /// Until it may decide, in seconds.
         cooldown: u64,
         name_most: usize,

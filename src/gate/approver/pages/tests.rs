@@ -26,7 +26,7 @@ const ANSWERS: [&str; 3] = ["yes", "no", "report"];
 fn row(state: &'static str) -> Row<'static> {
     Row {
         href: "/approvals/abc".to_owned(),
-        summary: Some(HOSTILE),
+        summary: Some(HOSTILE.into()),
         level: HOSTILE,
         who: HOSTILE,
         ago: 61,
@@ -138,6 +138,7 @@ fn every_page_says_what_it_has_to_in_every_language() {
                 waiting,
                 asked,
                 fresh,
+                removed: (!fresh.is_empty()).then_some(180),
             };
             check(&pages, &page);
         }
@@ -238,6 +239,7 @@ fn devices_are_shown_and_what_they_sign() {
             let page = Page::Devices {
                 devices,
                 fresh,
+                removed: devices.is_empty().then_some(0),
                 notice,
                 name_most: 60,
                 has_room: devices.is_empty(),
@@ -250,6 +252,7 @@ fn devices_are_shown_and_what_they_sign() {
         check(
             &pages,
             &Page::NewDevice {
+                challenge: "c_h-a",
                 cooldown,
                 name_most,
             },

@@ -5,9 +5,13 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom as Rng;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use serde_json::json;
 
 use super::*;
 use crate::gate::devices::Device;
+use crate::gate::sessions::Held;
+use crate::notify::push::testing::{AUTH, UA_PUBLIC, opened};
+use crate::notify::testing::{Receiver, status};
 
 const ALICE: &[&str] = &["clerks"];
 
@@ -80,8 +84,17 @@ impl House {
         told["challenge"].as_str().unwrap().to_owned()
     }
 
+    /// What a flow brings back that was begun for it.
+    async fn brought(&self, who: &str) -> String {
+        let key = session_key(who);
+        let live = self.store.get(&key, self.now()).await.unwrap().unwrap();
+        let held = Held { key, live };
+        self.gate
+            .fresh_challenge(&held, HERE, proof::ENROL, self.now())
+    }
+
     async fn enrols(&self, who: &str, key: &Key) -> Page {
-        let challenge = self.challenge(who, "enrol").await;
+        let challenge = self.brought(who).await;
         let lines = ["stepgate device v1: enrol", HERE, &key.id(), &challenge];
         let body = form(&[
             ("name", "My phone"),
@@ -161,6 +174,11 @@ async fn a_second_device_says_yes_and_a_script_is_not_enough() {
     for kind in ["device-enrolled", "approval-voted"] {
         let mut lines = audit.lines().filter(|line| line.contains(kind));
         assert!(lines.any(|line| line.contains(&id)), "{kind}: {audit}");
+    }
+    for kind in ["approval-voted", "approval-decided"] {
+        let mut lines = audit.lines().filter(|line| line.contains(kind));
+        let is_app = |line: &str| line.contains("\"channel\":\"app\"");
+        assert!(lines.all(is_app), "{kind}: {audit}");
     }
 }
 
@@ -456,6 +474,13 @@ async fn a_device_that_is_removed_decides_on_nothing_more() {
     assert_eq!(said.reason, Some("device-unknown"));
     assert_eq!(house.status(&approval).await, "pending");
     assert!(house.audit().contains("device-removed"));
+    for path in ["/", "/devices"] {
+        let there = house.sees(PHONE, path).await;
+        assert!(there.has("devices was removed"), "{path}: {}", there.body);
+        for who in [DESK, "dave"] {
+            assert!(!house.sees(who, path).await.has("was removed"), "{who}");
+        }
+    }
     for origin in ["http://app.localhost", "null"] {
         let more = [("origin", origin)];
         let said = house.sends(PHONE, "POST /devices", &body, &more).await;
@@ -479,11 +504,16 @@ async fn a_device_is_enrolled_by_whoever_has_just_proven_who_they_are() {
     let way = "/.stepgate/step-up?level=key&amp;return=";
     assert!(page.has(way) && page.has("devices%2Fnew"), "{}", page.body);
     let said = house.enrols("alice mfa 2", &key).await;
-    assert_eq!((said.status, said.reason), (403, Some("step-up")));
-    house.clock.0.store(299, Ordering::SeqCst);
-    assert_eq!(house.sees(PHONE, "/devices/new").await.status, 200);
+    let step_up = Some("step-up");
+    assert_eq!((said.status, said.reason), (403, step_up));
+    let early = house.brought(PHONE).await;
+    let page = format!("/devices/new?by={early}");
+    for (later, status) in [(299, 200), (300, 403)] {
+        house.clock.0.store(later, Ordering::SeqCst);
+        assert_eq!(house.sees(PHONE, &page).await.status, status, "{later}");
+    }
     house.clock.0.store(302, Ordering::SeqCst);
-    assert_eq!(house.enrols(PHONE, &key).await.reason, Some("step-up"));
+    assert_eq!(house.enrols(PHONE, &key).await.reason, step_up);
     house.clock.0.store(0, Ordering::SeqCst);
     // Nobody knows which sign-in it is.
     house.signs_in("alice", ALICE, "key").await;
@@ -495,7 +525,19 @@ async fn a_device_is_enrolled_by_whoever_has_just_proven_who_they_are() {
             .has("You have added none.")
     );
 
-    let challenge = house.challenge(PHONE, "enrol").await;
+    // Signed in a moment ago, and not for this.
+    assert_eq!(house.sees(PHONE, "/devices/new").await.reason, step_up);
+    let path = "/devices/challenges/enrol";
+    assert_eq!(house.sees(PHONE, path).await.status, 404);
+    let challenge = house.brought(PHONE).await;
+    let page = format!("/devices/new?by={challenge}");
+    let there = house.sees(PHONE, &page).await;
+    assert!(
+        there.status == 200 && there.has(&challenge),
+        "{}",
+        there.body
+    );
+    assert_eq!(house.sees(DESK, &page).await.reason, step_up);
     let lines = ["stepgate device v1: enrol", HERE, &key.id(), &challenge];
     let (public, right) = (key.public(), key.signs(&lines));
     let other = Key::new();
@@ -526,11 +568,12 @@ async fn a_device_is_enrolled_by_whoever_has_just_proven_who_they_are() {
         ("signature", &right),
     ]);
     let said = house.sends(DESK, "POST /devices/new", &body, &[]).await;
-    assert_eq!(said.status, 400, "another session's challenge");
+    assert_eq!(said.reason, step_up, "another session's challenge");
     let said = house.sends(PHONE, "POST /devices/new", &body, &[]).await;
     assert_eq!(said.status, 303, "{}", said.body);
     let said = house.sends(PHONE, "POST /devices/new", &body, &[]).await;
-    assert_eq!(said.status, 400, "once more");
+    assert_eq!(said.reason, step_up, "once more");
+    assert_eq!(house.sees(PHONE, &page).await.reason, step_up);
     assert_eq!(house.enrols(PHONE, &key).await.status, 409, "once more");
 }
 
@@ -602,4 +645,62 @@ async fn a_test_says_that_there_is_nobody_to_tell() {
         "{}",
         page.body
     );
+}
+
+/// A page on which it could be decided with that device hears of it.
+#[tokio::test]
+async fn a_stream_tells_that_a_device_was_removed() {
+    let (house, key) = House::with_phone().await;
+    let approval = house.asked("own").await;
+    let page = house.sees(PHONE, &href(&approval.id)).await;
+    let seen = page.body.split("data-seen=\"").nth(1).unwrap();
+    let seen = seen.split('"').next().unwrap();
+    let path = format!("/events?for={}&seen={seen}", approval.id.0);
+    let removes = async {
+        tokio::task::yield_now().await;
+        let body = form(&[("do", "remove"), ("device", &key.id())]);
+        house.sends(DESK, "POST /devices", &body, &[]).await
+    };
+    let (told, removed) = tokio::join!(house.sees(PHONE, &path), removes);
+    assert_eq!(removed.status, 303);
+    assert!(told.has("event: state"), "{}", told.body);
+    let after = house.sees(PHONE, &href(&approval.id)).await;
+    assert!(!after.has("data-ready"), "{}", after.body);
+}
+
+/// What an older sign-in's browser is pushed, and where nobody has to look.
+#[tokio::test]
+async fn the_owners_browsers_are_told_of_what_is_added_and_removed() {
+    let service = Receiver::new(vec![status(201, "")]).await;
+    let house = House::with(PUSH).await;
+    for (who, sid) in [(DESK, "desk"), (PHONE, "phone")] {
+        house
+            .has_session(who, "alice", ALICE, "key", Some(sid))
+            .await;
+    }
+    let keys = json!({ "p256dh": UA_PUBLIC, "auth": AUTH });
+    let given = json!({ "endpoint": service.url("/alice"), "keys": keys }).to_string();
+    let is_json = [("content-type", "application/json")];
+    let done = house.sends(DESK, "POST /push/subscribe", &given, &is_json);
+    assert_eq!(done.await.status, 200);
+    let given = given.replace("/alice", "/dave");
+    let done = house.sends("dave", "POST /push/subscribe", &given, &is_json);
+    assert_eq!(done.await.status, 200);
+
+    let key = Key::new();
+    assert_eq!(house.enrols(PHONE, &key).await.status, 303);
+    let heard = service.hears(1).await;
+    assert!(heard[0].line.starts_with("POST /alice "), "{heard:?}");
+    let told: serde_json::Value = serde_json::from_slice(&opened(&heard[0].body)).unwrap();
+    assert_eq!(told["event"], "added");
+    let body = form(&[("do", "remove"), ("device", &key.id())]);
+    let said = house.sends(PHONE, "POST /devices", &body, &[]).await;
+    assert_eq!(said.status, 303);
+    let heard = service.hears(2).await;
+    assert!(heard[1].line.starts_with("POST /alice "), "{heard:?}");
+    let told: serde_json::Value = serde_json::from_slice(&opened(&heard[1].body)).unwrap();
+    assert_eq!(told["event"], "removed");
+    // The one that was pushed to says so, too.
+    let inbox = house.sees(DESK, "/").await;
+    assert!(inbox.has("devices was removed"), "{}", inbox.body);
 }

@@ -45,6 +45,37 @@ async fn a_stream_tells_that_something_has_changed() {
     }
 }
 
+/// Whoever waits is looked at again: without the group, or the session, there is nothing more to be told.
+#[tokio::test]
+async fn a_stream_ends_with_whom_it_was_for() {
+    let house = House::new().await;
+    let approval = house.asked("plain").await;
+    let key = |who: &str| session_key(&format!("{who} mfa"));
+    for who in ["dave", "erin"] {
+        let one = house.sees(who, &href(&approval.id)).await;
+        let seen = one.body.split("data-seen=\"").nth(1).unwrap();
+        let seen = seen.split('"').next().unwrap();
+        let path = format!("/events?for={}&seen={seen}", approval.id.0);
+        let ends = async {
+            tokio::task::yield_now().await;
+            if who == "erin" {
+                return house.store.delete(&key(who)).await.map(|_| ());
+            }
+            let lost = |session: &mut Session| session.identity.groups.clear();
+            house.gate.update(&key(who), lost).await.map(|_| ())
+        };
+        let (told, ended) = tokio::join!(house.sees(who, &path), ends);
+        ended.unwrap();
+        match who {
+            "erin" => assert_eq!(told.status, 404),
+            _ => assert!(told.has("event: state"), "{}", told.body),
+        }
+        let one = house.sees(who, &href(&approval.id)).await;
+        assert!(!one.has("Something plain"), "{}", one.body);
+        assert_ne!(one.status, 200, "{who}");
+    }
+}
+
 /// Without a change it ends by itself, and says nothing.
 #[tokio::test(start_paused = true)]
 async fn a_stream_does_not_wait_for_ever() {

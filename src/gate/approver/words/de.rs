@@ -314,6 +314,12 @@ pub(super) const WORDS: Table = &[
         "fresh_about",
         "Wenn Sie das nicht waren, entfernen Sie es sofort, und sagen Sie es denen, die dieses System betreuen.",
     ),
+    ("removed", "Eines Ihrer Geräte wurde vor {span} entfernt."),
+    ("removed_now", "Eines Ihrer Geräte wurde gerade entfernt."),
+    (
+        "removed_about",
+        "Wenn Sie das nicht waren, sagen Sie es denen, die dieses System betreuen: Jemand anders könnte als Sie angemeldet sein.",
+    ),
     ("try", "Ausprobieren"),
     (
         "try_about",

@@ -296,6 +296,12 @@ pub(super) const WORDS: Table = &[
         "fresh_about",
         "If that was not you, remove it at once, and tell whoever looks after this system.",
     ),
+    ("removed", "One of your devices was removed {span} ago."),
+    ("removed_now", "One of your devices was removed just now."),
+    (
+        "removed_about",
+        "If that was not you, tell whoever looks after this system: somebody else may be signed in as you.",
+    ),
     ("try", "Try it"),
     (
         "try_about",

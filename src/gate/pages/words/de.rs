@@ -337,7 +337,8 @@ pub(super) const WORDS: Table = &[
         "wait_holds",
         "Sie gilt noch für jede solche Anfrage ({span}), so oft Sie eine senden. Jede wird festgehalten.",
     ),
-    ("wait_also", "Seit {span} auch"),
+    ("wait_also", "Auch, seit {at} (vor {span})"),
+    ("wait_also_now", "Auch, seit {at}"),
     ("wait_glass", "Es kann nicht warten"),
     (
         "wait_glass_about",

@@ -316,7 +316,8 @@ pub(super) const WORDS: Table = &[
         "wait_holds",
         "It holds for every such request for another {span}, as often as you send one. Each is written down.",
     ),
-    ("wait_also", "Also, since {span} ago"),
+    ("wait_also", "Also, since {at} ({span} ago)"),
+    ("wait_also_now", "Also, since {at}"),
     ("wait_glass", "It cannot wait"),
     (
         "wait_glass_about",
