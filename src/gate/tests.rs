@@ -66,6 +66,16 @@ id       = "pay"
 path     = "/pay/{id}"
 methods  = ["POST"]
 approval = "four-eyes"
+[[routes]]
+id       = "archive"
+path     = "/archive/{year}"
+methods  = ["GET"]
+approval = "a-while"
+[approvals.a-while]
+summary   = "Read {path.year}"
+approvers = { groups_any = ["leads"] }
+mode      = "approve-deny"
+grant     = { window = "15m" }
 [approvals.four-eyes]
 summary   = "Pay {path.id}: {form.amount}"
 approvers = { groups_any = ["leads"] }
@@ -94,6 +104,8 @@ pub(in crate::gate) enum Cut {
 pub(in crate::gate) struct Failing<S = MemoryStore> {
     pub(in crate::gate) store: S,
     pub(in crate::gate) down: AtomicBool,
+    /// Of approvals alone.
+    blind: AtomicBool,
     cut: Mutex<Option<Cut>>,
 }
 
@@ -102,12 +114,20 @@ impl<S> Failing<S> {
         Self {
             store,
             down: AtomicBool::new(false),
+            blind: AtomicBool::new(false),
             cut: Mutex::default(),
         }
     }
 
     pub(in crate::gate) fn cut(&self, at: Cut) {
         *self.cut.lock().unwrap() = Some(at);
+    }
+
+    fn sees(&self) -> Result<&S, Unavailable> {
+        match self.blind.load(Ordering::SeqCst) {
+            true => Err(Unavailable),
+            false => self.up(),
+        }
     }
 
     fn up(&self) -> Result<&S, Unavailable> {
@@ -261,7 +281,7 @@ impl<S: Store> KeepsApprovals for Failing<S> {
         key: &ApprovalKey,
         now: Timestamp,
     ) -> Result<Option<(Version, Vec<u8>)>, Unavailable> {
-        self.up()?.approval(key, now).await
+        self.sees()?.approval(key, now).await
     }
 
     async fn approvals_of(
@@ -269,7 +289,7 @@ impl<S: Store> KeepsApprovals for Failing<S> {
         owner: &Owner,
         now: Timestamp,
     ) -> Result<Vec<ApprovalKey>, Unavailable> {
-        self.up()?.approvals_of(owner, now).await
+        self.sees()?.approvals_of(owner, now).await
     }
 }
 
@@ -441,7 +461,12 @@ impl World {
         let Verdict::Reply(reply) = self.pays(b"amount=42", None).await else {
             panic!("nobody has agreed to it");
         };
-        let told: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        self.says_yes(&reply).await
+    }
+
+    /// Bob, to what was asked for.
+    async fn says_yes(&self, asked: &Reply) -> String {
+        let told: serde_json::Value = serde_json::from_slice(&asked.body).unwrap();
         let id = told["approval_id"].as_str().unwrap().to_owned();
         let bob = Person {
             iss: ISSUER.to_owned(),
@@ -508,6 +533,35 @@ async fn nothing_goes_by_a_yes_that_cannot_be_used_up() {
     };
     assert!(plain.may_go());
     world.gate.redeem(&mut plain, "id").await.unwrap();
+}
+
+/// Whether a yes of before covers a request cannot be told: that is no yes, no reason to ask again, and no sign-out.
+#[tokio::test]
+async fn a_window_that_cannot_be_looked_up_lets_nothing_in() {
+    let world = World::new().await;
+    let Verdict::Reply(asked) = world.judge("GET /archive/2026", false).await else {
+        panic!("nobody has agreed to it");
+    };
+    world.says_yes(&asked).await;
+    let goes = async || {
+        let verdict = world.judge("GET /archive/2026", false).await;
+        matches!(verdict, Verdict::Forward(_))
+    };
+    assert!(goes().await);
+    let store = &world.store;
+    for flag in [&store.blind, &store.down] {
+        flag.store(true, Ordering::SeqCst);
+        for is_page in [false, true] {
+            let Verdict::Reply(reply) = world.judge("GET /archive/2026", is_page).await else {
+                panic!("allowed without a store");
+            };
+            assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(reply.record.decision, "unavailable");
+            assert!(!reply.headers.contains_key(header::SET_COOKIE));
+        }
+        flag.store(false, Ordering::SeqCst);
+        assert!(goes().await);
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { SUMMARY, approver, clerk, isFine, lead, pays } from './people.mjs';
-import { allowCodesTwice, closeBrowser, heading, text } from './world.mjs';
+import { allowCodesTwice, app, closeBrowser, heading, text } from './world.mjs';
 
 test.before(allowCodesTwice);
 test.after(closeBrowser);
@@ -82,6 +82,50 @@ test('in German', async (t) => {
   await dave.getByRole('button', { name: 'Melden: Das sieht falsch aus' }).click();
   await dave.getByRole('heading', { name: 'Als verdächtig gemeldet' }).waitFor();
   await isFine(dave, 'Als verdächtig gemeldet');
+});
+
+test('what became of a request, in both languages', async (t) => {
+  const dave = await lead(t);
+  const german = await lead(t, { locale: 'de-DE' });
+  const both = async (id, english, other) => {
+    for (const [page, title] of [[dave, english], [german, other]]) {
+      await page.goto(`${approver}/approvals/${id}`);
+      await page.getByRole('heading', { name: title, exact: true }).waitFor();
+      await isFine(page, title);
+    }
+  };
+  const alice = await clerk(t);
+  const asked = await pays(alice);
+  await both(asked.id, 'Do you agree?', 'Stimmen Sie zu?');
+  // Nobody comes back for it.
+  await alice.goto('about:blank');
+  await dave.getByRole('button', { name: asked.number, exact: true }).click();
+  await both(asked.id, 'Approved', 'Genehmigt');
+  await dave.evaluate(async () => {
+    await fetch(location.href, { method: 'POST', body: new URLSearchParams({ answer: 'report' }) });
+  });
+  await both(asked.id, 'Revoked', 'Widerrufen');
+  await alice.goto(`${app}/.stepgate/approval/${asked.id}`);
+  await isFine(alice, 'The yes was taken back');
+
+  const bob = await clerk(t);
+  const { id } = await pays(bob);
+  await bob.getByRole('button', { name: 'Cancel' }).click();
+  await both(id, 'Taken back', 'Zurückgezogen');
+
+  // Of a kind that waits for a few seconds.
+  await alice.goto(`${app}/quick/7`);
+  await alice.waitForURL(`${app}/.stepgate/approval/*`);
+  const late = alice.url().split('/').at(-1);
+  await alice.getByRole('heading', { name: 'The time is over' }).waitFor();
+  await isFine(alice, 'The time is over');
+  await both(late, 'Expired', 'Abgelaufen');
+  for (const [page, title] of [[dave, 'History'], [german, 'Verlauf']]) {
+    await page.goto(`${approver}/history`);
+    await isFine(page, title);
+  }
+  await german.goto(`${approver}/approvals/nothing`);
+  await isFine(german, 'Hier ist nichts');
 });
 
 test('it can be installed', async (t) => {

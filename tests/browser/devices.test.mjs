@@ -30,18 +30,18 @@ async function withdraws(page, user) {
   return (await shown.innerText()).trim();
 }
 
-/** By "my devices"; whatever the realm asks for on the way is typed. */
-async function adds(page, user, name, words = { add: 'Add this browser', confirm: 'Confirm', label: 'Name', title: 'My devices' }) {
+/** By "my devices", and by a sign-in for that alone, however fresh the one before is. */
+async function adds(page, user, name, words = { add: 'Add this browser', first: 'Confirm that it is you', confirm: 'Confirm', label: 'Name', title: 'My devices' }) {
   await page.goto(`${approver}/devices`);
   await isFine(page, words.title);
   await page.getByRole('link', { name: words.add }).click();
   const field = page.getByLabel(words.label);
   const confirm = page.getByRole('link', { name: words.confirm, exact: true });
-  await field.or(confirm).first().waitFor();
-  if (await confirm.isVisible()) {
-    await confirm.click();
-    await authenticate(page, user, { until: async () => page.url().startsWith(`${approver}/devices/new`) && field.isVisible() });
-  }
+  await confirm.waitFor();
+  await isFine(page, words.first);
+  await confirm.click();
+  const typed = await authenticate(page, user, { until: async () => page.url().startsWith(`${approver}/devices/new`) && field.isVisible() });
+  assert.deepEqual(typed, ['password', 'otp']);
   await isFine(page, words.add);
   await field.fill(name);
   await page.getByRole('button', { name: words.add }).click();
@@ -132,10 +132,8 @@ test('without script a page says what it needs, and denies', async (t) => {
   const alice = await newUser();
   const there = await phone(t, alice, { javaScriptEnabled: false });
   await there.goto(`${approver}/devices/new`);
-  if ((await heading(there)) !== 'Add this browser') {
-    await there.getByRole('link', { name: 'Confirm', exact: true }).click();
-    await authenticate(there, alice, { until: () => there.url().startsWith(`${approver}/devices/new`) });
-  }
+  await there.getByRole('link', { name: 'Confirm', exact: true }).click();
+  await authenticate(there, alice, { until: () => there.url().startsWith(`${approver}/devices/new`) });
   await there.getByText("needs this page's script").waitFor();
   const desk = await opened(t);
   await withdraws(desk, alice);
@@ -150,10 +148,20 @@ test('without script a page says what it needs, and denies', async (t) => {
 test('in German', async (t) => {
   const alice = await newUser();
   const there = await phone(t, alice, { locale: 'de-DE' });
-  const words = { add: 'Diesen Browser hinzufügen', confirm: 'Bestätigen', label: 'Name', title: 'Meine Geräte' };
+  const words = { add: 'Diesen Browser hinzufügen', first: 'Bestätigen Sie Ihre Identität', confirm: 'Bestätigen', label: 'Name', title: 'Meine Geräte' };
   await adds(there, alice, 'Mein Telefon', words);
   await there.getByText('· dieser Browser').waitFor();
   await there.getByRole('button', { name: 'Test schicken' }).click();
   await there.getByText('diese Installation hat kein Web Push').waitFor();
   await isFine(there, 'Meine Geräte');
+  // Another sign-in hears of it, and of its end.
+  const other = await phone(t, alice, { locale: 'de-DE' });
+  await other.getByText('Zu Ihren Geräten wurde hinzugefügt:').waitFor();
+  await there.getByRole('button', { name: 'Entfernen: Mein Telefon' }).click();
+  await there.getByText('Sie haben keines hinzugefügt.').waitFor();
+  await other.reload();
+  await other.getByText('Eines Ihrer Geräte wurde').waitFor();
+  await isFine(other, 'Wartet auf Sie');
+  await other.goto(`${approver}/devices`);
+  await isFine(other, 'Meine Geräte');
 });

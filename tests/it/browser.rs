@@ -86,6 +86,15 @@ impl Program {
             path    = "/key/**"
             require = { level = "hardware-key" }
             [[routes]]
+            id       = "quick"
+            path     = "/quick/{id}"
+            approval = "quick"
+            [approvals.quick]
+            summary     = "Something quick"
+            approvers   = { groups_any = ["leads"] }
+            mode        = "approve-deny"
+            request_ttl = "4s"
+            [[routes]]
             id       = "dead"
             path     = "/dead/**"
             upstream = "dead"

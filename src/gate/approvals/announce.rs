@@ -99,7 +99,14 @@ struct Recent {
     of: HashMap<Person, VecDeque<(Timestamp, String)>>,
     to: HashMap<String, VecDeque<Timestamp>>,
     /// Those who were told, one by one.
-    told: HashMap<Person, VecDeque<Timestamp>>,
+    told: HashMap<Reader, VecDeque<Timestamp>>,
+}
+
+/// Whoever a channel tells by themselves. What reads a topic, or is behind a webhook, nobody knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Reader {
+    Person(Person),
+    Mail(String),
 }
 
 impl Announcer {
@@ -270,23 +277,23 @@ impl Told {
                     let (approval, approvers) = &**those;
                     let found = shared.browsers.of_approvers(approval, approvers, now);
                     let found = found.await.map_err(|_| NO_STORE)?;
-                    let all = found.len();
-                    let told = match self.notice.event {
-                        Event::Decided(Outcome::BrokenGlass) => {
-                            found.into_iter().map(|(_, browser)| browser).collect()
-                        }
-                        _ => lock(&shared.recent).spare(found, shared.quiet, now),
-                    };
-                    if told.len() < all {
-                        shared.count(line, NotificationResult::Limited);
-                        // Whoever is left out was told enough of late.
-                        if told.is_empty() {
-                            return Ok(());
-                        }
+                    let all = found
+                        .into_iter()
+                        .map(|(who, browser)| (Reader::Person(who), browser));
+                    match self.spared(line, all.collect()) {
+                        Some(told) => told,
+                        None => return Ok(()),
                     }
-                    told
                 }
             };
+        }
+        if !to.mail.is_empty() {
+            let all = std::mem::take(&mut to.mail).into_iter();
+            let all = all.map(|address| (Reader::Mail(address.to_string()), address));
+            match self.spared(line, all.collect()) {
+                Some(told) => to.mail = told,
+                None => return Ok(()),
+            }
         }
         let sent = line.sender.deliver(&self.notice, &mut to, &*shared.clock);
         let outcome = sent.await;
@@ -301,6 +308,20 @@ impl Told {
             }
         }
         outcome
+    }
+
+    /// Those of all who were not told enough of late. `None`: all of them were.
+    fn spared<T>(&self, line: &Line, all: Vec<(Reader, T)>) -> Option<Vec<T>> {
+        let (shared, count) = (&self.shared, all.len());
+        let told: Vec<T> = match self.notice.event {
+            // That is for everyone to know.
+            Event::Decided(Outcome::BrokenGlass) => all.into_iter().map(|(_, one)| one).collect(),
+            _ => lock(&shared.recent).spare(all, shared.quiet, shared.clock.now()),
+        };
+        if told.len() < count {
+            shared.count(line, NotificationResult::Limited);
+        }
+        (told.len() == count || !told.is_empty()).then_some(told)
     }
 
     /// Which channel takes the place of `line`, if it does not tell it anyway.
@@ -374,15 +395,15 @@ impl Recent {
         true
     }
 
-    /// The browsers of those who were not told enough yet; each of these counts as told once more, in however many.
-    fn spare<T>(&mut self, browsers: Vec<(Person, T)>, quiet: Quiet, now: Timestamp) -> Vec<T> {
+    /// What leads to those who were not told enough yet; each of these counts as told once more, in however many places.
+    fn spare<T>(&mut self, all: Vec<(Reader, T)>, quiet: Quiet, now: Timestamp) -> Vec<T> {
         let is_recent = |at: &Timestamp| now.since(*at) < quiet.within;
         if self.told.len() >= MOST_PEOPLE {
             self.told.retain(|_, told| told.iter().any(is_recent));
         }
-        let mut decided: HashMap<Person, bool> = HashMap::new();
+        let mut decided: HashMap<Reader, bool> = HashMap::new();
         let mut spared = Vec::new();
-        for (who, browser) in browsers {
+        for (who, place) in all {
             let may = match decided.get(&who) {
                 Some(may) => *may,
                 None => {
@@ -401,7 +422,7 @@ impl Recent {
                 }
             };
             if may {
-                spared.push(browser);
+                spared.push(place);
             }
         }
         spared

@@ -31,7 +31,39 @@ enum Deed {
     Revoke,
     Redeem,
     Late,
+    /// A yes with another number than the right one.
+    Wrong,
+    /// One of the requests that it holds for, for a while.
+    Use,
+    /// Nobody has decided for so long that others may, too.
+    Escalate,
 }
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// By a number.
+    Numbered(Mode),
+    ForAWhile,
+    Escalating,
+}
+
+impl Kind {
+    fn asking(self) -> Asking {
+        let mut asking = asking("alice", "/payments/7/release");
+        let terms = &mut asking.terms;
+        match self {
+            Self::Plain => {}
+            Self::Numbered(mode) => terms.mode = mode,
+            Self::ForAWhile => terms.for_a_while = true,
+            Self::Escalating => terms.escalate_after = Some(HALF),
+        }
+        asking
+    }
+}
+
+const HALF: Duration = Duration::from_secs(30);
 
 const ALL: [Deed; 7] = [
     Deed::Yes,
@@ -108,9 +140,8 @@ impl Life {
         Self::begins(image, self.now)
     }
 
-    async fn asks(&self) -> Result<Asked, Unavailable> {
-        let asking = asking("alice", "/payments/7/release");
-        self.approvals.ask(asking, self.now).await
+    async fn asks(&self, kind: Kind) -> Result<Asked, Unavailable> {
+        self.approvals.ask(kind.asking(), self.now).await
     }
 
     async fn finds(&self, id: &ApprovalId) -> Approval {
@@ -129,17 +160,35 @@ impl Life {
                 let (action, now) = (&of.action, self.now);
                 return self.approvals.redeem(id, holder, action, now).await;
             }
+            Deed::Use => {
+                let person = &of.requester.person;
+                let found = self
+                    .approvals
+                    .covering(person, &of.name, holder, &of.action, self.now);
+                let found = found.await?.map(Box::new);
+                return Ok(found.map_or(Changed::Absent, Changed::Done));
+            }
+            Deed::Escalate => {
+                self.now = self.now.plus(HALF);
+                let passed = self.approvals.pass(&key_of(id), self.now).await;
+                return passed.map(|_| Changed::Absent);
+            }
+            Deed::Wrong => Answer::Yes,
             Deed::Late => {
                 self.now = self.now.plus(Duration::from_secs(120));
                 Answer::Yes
             }
         };
+        let right = of.number.as_ref().map(|number| number.reveal());
         let ballot = Ballot {
             person: &person("bob"),
             name: "bob",
             answer,
             reason: None,
-            number: None,
+            number: match deed {
+                Deed::Wrong => Some("none"),
+                _ => right,
+            },
             channel: "app",
             device: None,
         };
@@ -156,9 +205,9 @@ fn is_sent(deed: Deed, changed: &Result<Changed, Unavailable>) -> bool {
 }
 
 /// The last of `deeds` is cut off, before or behind its write.
-async fn holds(deeds: &[Deed], is_written: bool) {
+async fn holds(kind: Kind, deeds: &[Deed], is_written: bool) {
     let mut life = Life::begins(folder(), NOW);
-    let Asked::New(asked) = life.asks().await.unwrap() else {
+    let Asked::New(asked) = life.asks(kind).await.unwrap() else {
         panic!("somebody asked before");
     };
     let (last, before) = deeds.split_last().unwrap();
@@ -191,16 +240,31 @@ async fn holds(deeds: &[Deed], is_written: bool) {
         Deed::No,
         Deed::Redeem,
     ];
-    for deed in again.into_iter().chain(ALL).chain(again) {
+    let more = [Deed::Use, Deed::Wrong, Deed::Escalate, Deed::Use];
+    for deed in again.into_iter().chain(more).chain(ALL).chain(again) {
         let changed = life.does(deed, &asked).await;
         sent += usize::from(is_sent(deed, &changed));
         let next = life.finds(&asked.id).await;
+        let may_use = kind == Kind::ForAWhile
+            && matches!(
+                approval::standing(&found, life.now),
+                Status::Approved { .. }
+            );
+        if deed == Deed::Use {
+            let is_used = matches!(changed, Ok(Changed::Done(_)));
+            assert_eq!(is_used, may_use, "{deeds:?} {found:?}");
+        }
+        // What was guessed is guessed, and what has gone on to others has, once.
+        assert!(next.tries <= found.tries, "{deeds:?}, then {deed:?}");
+        let escalated = found.escalated.or(next.escalated);
+        assert_eq!(next.escalated, escalated, "{deeds:?}, then {deed:?}");
         if is_final(&found.status) {
             assert_eq!(next.status, found.status, "{deeds:?}, then {deed:?}");
         }
         found = next;
     }
     assert!(sent <= 1, "{deeds:?}: sent {sent} times");
+    assert!(kind != Kind::ForAWhile || sent == 0, "{deeds:?}: used up");
     let is_lost = *last == Deed::Redeem && was_cut && is_written;
     assert!(
         !is_lost || sent == 0,
@@ -220,7 +284,65 @@ async fn nothing_is_sent_twice_and_nothing_comes_back_wherever_it_is_killed() {
     }
     for script in scripts {
         for is_written in [false, true] {
-            holds(&script, is_written).await;
+            holds(Kind::Plain, &script, is_written).await;
+        }
+    }
+}
+
+/// Deeds of which each two are tried, and longer scripts.
+type Row = (Kind, &'static [Deed], &'static [&'static [Deed]]);
+
+/// The same of numbers, of what holds for a while, and of what goes on to others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tries_windows_and_what_has_gone_on_outlive_it_as_they_were() {
+    let (challenge, matching) = (
+        Kind::Numbered(Mode::NumberChallenge),
+        Kind::Numbered(Mode::NumberMatching),
+    );
+    let rows: [Row; 4] = [
+        (
+            challenge,
+            &[Deed::Wrong, Deed::Yes, Deed::No, Deed::Redeem, Deed::Late],
+            &[
+                &[Deed::Wrong, Deed::Wrong, Deed::Yes],
+                &[Deed::Wrong, Deed::Yes, Deed::Redeem],
+            ],
+        ),
+        (matching, &[Deed::Wrong, Deed::Yes, Deed::Redeem], &[]),
+        (
+            Kind::ForAWhile,
+            &[
+                Deed::Yes,
+                Deed::Report,
+                Deed::Revoke,
+                Deed::Use,
+                Deed::Redeem,
+                Deed::Late,
+            ],
+            &[
+                &[Deed::Yes, Deed::Use, Deed::Report],
+                &[Deed::Yes, Deed::Use, Deed::Late],
+            ],
+        ),
+        (
+            Kind::Escalating,
+            &[Deed::Yes, Deed::No, Deed::Escalate, Deed::Late],
+            &[
+                &[Deed::Escalate, Deed::Yes, Deed::Redeem],
+                &[Deed::Escalate, Deed::Escalate, Deed::Yes],
+            ],
+        ),
+    ];
+    for (kind, deeds, longer) in rows {
+        let mut scripts: Vec<Vec<Deed>> = deeds.iter().map(|deed| vec![*deed]).collect();
+        for first in deeds {
+            scripts.extend(deeds.iter().map(|second| vec![*first, *second]));
+        }
+        scripts.extend(longer.iter().map(|script| script.to_vec()));
+        for script in scripts {
+            for is_written in [false, true] {
+                holds(kind, &script, is_written).await;
+            }
         }
     }
 }
@@ -231,9 +353,9 @@ async fn what_was_asked_for_and_not_told_is_there_or_not_and_never_two() {
     for (cut, is_there) in [(Cut::Before, false), (Cut::Behind, true)] {
         let life = Life::begins(folder(), NOW);
         life.store.cut(cut);
-        assert_eq!(life.asks().await, Err(Unavailable));
+        assert_eq!(life.asks(Kind::Plain).await, Err(Unavailable));
         let life = life.killed();
-        let asked = life.asks().await.unwrap();
+        let asked = life.asks(Kind::Plain).await.unwrap();
         assert_eq!(matches!(asked, Asked::Same(_)), is_there, "{asked:?}");
         let pending = life.approvals.pending("four-eyes", NOW).await.unwrap();
         assert_eq!(pending.len(), 1);

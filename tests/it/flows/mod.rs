@@ -23,4 +23,4 @@ mod tokens;
 mod webhook;
 mod world;
 
-pub(crate) use world::{LAST, Twist, World};
+pub(crate) use world::{LAST, Twist, World, heading};

@@ -56,17 +56,26 @@ pub(crate) struct Walk {
 
 impl Browser {
     pub(crate) fn new() -> Self {
+        Self::with(|client| client)
+    }
+
+    /// One that finds a host by its name alone, and trusts one authority.
+    pub(crate) fn trusting(ca: &str, host: &str, at: SocketAddr) -> Self {
+        let ca = reqwest::Certificate::from_pem(ca.as_bytes()).unwrap();
+        Self::with(|client| client.tls_certs_only([ca]).resolve(host, at))
+    }
+
+    fn with(more: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> Self {
         crate::harness::install_crypto();
         let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .resolve("payroll.localhost", here)
+            .resolve("other.localhost", here)
+            .resolve("approve.localhost", here);
         Self {
-            client: reqwest::Client::builder()
-                .no_proxy()
-                .redirect(reqwest::redirect::Policy::none())
-                .resolve("payroll.localhost", here)
-                .resolve("other.localhost", here)
-                .resolve("approve.localhost", here)
-                .build()
-                .unwrap(),
+            client: more(client).build().unwrap(),
             cookies: BTreeMap::new(),
             seen: Vec::new(),
             stop_at: None,

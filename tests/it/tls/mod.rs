@@ -1,5 +1,6 @@
 //! Listeners with TLS, asked by real clients: curl, nghttp, openssl, and a client that does what none of them does.
 
+mod approver;
 mod clients;
 mod example;
 mod frames;

@@ -59,6 +59,7 @@ pub(super) const CASES: &[Case] = &[
     ("SG0702-glass-of-nobody", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "break_glass = {}"), (MORE, APPROVER_APP)]),
     ("SG0006-escalates-to-nobody", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "escalate  = { after = \"5m\" }"), (MORE, APPROVER_APP)]),
     ("SG0702-second-of-nobody", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "escalate  = { after = \"5m\", to = {} }"), (MORE, APPROVER_APP)]),
+    ("SG0702-more-than-self-and-second", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = \"self\"\nneed      = 3"), (MODE, "escalate  = { after = \"5m\", to = { people = [\"carol\"] } }"), (MORE, APPROVER_APP)]),
     ("SG0712-escalates-too-late", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "escalate  = { after = \"10m\", to = { people = [\"carol\"] } }"), (MORE, APPROVER_APP)]),
     ("SG0708-bound-to-a-cookie", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "bind_headers = [\"Idempotency-Key\", \"Cookie\", \"a b\"]"), (MORE, APPROVER_APP)]),
 ];

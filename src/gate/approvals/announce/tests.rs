@@ -287,9 +287,11 @@ fn nobody_is_told_more_often_than_they_may_be() {
         per_approver: 2,
         ..Quiet::default()
     };
-    let person = |name: &str| Person {
-        iss: "issuer".to_owned(),
-        sub: name.to_owned(),
+    let person = |name: &str| {
+        Reader::Person(Person {
+            iss: "issuer".to_owned(),
+            sub: name.to_owned(),
+        })
     };
     let mut told = |second: i64| {
         let all = vec![
@@ -301,6 +303,13 @@ fn nobody_is_told_more_often_than_they_may_be() {
     };
     assert_eq!([told(0), told(1), told(2), told(599)], [3, 3, 0, 0]);
     assert_eq!([told(600), told(600), told(601)], [3, 0, 3]);
+    // By mail as well, and each way by itself.
+    let mut mailed = || {
+        let to = |name: &str| (Reader::Mail(format!("{name}@example.com")), ());
+        let all = vec![to("bob"), to("carol")];
+        recent.spare(all, quiet, Timestamp::from_unix(601)).len()
+    };
+    assert_eq!([mailed(), mailed(), mailed()], [2, 2, 0]);
 }
 
 /// Whoever reloads forgets nothing.
