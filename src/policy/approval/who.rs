@@ -270,6 +270,27 @@ mod tests {
         assert!(!may_decide(&approval, &clerks, &alice()));
     }
 
+    /// They say yes in the place of the requester's own device, as any others do who are named beside `self`.
+    #[test]
+    fn what_is_the_requesters_own_goes_on_to_others_as_well() {
+        let approvers = Approvers {
+            by_self: true,
+            second: Some(Box::new(groups(&["leads", "clerks"]))),
+            ..Approvers::default()
+        };
+        let mut approval = given();
+        approval.terms.by_self = true;
+        let may = |approval: &Approval| {
+            [alice(), bob()].map(|who| may_decide(approval, &approvers, &who))
+        };
+        assert_eq!(may(&approval), [true, false]);
+        approval.escalated = Some(approval.created);
+        assert_eq!(may(&approval), [true, true]);
+        // By a group of the second ones the requester has no say of their own.
+        approval.terms.by_self = false;
+        assert_eq!(may(&approval), [false, true]);
+    }
+
     #[test]
     fn a_claim_names_whoever_it_named_then() {
         let of = |value: Value| {
