@@ -10,7 +10,7 @@ use redb::{
 };
 
 use super::FileStore;
-use super::tables::{Fault, fault, joined, ordered};
+use super::tables::{Fault, fault, joined, ordered, over, read_owners, write_owners};
 use super::writer::Job;
 use crate::model::time::Timestamp;
 use crate::store::parked::size;
@@ -101,12 +101,7 @@ impl<'t> ParkedTables<'t> {
 
     /// Removes those that are over, at most `most`; how many it were.
     pub(super) fn throw_away(&mut self, now: Timestamp, most: usize) -> Result<usize, Fault> {
-        let last: [u8; 40] = joined(&ordered(now), &[u8::MAX; 32]);
-        let mut over: Vec<[u8; 40]> = Vec::new();
-        let rows = self.due.range::<&[u8; 40]>(..=&last).map_err(fault)?;
-        for row in rows.take(most) {
-            over.push(*row.map_err(fault)?.0.value());
-        }
+        let over = over(&self.due, now, most)?;
         for row in &over {
             self.changed = true;
             self.due.remove(row).map_err(fault)?;
@@ -184,12 +179,7 @@ fn write(parked: &Parked) -> Vec<u8> {
     let mut record = Vec::with_capacity(64 + parked.sealed.len());
     record.push(FORMAT);
     record.extend_from_slice(&parked.expires.as_unix().to_be_bytes());
-    let owners = parked.owners.get(..usize::from(u8::MAX));
-    let owners = owners.unwrap_or(&parked.owners);
-    record.push(u8::try_from(owners.len()).unwrap_or(u8::MAX));
-    for owner in owners {
-        record.extend_from_slice(&owner.0);
-    }
+    write_owners(&mut record, &parked.owners);
     record.extend_from_slice(&parked.sealed);
     record
 }
@@ -201,13 +191,7 @@ fn read(record: &[u8]) -> Option<Parked> {
         return None;
     }
     let (expires, rest) = rest.split_first_chunk()?;
-    let (&[count], mut rest) = rest.split_first_chunk()?;
-    let mut owners = Vec::with_capacity(usize::from(count));
-    for _ in 0..count {
-        let (owner, behind) = rest.split_first_chunk()?;
-        owners.push(Owner(*owner));
-        rest = behind;
-    }
+    let (owners, rest) = read_owners(rest)?;
     Some(Parked {
         sealed: rest.to_vec(),
         owners,

@@ -4,6 +4,7 @@
 //! in network order. What stands in the clear is associated data of the seal: it cannot be changed, nor moved to another
 //! key.
 
+use super::tables::{read_owners, write_owners};
 use crate::model::session::{Session, SessionKey};
 use crate::model::time::Timestamp;
 use crate::store::{Owner, Sealing, Unopened, Version};
@@ -40,10 +41,7 @@ pub(super) fn write(
     let mut record = vec![FORMAT];
     record.extend_from_slice(&version.0.to_be_bytes());
     record.extend_from_slice(&expires.as_unix().to_be_bytes());
-    record.push(u8::try_from(owners.len()).ok()?);
-    for owner in &owners {
-        record.extend_from_slice(&owner.0);
-    }
+    write_owners(&mut record, &owners);
     record.extend_from_slice(&u16::try_from(origin.len()).ok()?.to_be_bytes());
     record.extend_from_slice(origin);
     let sealed = sealing.seal(&[&key.0, &record], &plaintext);
@@ -63,13 +61,7 @@ impl<'r> Record<'r> {
         }
         let (version, rest) = rest.split_first_chunk()?;
         let (expires, rest) = rest.split_first_chunk()?;
-        let (&[count], mut rest) = rest.split_first_chunk()?;
-        let mut owners = Vec::with_capacity(usize::from(count));
-        for _ in 0..count {
-            let (owner, behind) = rest.split_first_chunk()?;
-            owners.push(Owner(*owner));
-            rest = behind;
-        }
+        let (owners, rest) = read_owners(rest)?;
         let (length, rest) = rest.split_first_chunk()?;
         let (_origin, sealed) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
         let (clear, _) = record.split_at_checked(record.len() - sealed.len())?;

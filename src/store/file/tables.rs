@@ -301,6 +301,41 @@ pub(super) fn ordered(at: Timestamp) -> [u8; 8] {
     at.as_unix().max(0).unsigned_abs().to_be_bytes()
 }
 
+/// `owners: count (1), 16 each` of a record; those beyond the count that fits are not found by it.
+pub(super) fn write_owners<'o>(record: &mut Vec<u8>, owners: impl IntoIterator<Item = &'o Owner>) {
+    let owners: Vec<_> = owners.into_iter().take(usize::from(u8::MAX)).collect();
+    record.push(u8::try_from(owners.len()).unwrap_or(u8::MAX));
+    for owner in owners {
+        record.extend_from_slice(&owner.0);
+    }
+}
+
+/// The same, and what stands behind them.
+pub(super) fn read_owners(record: &[u8]) -> Option<(Vec<Owner>, &[u8])> {
+    let (&[count], mut rest) = record.split_first_chunk()?;
+    let mut owners = Vec::with_capacity(usize::from(count));
+    for _ in 0..count {
+        let (owner, behind) = rest.split_first_chunk()?;
+        owners.push(Owner(*owner));
+        rest = behind;
+    }
+    Some((owners, rest))
+}
+
+/// Rows of expiry and key of what is over, at most `most`.
+pub(super) fn over(
+    due: &impl redb::ReadableTable<&'static [u8; 40], ()>,
+    now: Timestamp,
+    most: usize,
+) -> Result<Vec<[u8; 40]>, Fault> {
+    let last: [u8; 40] = joined(&ordered(now), &[u8::MAX; 32]);
+    let rows = due.range::<&[u8; 40]>(..=&last).map_err(fault)?;
+    let rows = rows
+        .take(most)
+        .map(|row| Ok(*row.map_err(fault)?.0.value()));
+    rows.collect()
+}
+
 fn times((at, expires): (i64, i64)) -> (Timestamp, Timestamp) {
     (Timestamp::from_unix(at), Timestamp::from_unix(expires))
 }
