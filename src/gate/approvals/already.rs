@@ -119,6 +119,7 @@ impl Gate {
             asking,
             per: per.as_deref(),
             method: incoming.method,
+            headers: incoming.headers,
         };
         let action = binding::window(&scope, &asked).ok()?;
         let (person, holder) = (asker.person(), asker.holder());

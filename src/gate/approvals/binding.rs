@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
@@ -39,13 +39,6 @@ pub fn action(
             names.push(name.clone());
         }
     }
-    // Where the upstream's relaxation lets one through, it makes another action of the same method.
-    let overrides = METHOD_OVERRIDES.iter().copied();
-    names.extend(
-        overrides
-            .map(HeaderName::from_static)
-            .filter(|name| request.headers.contains_key(name)),
-    );
     let headers: Result<Vec<_>, _> = names
         .into_iter()
         .map(|name| {
@@ -53,13 +46,15 @@ pub fn action(
             Ok((name.as_str().to_owned(), value))
         })
         .collect();
+    let mut headers = headers?;
+    headers.extend(overrides(&request.headers));
     Ok(Action {
         origin: request.origin.clone(),
         route: route.to_owned(),
         policy,
         method: request.method.as_str().to_owned(),
         target: request.target.clone(),
-        headers: headers?,
+        headers,
         parameters: Vec::new(),
         body: sha256(&request.body),
     })
@@ -77,6 +72,7 @@ pub struct Scope<'s> {
     /// Parameters of its path; all, without.
     pub per: Option<&'s [String]>,
     pub method: &'s Method,
+    pub headers: &'s HeaderMap,
 }
 
 /// Of all those requests.
@@ -102,7 +98,7 @@ pub fn window(scope: &Scope<'_>, asked: &Asked<'_>) -> Result<Action, Unreadable
             false => scope.method.as_str().to_owned(),
         },
         target: scope.asking.pattern.text().to_owned(),
-        headers: Vec::new(),
+        headers: overrides(scope.headers).collect(),
         parameters: parameters?,
         body: sha256(b""),
     })
@@ -198,7 +194,7 @@ impl Reading<'_> {
     pub fn read<T>(&self, read: impl FnOnce(&Asked<'_>) -> T) -> T {
         let all = |name: &HeaderName| -> Vec<&[u8]> {
             let values = self.request.headers.get_all(name).iter();
-            values.map(http::HeaderValue::as_bytes).collect()
+            values.map(HeaderValue::as_bytes).collect()
         };
         read(&Asked {
             pattern: self.pattern,
@@ -228,15 +224,28 @@ pub fn spared(
     reading.read(|asked| when::spared(name, when, method, client, asked, now))
 }
 
-/// A value's bytes are characters up to U+00FF, for not all of them are UTF-8.
+/// Where an upstream's relaxation lets one through, it makes another action of the same method.
+fn overrides(headers: &HeaderMap) -> impl Iterator<Item = (String, Option<String>)> + '_ {
+    METHOD_OVERRIDES.iter().flat_map(|name| {
+        let values = headers.get_all(*name).iter();
+        values.map(|value| ((*name).to_owned(), Some(text(value))))
+    })
+}
+
+/// Its bytes are characters up to U+00FF, for not all of them are UTF-8.
+fn text(value: &HeaderValue) -> String {
+    value
+        .as_bytes()
+        .iter()
+        .map(|byte| char::from(*byte))
+        .collect()
+}
+
 fn only(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, RepeatedField> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => {
-            let bytes = value.as_bytes().iter();
-            Ok(Some(bytes.map(|byte| char::from(*byte)).collect()))
-        }
+        (Some(value), None) => Ok(Some(text(value))),
         (Some(_), Some(_)) => Err(RepeatedField(name.clone())),
     }
 }
@@ -472,7 +481,7 @@ request_ttl  = "10m"
         let app = APP.replacen("/pay/{id}", "/pay/{id}/{line}", 1);
         let app = app.replacen("[\"POST\"]", "[\"POST\", \"GET\"]", 1);
         let config = config_of(INSTALLATION, &app);
-        let of = |method: Method, path: &str, per: Option<&[String]>| {
+        let with = |method: Method, path: &str, per: Option<&[String]>, headers: &HeaderMap| {
             let target = Target::parse(path.as_bytes(), Relaxations::NONE).unwrap();
             let found = config.apps[0].table.find(&Method::POST, &target);
             let scope = Scope {
@@ -482,6 +491,7 @@ request_ttl  = "10m"
                 asking: found.route,
                 per,
                 method: &method,
+                headers,
             };
             let requester = Identity::default();
             let asked = Asked {
@@ -494,10 +504,18 @@ request_ttl  = "10m"
             };
             window(&scope, &asked)
         };
+        let of = |method, path: &str, per: Option<&[String]>| {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("*/*"))]);
+            with(method, path, per, &headers)
+        };
         let (post, get) = (Method::POST, Method::GET);
         let base = of(post.clone(), "/pay/7/1", None).unwrap();
         assert_eq!(of(get.clone(), "/pay/7/1?x=1", None).unwrap(), base);
         assert_eq!(of(Method::HEAD, "/pay/%37/1/", None).unwrap(), base);
+        let name = HeaderName::from_static("x-http-method-override");
+        let delete = HeaderMap::from_iter([(name, HeaderValue::from_static("DELETE"))]);
+        let other = with(post.clone(), "/pay/7/1", None, &delete);
+        assert_ne!(other.unwrap(), base, "another method in a header");
         for path in ["/pay/8/1", "/pay/7/2", "/pay/1/7"] {
             assert_ne!(of(post.clone(), path, None).unwrap(), base, "{path}");
         }

@@ -404,6 +404,7 @@ impl Gate {
             asking,
             per: per.as_deref(),
             method: &request.method,
+            headers: &request.headers,
         };
         let action = reading.read(|asked| binding::window(&scope, asked));
         Ok(Bound {
