@@ -31,9 +31,10 @@ use crate::telemetry::{LinesError, Metrics};
 /// Between two looks at what is still in flight.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Between two looks at open streams.
+/// Between two looks at what time has done to approvals.
 const APPROVALS_EVERY: Duration = Duration::from_secs(1);
 
+/// Between two looks at open streams.
 const STREAMS_EVERY: Duration = Duration::from_millis(100);
 
 /// Between two looks at seal keys that were replaced.
