@@ -18,8 +18,8 @@ impl Gate {
     /// The same once more, by a notice of its own: what has its id twice counts as delivered twice. Whether anybody is told.
     pub(in crate::gate) fn tell_again(&self, approval: &Approval) -> bool {
         let now = self.parts.clock.now();
-        let id = format!("{}-{now}", notice_id(approval, Event::Asked));
-        self.tell_people(approval, Event::Asked, id)
+        let id = format!("{}-{now}", notice_id(approval, Event::Reminded));
+        self.tell_people(approval, Event::Reminded, id)
     }
 
     /// Whether there is a way by which people are told of it.
@@ -136,8 +136,9 @@ impl Gate {
         };
         let (programs, people): (Vec<usize>, Vec<usize>) =
             rule.channels.iter().copied().partition(is_program);
+        let is_question = matches!(event, Event::Asked | Event::Reminded);
         let is_quiet =
-            event == Event::Asked && !people.is_empty() && !self.announcer.takes(approval, &people);
+            is_question && !people.is_empty() && !self.announcer.takes(approval, &people);
         if is_quiet && programs.is_empty() {
             return false;
         }

@@ -212,6 +212,8 @@ async fn whoever_waits_reminds_people_once_in_a_while() {
     // Pressed twice, or in another tab: once.
     world.presses(&page, "do=remind").await;
     eventually("they are told once more", || (count() == 2).then_some(())).await;
+    let title = by(&heard.lock().unwrap(), "discreet")[1]["title"].to_string();
+    assert!(title.contains("still needed"), "{title}");
     world
         .audited("approval-reminded", "payroll/four-eyes")
         .await;
