@@ -2,13 +2,14 @@
 
 CARGO_FLAGS = --locked --features demo
 
-.PHONY: help demo demo-keycloak test check bench screenshots clean
+.PHONY: help demo demo-keycloak test check release bench screenshots clean
 
 help:
 	@echo "make demo            stepgate, a sample legacy app and a sandbox identity provider"
 	@echo "make demo-keycloak   the same with a real Keycloak"
 	@echo "make test            all tests, those on the real parts included"
 	@echo "make check           format and lints"
+	@echo "make release         the binary that is shipped: target/shipped/stepgate"
 	@echo "make bench           speed beside a stock Pingora proxy, and of the decision"
 	@echo "make screenshots     the README's pictures, from the real pages"
 
@@ -31,8 +32,12 @@ check:
 	cargo fmt --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 
+release:
+	@scripts/setup build release
+	@scripts/release
+
 bench:
-	@scripts/setup build bench
+	@scripts/setup build release bench
 	cargo bench --locked --bench decide
 	cargo bench --locked --bench store
 	scripts/bench-proxy
