@@ -36,6 +36,11 @@ pub(super) fn test(path: &Path, name: &str, out: &mut dyn Write, err: &mut dyn W
         say(err, text);
         return USAGE;
     }
+    if let ChannelKind::Ciba(_) = channel.kind {
+        let text = "error: Keycloak has the requester confirm by it: nobody is told anything\n";
+        say(err, text);
+        return USAGE;
+    }
     let Some(runtime) = runtime(err) else {
         return USAGE;
     };

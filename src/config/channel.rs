@@ -34,6 +34,7 @@ pub enum ChannelKind {
     Ntfy(Ntfy),
     Smtp(Smtp),
     WebPush(WebPush),
+    Ciba(CibaDevice),
 }
 
 impl ChannelKind {
@@ -43,6 +44,7 @@ impl ChannelKind {
             Self::Ntfy(_) => "ntfy",
             Self::Smtp(_) => "smtp",
             Self::WebPush(_) => "web-push",
+            Self::Ciba(_) => "ciba",
         }
     }
 }
@@ -112,6 +114,23 @@ pub struct WebPush {
     /// Hosts of the push services that are taken; `*.` stands for one or more labels before it.
     pub services: Vec<String>,
     pub reach: Reach,
+}
+
+/// Keycloak has the requester confirm it on a device (OpenID Connect CIBA). It tells nobody else, and decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CibaDevice {
+    pub delivery: CibaDelivery,
+    /// Handed on to the device as they are.
+    pub params: Vec<(String, String)>,
+}
+
+/// How its word comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CibaDelivery {
+    #[default]
+    Poll,
+    /// Keycloak says when a poll is worth it.
+    Ping,
 }
 
 /// A private key of P-256, by which push services know us, and browsers the subscriptions that they made for us.

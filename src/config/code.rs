@@ -143,6 +143,8 @@ codes! {
     PlainMail = "SG0806", "mail without TLS other than on loopback";
     UnusedChannel = "SG0807", "a channel by which nobody is told";
     NotDeciding = "SG0808", "a channel that cannot decide";
+    NotTelling = "SG0809", "a channel that tells nobody";
+    Elsewhere = "SG0810", "a key that cannot hold where Keycloak's word decides";
 }
 
 impl fmt::Display for Code {

@@ -85,6 +85,7 @@ keys! {
         ["kind", "host", "port", "tls", "ca", "username", "password", "from", "to", "to_approvers", "detail", "decided",
          "timeout", "fallback"],
         [];
+    CIBA_DEVICE = "[channels.…]", ["kind", "delivery", "params", "detail"], [];
     SECRET = "a secret", ["file", "env", "credential"], ["vault"];
     APP = "",
         ["url", "urls", "upstream", "require", "identity", "app_cookies", "login", "body_bytes", "park_bytes", "bearer", "bearer_age", "introspect",
@@ -112,5 +113,5 @@ keys! {
     WHEN = "when", ["methods", "outside", "hours", "above"], [];
     WINDOW = "grant", ["window", "per"], [];
     HOURS = "hours", ["from", "to", "days", "zone"], [];
-    APPROVERS = "approvers", ["self", "groups_any", "claim", "people", "webhook", "need"], [];
+    APPROVERS = "approvers", ["self", "groups_any", "claim", "people", "webhook", "ciba", "need"], [];
 }

@@ -23,8 +23,8 @@ pub use certificate::{
     Certificate, CertificateError, CertificateFiles, ClientCertificates, KeyPlace, Names,
 };
 pub use channel::{
-    Channel, ChannelKind, MailTls, Ntfy, Reach, SigningKey, Smtp, VapidKey, WebPush, Webhook,
-    may_be_public,
+    Channel, ChannelKind, CibaDelivery, CibaDevice, MailTls, Ntfy, Reach, SigningKey, Smtp,
+    VapidKey, WebPush, Webhook, may_be_public,
 };
 pub use ciba::CibaChannel;
 pub use code::Code;

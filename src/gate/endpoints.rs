@@ -35,6 +35,9 @@ impl Gate {
         {
             return self.webhook_says(incoming, hook).await;
         }
+        if name == ciba::PING && self.parts.config.is_approver(incoming.place) {
+            return self.ciba_ping(incoming);
+        }
         if name == ciba::HERE && self.parts.config.is_approver(incoming.place) {
             return self.ciba_channel(incoming).await;
         }

@@ -121,6 +121,9 @@ pub struct Terms {
     /// Undecided for so long, it goes on to others as well.
     #[serde(default)]
     pub escalate_after: Option<Duration>,
+    /// The channel by which Keycloak has the requester confirm it. Nobody else says yes, and they nowhere else.
+    #[serde(default)]
+    pub ciba: Option<String>,
 }
 
 impl Terms {

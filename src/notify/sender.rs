@@ -39,6 +39,8 @@ impl Default for Patience {
     }
 }
 
+const TELLS_NOBODY: Failure = Failure::Unusable("it tells nobody: Keycloak asks the requester");
+
 #[derive(Debug)]
 pub struct Sender {
     channel: Channel,
@@ -54,6 +56,8 @@ enum Way {
     Ntfy(Http, Ntfy),
     Smtp(Box<Mailer>),
     WebPush(Http, WebPush),
+    /// It is asked of Keycloak, by others.
+    Nowhere,
 }
 
 impl Sender {
@@ -71,6 +75,7 @@ impl Sender {
                 Way::WebPush(Http::new(&push.reach, true, channel.timeout), push.clone())
             }
             ChannelKind::Smtp(smtp) => Way::Smtp(Box::new(Mailer::new(smtp, channel.timeout))),
+            ChannelKind::Ciba(_) => Way::Nowhere,
         };
         Self {
             channel: channel.clone(),
@@ -166,6 +171,7 @@ impl Sender {
             Way::WebPush(http, web_push) => {
                 push::send(http, web_push, &*self.random, notice, to, now).await
             }
+            Way::Nowhere => Err(TELLS_NOBODY),
         }
     }
 
@@ -178,6 +184,8 @@ impl Sender {
                 None => Err(Failure::Unusable("not a URL that can be asked")),
             },
             Way::Smtp(mailer) => mailer.reach().await,
+            // Whether Keycloak is there is looked at elsewhere.
+            Way::Nowhere => Ok(()),
             Way::WebPush(http, push) => {
                 for host in push.services.iter().filter(|host| !host.starts_with("*.")) {
                     let url = Url::parse(&format!("https://{host}/"));

@@ -5,6 +5,7 @@
 mod authorization;
 mod bearer;
 mod channel;
+mod ciba;
 mod client_auth;
 mod dpop;
 mod error;
@@ -22,6 +23,7 @@ mod watch;
 pub use authorization::{Authorization, Pkce, Started};
 pub use bearer::{BEARER_LIMIT, BearerRules, BearerToken, Binding, Signer};
 pub use channel::{ChannelAnswer, ChannelToken, Undelivered};
+pub use ciba::{Confirmation, Confirming, Polled};
 pub use dpop::{Proof, Proven, check_proof, proof_algorithms};
 pub use error::{OidcError, Outage, RefreshError, TokenFlaw};
 pub use identity::identity;

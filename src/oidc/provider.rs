@@ -9,6 +9,7 @@ use url::Url;
 use super::authorization::{self, Authorization, Started};
 use super::bearer::{BearerRules, BearerToken, KEYS_GOOD_FOR, Signer};
 use super::channel::{self, ChannelAnswer, ChannelToken, Undelivered};
+use super::ciba::{self, CibaEndpoint, Confirmation, Confirming, Polled};
 use super::client_auth::Credentials;
 use super::error::{OidcError, Outage, RefreshError, TokenFlaw};
 use super::introspection::{IntrospectionEndpoint, merged};
@@ -177,6 +178,31 @@ impl Provider {
     pub async fn logout_token(&self, raw: &str) -> Result<LogoutToken, OidcError> {
         let token = self.signed(raw, KEYS_COOL_DOWN).await?;
         Ok(self.verifier.logout_token(&token, self.clock.now())?)
+    }
+
+    /// Has a user asked on their device.
+    pub async fn begin_confirmation(
+        &self,
+        wanted: Confirmation<'_>,
+    ) -> Result<Confirming, OidcError> {
+        let metadata = self.metadata().await?;
+        let url = metadata
+            .backchannel_authentication_endpoint
+            .as_ref()
+            .ok_or(OidcError::Misconfigured("discovery offers no CIBA"))?;
+        self.ciba_endpoint(url).begin(wanted).await
+    }
+
+    /// `id`: what was begun.
+    pub async fn poll_confirmation(&self, id: &Secret) -> Result<Polled, OidcError> {
+        let metadata = self.metadata().await?;
+        match self.ciba_endpoint(&metadata.token_endpoint).poll(id).await {
+            Ok(answer) => {
+                let exchange = self.verified(answer, None).await?;
+                Ok(Polled::Confirmed(Box::new(exchange)))
+            }
+            Err(refused) => ciba::meant(refused),
+        }
     }
 
     /// Of a request that Keycloak hands on.
@@ -459,6 +485,15 @@ impl Provider {
         }
     }
 
+    fn ciba_endpoint<'a>(&'a self, url: &'a Url) -> CibaEndpoint<'a> {
+        CibaEndpoint {
+            transport: &self.transport,
+            credentials: &self.credentials,
+            client_id: &self.client_id,
+            url,
+        }
+    }
+
     fn push_endpoint<'m>(&self, metadata: &'m Metadata) -> Result<Option<&'m Url>, OidcError> {
         let offered = metadata.pushed_authorization_request_endpoint.as_ref();
         match (self.par, offered) {
@@ -503,6 +538,7 @@ mod tests {
         is_send(&provider.refresh(token));
         is_send(&provider.logout_token(""));
         is_send(&provider.channel_token(""));
+        is_send(&provider.poll_confirmation(token));
         is_send(&provider.channel_answer(token, ChannelAnswer::Succeed));
         is_send(&provider.check_iss(None));
         let rules = BearerRules::new("", &[]).unwrap();

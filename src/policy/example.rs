@@ -155,6 +155,7 @@ pub(crate) fn given() -> Approval {
             for_a_while: false,
             redeem_ttl: Duration::from_secs(60),
             escalate_after: None,
+            ciba: None,
         },
         named: Vec::new(),
         number: None,

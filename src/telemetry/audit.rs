@@ -41,6 +41,8 @@ pub enum AuditKind {
     CibaAnswered,
     /// Keycloak hands on what another client asks of a user.
     CibaAsked,
+    /// Keycloak has a requester confirm what they ask for, and what came of it beside a vote.
+    CibaConfirmation,
     /// What the user said to it; or there was no answer in time.
     CibaDecided,
     /// Nobody was asked.

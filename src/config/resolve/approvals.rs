@@ -49,11 +49,13 @@ const METHODS: [Method; 5] = [
 pub(super) struct ApprovalDraft {
     pub(super) rule: ApprovalRule,
     /// Of its name.
-    place: Place,
+    pub(super) place: Place,
     /// The rule names none, and the approver app's holds.
     usual_level: bool,
     /// The channel that is an approver, and where that stands.
     pub(super) webhook: Option<(String, Place)>,
+    /// The same of a channel by which Keycloak decides.
+    pub(super) ciba: Option<(String, Place)>,
 }
 
 /// As requirements have it: two apps may have approvals of one name.
@@ -271,6 +273,7 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
     };
     let digits = digits(fields, mode);
     let webhook = given.and_then(|given| elsewhere::webhook(given, mode, names));
+    let ciba = given.and_then(|given| elsewhere::ciba(given, fields, names));
     let reasons = [
         ("optional", Reason::Optional),
         ("required", Reason::Required),
@@ -296,6 +299,7 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
         for_a_while: grant != Grant::Once,
         redeem_ttl: lasts.unwrap_or(redeem_ttl),
         escalate_after,
+        ciba: ciba.as_ref().map(|(name, _)| name.clone()),
     };
     Some(ApprovalDraft {
         rule: ApprovalRule {
@@ -318,6 +322,7 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
             channels: elsewhere::told_by(fields, webhook.as_ref().map(|(at, ..)| *at), names),
         },
         webhook: webhook.map(|(_, name, place)| (name, place)),
+        ciba,
         place: entry.place.clone(),
         usual_level: !fields.has("level"),
     })
@@ -400,8 +405,9 @@ fn approvers(given: Fields<'_>, place: &Place) -> Approvers {
         people: texts("people"),
         second: None,
         webhook: given.text("webhook").map(|name| name.text.to_owned()),
+        ciba: given.text("ciba").map(|name| name.text.to_owned()),
     };
-    let names_somebody = ["groups_any", "claim", "people", "webhook"]
+    let names_somebody = ["groups_any", "claim", "people", "webhook", "ciba"]
         .iter()
         .any(|key| given.has(key))
         || approvers.by_self;
@@ -454,7 +460,8 @@ fn check_enough(
     let second = approvers.second.as_deref();
     let all: Vec<_> = std::iter::once(approvers).chain(second).collect();
     let listed = all.iter().map(|one| one.people.len() as u64).sum::<u64>();
-    let programs = u64::from(approvers.webhook.is_some());
+    let elsewhere = [&approvers.webhook, &approvers.ciba];
+    let programs = elsewhere.into_iter().flatten().count() as u64;
     let people = listed + programs + u64::from(approvers.by_self);
     let by_group = all.iter().any(|one| !one.groups_any.is_empty());
     let listed_only = !by_group && approvers.claim.is_none() && people > 0;

@@ -1,5 +1,6 @@
 //! `[channels.…]`: how people are told that something waits for them, and what is taken when that fails.
 
+mod ciba;
 mod smtp;
 mod web_push;
 
@@ -31,18 +32,17 @@ enum Kind {
     Ntfy,
     Smtp,
     WebPush,
+    Ciba,
 }
 
 /// What a channel may have depends on its kind.
-static KINDS: [(&str, Kind, &Keys); 4] = [
+static KINDS: [(&str, Kind, &Keys); 5] = [
     ("webhook", Kind::Webhook, &keys::WEBHOOK),
     ("ntfy", Kind::Ntfy, &keys::NTFY),
     ("smtp", Kind::Smtp, &keys::SMTP),
     ("web-push", Kind::WebPush, &keys::WEB_PUSH),
+    ("ciba", Kind::Ciba, &keys::CIBA_DEVICE),
 ];
-
-/// Known, and refused.
-const LATER_KINDS: [&str; 1] = ["ciba"];
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -85,21 +85,28 @@ fn channel(
     let (kind, keys) = kind_of(&entry.node, report)?;
     let fields = Fields::open(&entry.node, keys, report)?;
     let is_push = matches!(kind, Kind::WebPush);
+    // It is asked of Keycloak, and told to nobody.
+    let tells = !matches!(kind, Kind::Ciba);
     let kind = match kind {
         Kind::Webhook => webhook(fields, outside).map(ChannelKind::Webhook),
         Kind::Ntfy => ntfy(fields, outside).map(ChannelKind::Ntfy),
         Kind::Smtp => smtp::resolve(fields, outside).map(ChannelKind::Smtp),
         Kind::WebPush => web_push::resolve(fields, outside).map(ChannelKind::WebPush),
+        Kind::Ciba => Some(ChannelKind::Ciba(ciba::resolve(fields))),
     };
-    let fallback = fields
-        .text("fallback")
+    let fallback = tells
+        .then(|| fields.text("fallback"))
+        .flatten()
         .and_then(|given| find(names, given, report));
     Some(Channel {
         name: entry.key.clone(),
         // What goes out by Web Push is an id, and no text.
         detail: !is_push && fields.flag("detail").unwrap_or(false),
-        decided: fields.flag("decided").unwrap_or(false),
-        timeout: timeout(fields),
+        decided: tells && fields.flag("decided").unwrap_or(false),
+        timeout: match tells {
+            true => timeout(fields),
+            false => TIMEOUT,
+        },
         fallback,
         kind: kind?,
     })
@@ -124,11 +131,6 @@ fn kind_of(node: &Node, report: &Report) -> Option<(Kind, &'static Keys)> {
     let given = fields::text(&entry.node, report)?;
     if let Some((_, kind, keys)) = KINDS.iter().find(|(name, ..)| *name == given.text) {
         return Some((*kind, keys));
-    }
-    if LATER_KINDS.contains(&given.text) {
-        let what = format!("kind = \"{}\"", given.text);
-        report.push(fields::not_in_this_version(given.place, &what));
-        return None;
     }
     report.push(
         Problem::error(
@@ -349,7 +351,12 @@ pub(super) fn check_deciding<'a>(
     approvals: impl Iterator<Item = &'a ApprovalDraft>,
 ) {
     for draft in approvals {
-        let Some((name, place)) = &draft.webhook else {
+        check_telling(root, channels, draft);
+        let deciders = [(&draft.webhook, false), (&draft.ciba, true)];
+        let decider = deciders
+            .into_iter()
+            .find_map(|(decider, is_ciba)| Some((decider.as_ref()?, is_ciba)));
+        let Some(((name, place), is_ciba)) = decider else {
             continue;
         };
         let Some(channel) = channels.iter().find(|channel| channel.name == *name) else {
@@ -362,14 +369,48 @@ pub(super) fn check_deciding<'a>(
             .find(|entry| entry.key == *name);
         // Where it cannot be read and that is only a warning, there is none.
         let has_keys = entry.is_some_and(|entry| entry.node.entry("decide_keys").is_some());
-        if !matches!(channel.kind, ChannelKind::Webhook(_)) || !has_keys {
+        let (can, help) = match is_ciba {
+            true => (
+                matches!(channel.kind, ChannelKind::Ciba(_)),
+                "a channel of kind \"ciba\" can",
+            ),
+            false => (
+                matches!(channel.kind, ChannelKind::Webhook(_)) && has_keys,
+                "a channel of kind \"webhook\" with `decide_keys` can",
+            ),
+        };
+        if !can {
             let problem =
                 Problem::error(Code::NotDeciding, place, format!("`{name}` cannot decide"));
-            let problem = problem.help("a channel of kind \"webhook\" with `decide_keys` can");
+            let problem = problem.help(help);
             root.report().push(match entry {
                 Some(entry) => problem.related(&entry.place, "this channel"),
                 None => problem,
             });
+        }
+    }
+}
+
+/// What decides by itself tells nobody.
+fn check_telling(root: Fields<'_>, channels: &[Channel], draft: &ApprovalDraft) {
+    let told = draft
+        .rule
+        .channels
+        .iter()
+        .filter_map(|at| channels.get(*at));
+    let telling = told.flat_map(|channel| {
+        let fallback = channel.fallback.and_then(|at| channels.get(at));
+        std::iter::once(channel).chain(fallback)
+    });
+    for channel in telling {
+        if matches!(channel.kind, ChannelKind::Ciba(_)) {
+            let message = format!("`{}` tells nobody", channel.name);
+            let problem = Problem::error(Code::NotTelling, &draft.place, message);
+            let help = format!(
+                "approvers = {{ ciba = \"{}\" }} has it decide",
+                channel.name
+            );
+            root.report().push(problem.help(help));
         }
     }
 }
@@ -380,9 +421,16 @@ pub(super) fn check_used<'a>(
     channels: &[Channel],
     approvals: impl Iterator<Item = &'a ApprovalDraft>,
 ) {
-    let mut used: Vec<usize> = approvals
-        .flat_map(|draft| draft.rule.channels.iter().copied())
-        .collect();
+    let mut used: Vec<usize> = Vec::new();
+    for draft in approvals {
+        used.extend(draft.rule.channels.iter().copied());
+        let decider = draft.ciba.as_ref().map(|(name, _)| name);
+        used.extend(
+            channels
+                .iter()
+                .position(|known| Some(&known.name) == decider),
+        );
+    }
     // Users are told in their browsers of what is asked by CIBA.
     let has_ciba = root
         .node("keycloak")

@@ -1,5 +1,6 @@
 //! Asks for a yes, and tells whoever needs it: a page waits, a program gets an id to come back with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
@@ -9,6 +10,7 @@ use super::want::{APPROVAL, Wish, is_page};
 use super::{Asked, Asking, waiting, why};
 use crate::config::Reason;
 use crate::gate::audit::Circumstances;
+use crate::gate::ciba::NotAsked;
 use crate::gate::logout::is_same_origin;
 use crate::gate::negotiate::{Kind, kind_for};
 use crate::gate::pages::Page;
@@ -51,7 +53,7 @@ struct Problem<'a> {
 
 impl Gate {
     pub(super) async fn ask(
-        &self,
+        self: &Arc<Self>,
         incoming: &Incoming<'_>,
         site: Site<'_>,
         wish: Wish<'_>,
@@ -158,7 +160,16 @@ impl Gate {
                     ..Circumstances::default()
                 };
                 self.audit(AuditKind::ApprovalAsked, incoming, circumstances);
-                self.tell_asked(&approval);
+                let begun = self.begin_confirmation(&approval, asker.identity());
+                if let Err(why) = begun.await {
+                    return self
+                        .nobody_asked(incoming, route, &approval, why, record, now)
+                        .await;
+                }
+                // Where Keycloak asks the requester, it is nobody else's.
+                if approval.terms.ciba.is_none() {
+                    self.tell_asked(&approval);
+                }
                 let outcome = ApprovalOutcome::Asked;
                 self.parts.metrics.approval(&approval.name, outcome);
                 self.told_to_wait(incoming, site, route, &approval, waits_on_page, record)
@@ -393,6 +404,37 @@ impl Gate {
         }
         self.count_not_kept(why);
         self.unavailable(incoming, None, record, why.name())
+    }
+
+    /// Whoever was to confirm it was never asked: nobody shall wait for that.
+    async fn nobody_asked(
+        &self,
+        incoming: &Incoming<'_>,
+        route: &Route,
+        approval: &Approval,
+        not_asked: NotAsked,
+        mut record: Record,
+        now: Timestamp,
+    ) -> Reply {
+        let holder = &approval.requester.holder;
+        let cancelled = self.approvals.cancel(&approval.id, holder, now).await;
+        if cancelled.is_err() {
+            tracing::warn!("an approval that is of no use could not be cancelled");
+        }
+        let NotAsked { status, why } = not_asked;
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            record.decision = "unavailable";
+        }
+        let mut reply = self.say(
+            incoming,
+            route.challenge,
+            status,
+            "nobody-asked",
+            why,
+            record,
+        );
+        reply.retry_after(CROWDED);
+        reply
     }
 
     /// Until the approval is of no use any more.

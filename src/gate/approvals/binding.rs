@@ -157,6 +157,7 @@ pub fn policy(
                 json!([terms.escalate_after.map(|after| after.as_secs()), second.groups_any, second.people])
             }),
             "webhook": approvers.webhook,
+            "ciba": approvers.ciba,
             "need": terms.need,
             "deny": terms.deny,
             "mode": terms.mode.name(),

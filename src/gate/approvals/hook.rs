@@ -248,6 +248,7 @@ fn why_not(refused: Refused) -> &'static str {
         Refused::NoNumber | Refused::WrongNumber => "number",
         Refused::Requester
         | Refused::NoDevice
+        | Refused::Elsewhere
         | Refused::Pending
         | Refused::OtherAction
         | Refused::OtherHolder => "refused",

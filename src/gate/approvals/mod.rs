@@ -308,6 +308,36 @@ impl Approvals {
             .await
     }
 
+    /// Keycloak's word, by the channel of that name.
+    pub(in crate::gate) async fn confirm(
+        &self,
+        id: &ApprovalId,
+        channel: &str,
+        word: &Vote,
+        now: Timestamp,
+    ) -> Result<Changed, Unavailable> {
+        self.change(id, now, |one| {
+            approval::confirm(one, channel, word.clone(), now)
+        })
+        .await
+    }
+
+    /// Nobody will say anything to it any more.
+    pub(in crate::gate) async fn lapse(
+        &self,
+        id: &ApprovalId,
+        now: Timestamp,
+    ) -> Result<(), Unavailable> {
+        let key = key_of(id);
+        if let Some((version, found)) = self.look(&key, now).await?
+            && let Ok(over) = approval::lapse(&found, now)
+        {
+            let expect = Expect::Version(version);
+            self.put_expired(&over.approval, expect, now).await?;
+        }
+        Ok(())
+    }
+
     pub async fn revoke(&self, id: &ApprovalId, now: Timestamp) -> Result<Changed, Unavailable> {
         self.change(id, now, |one| approval::revoke(one, now)).await
     }

@@ -124,6 +124,7 @@ pub(super) fn asking(who: &str, target: &str) -> Asking {
             for_a_while: false,
             redeem_ttl: MINUTE,
             escalate_after: None,
+            ciba: None,
         },
         named: Vec::new(),
         digits: 7,

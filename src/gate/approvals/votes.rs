@@ -3,7 +3,7 @@
 
 use super::Changed;
 use crate::gate::Gate;
-use crate::model::approval::{Answer, Approval, ApprovalId, Denied, Holder, Status};
+use crate::model::approval::{Answer, Approval, ApprovalId, Denied, Holder, Status, Vote};
 use crate::model::time::Timestamp;
 use crate::policy::approval::{Ballot, Refused};
 use crate::store::{Owner, Unavailable};
@@ -21,12 +21,7 @@ impl Gate {
         let changed = self.approvals.vote(id, ballot, now).await?;
         match &changed {
             Changed::Done(approval) => {
-                let answer = match ballot.answer {
-                    Answer::Yes => "yes",
-                    Answer::No => "no",
-                    Answer::Report => "report",
-                };
-                self.note_vote(approval, ballot, answer, now);
+                self.note_vote(approval, ballot, word_of(ballot.answer), now);
                 self.tell_decided(approval);
                 if ballot.answer == Answer::Report {
                     self.was_reported(approval, now).await;
@@ -40,6 +35,31 @@ impl Gate {
                 }
             }
             Changed::Refused(_) | Changed::Absent => {}
+        }
+        Ok(changed)
+    }
+
+    /// Keycloak's word on an approval that is confirmed so.
+    pub(in crate::gate) async fn confirmed_by(
+        &self,
+        id: &ApprovalId,
+        channel: &str,
+        word: &Vote,
+        now: Timestamp,
+    ) -> Result<Changed, Unavailable> {
+        let changed = self.approvals.confirm(id, channel, word, now).await?;
+        if let Changed::Done(approval) = &changed {
+            let ballot = Ballot {
+                person: &word.person,
+                name: &word.name,
+                answer: word.answer,
+                reason: word.reason.as_deref(),
+                number: None,
+                channel: &word.channel,
+                device: None,
+            };
+            self.note_vote(approval, &ballot, word_of(word.answer), now);
+            self.tell_decided(approval);
         }
         Ok(changed)
     }
@@ -169,5 +189,13 @@ impl Gate {
         if ended.await.is_err() {
             tracing::error!("what a reported session has proven could not be taken from it");
         }
+    }
+}
+
+const fn word_of(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Yes => "yes",
+        Answer::No => "no",
+        Answer::Report => "report",
     }
 }

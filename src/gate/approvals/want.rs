@@ -60,7 +60,7 @@ pub(super) struct Bound<'c> {
 impl Gate {
     /// Everything is there but a yes.
     pub(in crate::gate) async fn want(
-        &self,
+        self: &Arc<Self>,
         incoming: &Incoming<'_>,
         site: Site<'_>,
         found: &Match<'_>,
@@ -109,7 +109,7 @@ impl Gate {
 
     /// By a program, for a while: what it sends now is not kept, and nothing of its body is part of what is asked for.
     async fn want_at_once(
-        &self,
+        self: &Arc<Self>,
         incoming: &Incoming<'_>,
         site: Site<'_>,
         route: &Route,
@@ -283,7 +283,7 @@ impl Gate {
 
     /// What was kept for a sign-in needs a yes as well. `key`: where it is kept.
     pub(in crate::gate) async fn ask_with_kept(
-        &self,
+        self: &Arc<Self>,
         there: &Incoming<'_>,
         site: Site<'_>,
         wanting: Wanting,

@@ -190,7 +190,7 @@ fn told(refused: Refused, tries: u32) -> (StatusCode, &'static str) {
         }
         Refused::WrongNumber => (StatusCode::UNPROCESSABLE_ENTITY, "refused_wrong_number"),
         // Of changes that are no votes.
-        Refused::Pending | Refused::OtherAction | Refused::OtherHolder => {
+        Refused::Elsewhere | Refused::Pending | Refused::OtherAction | Refused::OtherHolder => {
             (StatusCode::FORBIDDEN, "refused_other")
         }
     }

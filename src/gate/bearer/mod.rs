@@ -59,7 +59,7 @@ struct Judging<'j> {
 impl Gate {
     /// Nothing where the request brings no token, or the app takes none: then its cookie decides.
     pub(in crate::gate) async fn judge_bearer(
-        &self,
+        self: &Arc<Self>,
         incoming: &Incoming<'_>,
         site: Site<'_>,
         found: &Match<'_>,
@@ -100,7 +100,7 @@ impl Gate {
 
     /// The policy's word on a token that is good.
     async fn decided(
-        &self,
+        self: &Arc<Self>,
         incoming: &Incoming<'_>,
         judging: Judging<'_>,
         verified: &Arc<Verified>,

@@ -5,6 +5,7 @@
 //! `deliver` (what Keycloak is told). What is unsure is not confirmed: Keycloak's own time runs out.
 
 mod channel;
+mod confirm;
 mod deliver;
 mod record;
 
@@ -24,6 +25,7 @@ use crate::telemetry::metrics::SignInOutcome;
 use crate::telemetry::{AuditEvent, AuditKind};
 use record::{Asking, LATELY, TooMuch, allows};
 
+pub(in crate::gate) use confirm::{NotAsked, PING, code_of};
 pub(in crate::gate) use record::{NotTaken, Sent, SignIn, State};
 
 /// Where Keycloak finds us, behind [`super::OWN_PREFIX`] of the approver app's host.
@@ -61,6 +63,7 @@ struct Inner {
     /// One request is taken in at a time, so that no two both are the last that is allowed.
     taking: tokio::sync::Mutex<()>,
     clients: Mutex<Windows>,
+    confirmations: confirm::Confirmations,
     /// Ids of what is being sent to Keycloak by this process.
     sending: Mutex<HashSet<String>>,
 }

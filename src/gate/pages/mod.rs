@@ -157,6 +157,10 @@ pub(in crate::gate) enum Glass {
 /// A page and what it says. Links are paths on this origin, but for the one of [`Page::Waiting`].
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one is made for each answer, and rendered at once"
+)]
 pub(in crate::gate) enum Page<'a> {
     LoginFailed {
         cause: Failure,
@@ -252,6 +256,8 @@ pub(in crate::gate) enum Page<'a> {
         is_picked: bool,
         /// Who can say yes: whoever asks, on another device, anybody in these, and these.
         by_self: bool,
+        /// What the device shows on which whoever asks confirms it to Keycloak; nobody else can then.
+        device: Option<&'a str>,
         groups: &'a [String],
         people: &'a [String],
         also: Option<Box<Also<'a>>>,

@@ -145,6 +145,7 @@ fn each<'a>(
                 number: full.then_some(text),
                 is_picked: why == "reported",
                 by_self: full,
+                device: full.then_some(HOSTILE),
                 groups: if full { texts } else { &[] },
                 people: if why == "reported" { texts } else { &[] },
                 also: full.then(|| {

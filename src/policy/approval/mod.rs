@@ -31,6 +31,8 @@ pub enum Refused {
     NoDevice,
     #[error("each person decides once")]
     Voted,
+    #[error("it is confirmed by Keycloak, and nowhere else")]
+    Elsewhere,
     #[error("a reason is needed")]
     NoReason,
     #[error("the number is needed")]
@@ -107,6 +109,9 @@ pub fn vote(approval: &Approval, ballot: &Ballot<'_>, now: Timestamp) -> Result<
         return Ok(taken_back(approval, ballot, now));
     }
     is_pending(approval, now)?;
+    if approval.terms.ciba.is_some() && ballot.answer == Answer::Yes {
+        return Err(Refused::Elsewhere);
+    }
     if *ballot.person == approval.requester.person {
         match (approval.terms.by_self, ballot.answer) {
             // Who asks may say that it was somebody else; and where it is theirs, a no needs nothing more.
@@ -191,6 +196,39 @@ pub fn overrule(approval: &Approval, word: Vote, now: Timestamp) -> Result<Chang
     let mut change = changed(approval, status);
     change.approval.votes.push(word);
     Ok(change)
+}
+
+/// Keycloak's word, by the channel that is the approver: the requester confirmed it on a device, or did not.
+pub fn confirm(
+    approval: &Approval,
+    channel: &str,
+    word: Vote,
+    now: Timestamp,
+) -> Result<Change, Refused> {
+    is_pending(approval, now)?;
+    if approval.terms.ciba.as_deref() != Some(channel) {
+        return Err(Refused::Elsewhere);
+    }
+    if word.person != approval.requester.person {
+        return Err(Refused::OtherHolder);
+    }
+    let status = match word.answer {
+        Answer::Yes => Status::Approved {
+            at: now,
+            redeem_until: now.plus(approval.terms.redeem_ttl),
+        },
+        Answer::No => denied(Denied::No, now),
+        Answer::Report => denied(Denied::Reported, now),
+    };
+    let mut change = changed(approval, status);
+    change.approval.votes.push(word);
+    Ok(change)
+}
+
+/// Before its time is over: whoever was to say something will not.
+pub fn lapse(approval: &Approval, now: Timestamp) -> Result<Change, Refused> {
+    is_pending(approval, now)?;
+    Ok(changed(approval, Status::Expired { at: now }))
 }
 
 fn denied(why: Denied, now: Timestamp) -> Status {

@@ -63,6 +63,7 @@ fn asked(need: u32, mode: Mode) -> Approval {
             for_a_while: false,
             redeem_ttl: Duration::from_secs(30),
             escalate_after: None,
+            ciba: None,
         },
         named: Vec::new(),
         choices: Vec::new(),
@@ -494,4 +495,60 @@ proptest! {
         prop_assert!(wrong <= tries(mode));
         prop_assert!(first_change_after_end.is_none(), "{first_change_after_end:?}");
     }
+}
+
+#[test]
+fn keycloaks_word_counts_where_it_was_to_be_asked_and_nobody_elses() {
+    let word = |sub: &str, answer| Vote {
+        person: Person {
+            sub: sub.to_owned(),
+            ..asked(1, Mode::ApproveDeny).requester.person
+        },
+        name: sub.to_owned(),
+        answer,
+        reason: None,
+        channel: "ciba:device".to_owned(),
+        at: at(1),
+    };
+    let plain = asked(1, Mode::ApproveDeny);
+    let requester = plain.requester.person.sub.clone();
+    let refused = confirm(&plain, "device", word(&requester, Answer::Yes), at(1));
+    assert_eq!(refused, Err(Refused::Elsewhere));
+    let by_device = Approval {
+        terms: Terms {
+            ciba: Some("device".to_owned()),
+            ..plain.terms.clone()
+        },
+        ..plain
+    };
+    for who in ["bob", requester.as_str()] {
+        let said = says(&by_device, who, Answer::Yes, None, 1);
+        assert_eq!(said, Err(Refused::Elsewhere), "{who}");
+    }
+    let confirmed = |channel, sub: &str, answer, now| {
+        confirm(&by_device, channel, word(sub, answer), at(now)).map(|change| change.approval)
+    };
+    assert_eq!(
+        confirmed("other", &requester, Answer::Yes, 1),
+        Err(Refused::Elsewhere)
+    );
+    assert_eq!(
+        confirmed("device", "bob", Answer::Yes, 1),
+        Err(Refused::OtherHolder)
+    );
+    let yes = confirmed("device", &requester, Answer::Yes, 1).unwrap();
+    assert!(is_approved_now(&yes));
+    let again = confirm(&yes, "device", word(&requester, Answer::No), at(2));
+    assert_eq!(again, Err(Refused::Over));
+    let no = confirmed("device", &requester, Answer::No, 1).unwrap();
+    let why = Denied::No;
+    assert_eq!(no.status, Status::Denied { at: at(1), why });
+    let late = by_device.expires.as_unix() - at(0).as_unix();
+    assert_eq!(
+        confirmed("device", &requester, Answer::Yes, late),
+        Err(Refused::Expired)
+    );
+    let over = lapse(&by_device, at(1)).unwrap().approval;
+    assert_eq!(over.status, Status::Expired { at: at(1) });
+    assert_eq!(lapse(&over, at(2)), Err(Refused::Expired));
 }

@@ -21,6 +21,8 @@ pub struct Approvers {
     pub second: Option<Box<Self>>,
     /// A program, by the name of its channel: it has one vote.
     pub webhook: Option<String>,
+    /// The requester, by Keycloak's word that they confirmed it on a device; the name of the channel. Nobody else then.
+    pub ciba: Option<String>,
 }
 
 impl Approvers {
@@ -30,6 +32,7 @@ impl Approvers {
             && self.claim.is_none()
             && self.people.is_empty()
             && self.webhook.is_none()
+            && self.ciba.is_none()
     }
 }
 
@@ -46,6 +49,7 @@ impl fmt::Display for Approvers {
             claim,
             list("people", &self.people),
             self.webhook.as_ref().map(|name| format!("webhook {name}")),
+            self.ciba.as_ref().map(|name| format!("ciba {name}")),
         ];
         let all: Vec<_> = all.into_iter().flatten().collect();
         f.write_str(&all.join(" or "))

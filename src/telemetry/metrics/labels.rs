@@ -129,6 +129,10 @@ labels! {
         Approved = "approved", Denied = "denied", Reported = "reported",
         /// It was not taken.
         Refused = "refused",
+        /// Keycloak asks a user.
+        Asked = "asked",
+        /// It could not be asked, or had no word in time.
+        Failed = "failed",
     }
 
     /// Of what a client asks of a user by CIBA.

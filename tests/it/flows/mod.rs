@@ -13,6 +13,7 @@ mod between;
 mod broken;
 mod ciba;
 mod clients;
+mod confirming;
 mod ending;
 mod landing;
 mod parking;

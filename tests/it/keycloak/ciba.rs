@@ -202,6 +202,97 @@ async fn another_client_asks_and_the_user_confirms_in_the_approver_app() {
     assert_eq!(teller.gets(&asked).await.0, 200);
 }
 
+const DEVICE: &str = "\n[channels.device]\nkind = \"ciba\"\ndetail = true\n";
+
+const WITHDRAWAL: &str = r#"
+[[routes]]
+id       = "withdraw"
+path     = "/withdraw/{id}"
+methods  = ["POST"]
+approval = "own-device"
+[approvals.own-device]
+summary   = "Withdraw {path.id}"
+approvers = { ciba = "device" }
+cooldown  = "0s"
+"#;
+
+async fn reload(world: &World) {
+    let reloaded = world.stepgate.reloader.reload().await;
+    assert!(reloaded.is_applied(), "{}", reloaded.report(false));
+}
+
+/// stepgate's own client, in that mode.
+async fn may_ask(world: &World, delivery: &str) {
+    let id = world.admin.client_id(&world.realm, "stepgate").await;
+    let path = format!("/{}/clients/{id}", world.realm);
+    let mut client = world.admin.get(&path).await;
+    let attributes = &mut client["attributes"];
+    attributes["oidc.ciba.grant.enabled"] = json!("true");
+    attributes["ciba.backchannel.token.delivery.mode"] = json!(delivery);
+    attributes["ciba.backchannel.client.notification.endpoint"] =
+        json!(format!("{}/.stepgate/ciba/ping", approver(world)));
+    world.admin.put(&path, &client).await;
+}
+
+/// Both ways at once: stepgate asks Keycloak, and is the device on which Keycloak asks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_needs_ones_own_device_goes_through_keycloak_and_back() {
+    let name = "what_needs_ones_own_device_goes_through_keycloak_and_back";
+    let Some(keycloak) = keycloak(name).await else {
+        return;
+    };
+    let mut world = World::new(keycloak, "loop").await;
+    relay::lead("loop", &world.origin);
+    world.stepgate.edit("stepgate.toml", |config| {
+        let clients = "clients = { stepgate = \"The payroll app\", ";
+        config.replace("clients = { ", clients) + DEVICE
+    });
+    world.stepgate.edit("policies/payroll.toml", |policy| {
+        format!("{policy}{WITHDRAWAL}")
+    });
+    reload(&world).await;
+    let mut alice = Person::alice();
+    let walk = world.visit("/orders", &mut alice).await;
+    assert_eq!(walk.page.status, 200, "{}", walk.page.text());
+    let before = world.standings().await;
+    let mut phone = Browser::new();
+    phone
+        .walk(&format!("{}/", approver(&world)), &mut alice)
+        .await;
+    for (delivery, word, expected) in [
+        ("poll", "yes", "POST /withdraw/"),
+        ("ping", "yes", "POST /withdraw/"),
+        ("ping", "no", "It was not agreed to"),
+    ] {
+        may_ask(&world, delivery).await;
+        if word == "yes" && delivery == "ping" {
+            world.stepgate.edit("stepgate.toml", |config| {
+                config.replace("detail = true\n", "detail = true\ndelivery = \"ping\"\n")
+            });
+            reload(&world).await;
+        }
+        let url = world.url(&format!("/withdraw/{delivery}"));
+        let form = vec![("amount".to_owned(), "1".to_owned())];
+        let waiting = world.browser.post(url.parse().unwrap(), form).await;
+        let title = "Waiting for somebody to agree";
+        assert!(waiting.body.contains(title), "{}", waiting.text());
+        let (link, page) = finds(&world, &mut phone).await.unwrap();
+        let code = waiting.body.split("which shows ").nth(1).unwrap();
+        let code = code.get(..9).unwrap();
+        assert!(page.body.contains(code), "{code}: {}", page.text());
+        says(&mut phone, &link, word).await;
+        let url = waiting.url.to_string();
+        let page = until_it_has(&mut world.browser, &url, expected).await;
+        assert!(
+            page.body.contains(expected),
+            "{delivery} {word}: {}",
+            page.text()
+        );
+        // What Keycloak gave for it is a word on this, and proves nothing else.
+        assert_eq!(world.standings().await, before);
+    }
+}
+
 fn sub(token: &str) -> String {
     use base64::Engine as _;
     use base64::prelude::BASE64_URL_SAFE_NO_PAD;

@@ -25,6 +25,8 @@ url   = "https://ntfy.example.com"
 topic = "others"
 "#;
 
+const DEVICE: &str = "[channels.device]\nkind = \"ciba\"\n";
+
 #[rustfmt::skip] // a table
 pub(super) const CASES: &[Case] = &[
     ("SG0801-unknown-fallback", &[(MORE, "[channels.hook]\nkind = \"webhook\"\nurl = \"https://hooks.example.com/a?b\"\nkeys = { file = \"hook.key\" }\nfallback = \"mial\"\n\n[channels.mail]\nkind = \"smtp\"\nhost = \"mail.example.com\"\nfrom = \"stepgate@example.com\"\nto = \"leads@example.com\"\n")]),
@@ -50,7 +52,15 @@ pub(super) const CASES: &[Case] = &[
     ("SG0006-channel-without-a-kind", &[(MORE, "[channels.a]\nurl = \"https://ntfy.example.com\"\n")]),
     ("SG0007-unknown-kind", &[(MORE, "[channels.a]\nkind = \"webhok\"\n")]),
     ("SG0003-key-of-another-kind", &[(MORE, "[channels.a]\nkind = \"ntfy\"\nurl = \"https://ntfy.example.com\"\ntopic = \"a\"\nto = \"leads@example.com\"\n")]),
-    ("SG0004-channel-ciba", &[(MORE, "[channels.a]\nkind = \"ciba\"\n")]),
+    ("SG0003-ciba-with-a-timeout", &[(MORE, "[channels.a]\nkind = \"ciba\"\ntimeout = \"3s\"\n")]),
+    ("SG0007-ciba-by-push", &[(MORE, "[channels.a]\nkind = \"ciba\"\ndelivery = \"push\"\n")]),
+    ("SG0010-ciba-with-too-much", &[(MORE, "[channels.a]\nkind = \"ciba\"\nparams = { a = \"1\", b = \"1\", c = \"1\", d = \"1\", e = \"1\" }\n")]),
+    ("SG0208-ciba-with-a-hint", &[(MORE, "[channels.a]\nkind = \"ciba\"\nparams = { login_hint = \"alice\" }\n")]),
+    ("SG0808-ntfy-confirms", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { ciba = \"phone\" }"), (MORE, APPROVER_APP), (MORE, "[channels.phone]\nkind = \"ntfy\"\nurl = \"https://ntfy.example.com\"\ntopic = \"approvals\"\n")]),
+    ("SG0809-ciba-tells", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "channels  = \"device\""), (MORE, APPROVER_APP), (MORE, DEVICE)]),
+    ("SG0810-ciba-and-people", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { ciba = \"device\", groups_any = [\"leads\"] }"), (MORE, APPROVER_APP), (MORE, DEVICE)]),
+    ("SG0810-ciba-with-a-number", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { ciba = \"device\" }"), (MODE, "mode      = \"number-matching\"\nreason    = \"required\"\nlevel     = \"mfa\""), (MORE, APPROVER_APP), (MORE, DEVICE)]),
+    ("SG0702-ciba-for-two", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { ciba = \"device\", need = 2 }"), (MODE, ""), (MORE, APPROVER_APP), (MORE, DEVICE)]),
     ("SG0107-no-vapid-key", &[(MORE, "[channels.a]\nkind = \"web-push\"\nvapid_key = { file = \"secret\" }\nsubject = \"mailto:admin@example.com\"\n")]),
     ("SG0804-nobody-to-write-to", &[(MORE, "[channels.a]\nkind = \"web-push\"\nvapid_key = { file = \"vapid.key\" }\nsubject = \"admin@example.com\"\n")]),
     ("SG0013-push-services", &[(MORE, "[channels.a]\nkind = \"web-push\"\nvapid_key = { file = \"vapid.key\" }\nsubject = \"https://example.com/\"\nservices = [\"*\", \"*.com\", \"https://push.example.net\", \"push.example.net:443\", \"*.push.example.net\"]\n")]),

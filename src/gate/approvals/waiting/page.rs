@@ -10,6 +10,7 @@ use super::{denied, href, name, yes};
 use crate::config::Protocol;
 use crate::gate::approvals::Asker;
 use crate::gate::approvals::going::marked_target;
+use crate::gate::ciba::code_of;
 use crate::gate::endpoints::param;
 use crate::gate::pages::{Also, Glass, Page, Remind};
 use crate::gate::{Gate, Incoming, Record, Reply, Site};
@@ -52,6 +53,7 @@ impl Gate {
             here: href(&approval.id),
             link: self.link_to(approval),
             by_self: self.by_self(approval),
+            device: self.device(approval),
             groups: self.groups(approval),
             people: self.people(approval),
             second,
@@ -138,6 +140,12 @@ impl Gate {
         approval.terms.by_self && rule.is_some_and(|rule| rule.approvers.by_self)
     }
 
+    /// What the device shows on which Keycloak has whoever asks confirm it.
+    fn device(&self, approval: &Approval) -> Option<String> {
+        let decides = approval.terms.ciba.is_some();
+        decides.then(|| code_of(&approval.id))
+    }
+
     /// Anybody in these can say yes.
     fn groups(&self, approval: &Approval) -> Vec<String> {
         let rule = self.parts.config.approval(&approval.name);
@@ -167,6 +175,7 @@ struct Around<'p> {
     link: Option<String>,
     /// On another device of theirs.
     by_self: bool,
+    device: Option<String>,
     groups: Vec<String>,
     people: Vec<String>,
     /// Who can say yes as well by now.
@@ -196,6 +205,7 @@ fn page_of<'p>(
         number: number.map(|number| number.reveal()),
         is_picked: approval.terms.mode == Mode::NumberMatching,
         by_self: around.by_self,
+        device: around.device.as_deref(),
         groups: &around.groups,
         people: &around.people,
         also: second.map(|(since, second)| {

@@ -330,6 +330,10 @@ pub(super) const WORDS: Table = &[
     ("wait_self", "Sie selbst, auf einem anderen Ihrer Geräte"),
     ("wait_group", "alle in {group}"),
     (
+        "wait_device",
+        "Sie selbst, auf Ihrem anderen Gerät; dort steht {code}",
+    ),
+    (
         "wait_window",
         "Eine Zustimmung gilt für jede solche Anfrage ({span}), nicht nur für diese eine.",
     ),

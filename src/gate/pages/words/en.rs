@@ -309,6 +309,10 @@ pub(super) const WORDS: Table = &[
     ("wait_self", "yourself, on another device of yours"),
     ("wait_group", "anybody in {group}"),
     (
+        "wait_device",
+        "you, on your other device, which shows {code}",
+    ),
+    (
         "wait_window",
         "A yes holds for every such request for {span}, not for this one alone.",
     ),
