@@ -139,6 +139,7 @@ impl Gate {
             client: &found.client_name,
             message: found.message.as_deref(),
             scope: &found.scope,
+            details: &found.details,
             ago_seconds: visit.now.since(found.created).as_secs(),
             left: found.expires.since(visit.now).as_secs(),
             state: state(found, visit.now),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, header};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{Asking, Taken};
 use crate::config::CibaChannel;
@@ -29,6 +29,14 @@ const LONGEST_MESSAGE: usize = 100;
 const MOST_SCOPES: usize = 20;
 const LONGEST_SCOPE: usize = 100;
 
+/// What else a client says: as much as Keycloak hands on.
+const MOST_DETAILS: usize = 5;
+const LONGEST_NAME: usize = 50;
+const LONGEST_DETAIL: usize = 200;
+
+/// Of Keycloak's own; what is not shown.
+const NO_DETAILS: [&str; 3] = ["login_hint", "is_consent_required", "acr_values"];
+
 /// Whatever the realm says: nobody remembers longer what they have begun.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
@@ -42,6 +50,9 @@ struct Body {
     binding_message: Option<String>,
     #[serde(default)]
     scope: Option<String>,
+    /// Parameters that the client made up, as it sent them.
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 impl Gate {
@@ -91,6 +102,7 @@ impl Gate {
             client_name: name.clone(),
             message: body.binding_message,
             scope: scopes(body.scope.as_deref()),
+            details: details(&body.more),
             token: Secret::new(raw),
             expires,
         };
@@ -225,6 +237,18 @@ fn scopes(scope: Option<&str>) -> Vec<String> {
         .collect()
 }
 
+/// Texts with their names, and nothing else.
+fn details(more: &Map<String, Value>) -> Vec<(String, String)> {
+    let more = more
+        .iter()
+        .filter(|(name, _)| !NO_DETAILS.contains(&name.as_str()));
+    more.filter_map(|(name, value)| Some((name, value.as_str()?)))
+        .map(|(name, value)| (shown(name, LONGEST_NAME), shown(value, LONGEST_DETAIL)))
+        .filter(|(name, value)| !name.is_empty() && !value.is_empty())
+        .take(MOST_DETAILS)
+        .collect()
+}
+
 /// What Keycloak's log is to say; to the client it says no more than that nobody could be asked.
 fn refused(status: StatusCode, code: &'static str) -> Reply {
     let mut reply =
@@ -250,6 +274,21 @@ mod tests {
             ["profile", "e\u{fffd}mail"]
         );
         assert_eq!(scopes(Some(&"a ".repeat(30))).len(), MOST_SCOPES);
+        let details = |more: Value| details(more.as_object().unwrap_or(&Map::new()));
+        let kept = [
+            ("branch".to_owned(), "north\u{fffd}".to_owned()),
+            ("summary".to_owned(), "Pay 7".to_owned()),
+        ];
+        let more = json!({
+            "": "unnamed", "acr_values": "mfa", "branch": "north\n", "empty": "", "is_consent_required": false,
+            "login_hint": "alice", "many": ["a"], "number": 7, "summary": "Pay 7",
+        });
+        assert_eq!(details(more), kept);
+        let many: Map<String, Value> = (0..9).map(|at| (at.to_string(), json!("x"))).collect();
+        assert_eq!(details(many.into()).len(), MOST_DETAILS);
+        let long = json!({ "n".repeat(51): "ü".repeat(201) });
+        let cut = ("n".repeat(50) + "…", "ü".repeat(200) + "…");
+        assert_eq!(details(long), [cut]);
         assert!(scopes(None).is_empty());
     }
 }

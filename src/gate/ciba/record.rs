@@ -32,6 +32,9 @@ pub(in crate::gate) struct SignIn {
     /// What the client shows beside it (`binding_message`, CIBA Core 7.1).
     pub(in crate::gate) message: Option<String>,
     pub(in crate::gate) scope: Vec<String>,
+    /// What else the client says, each with its name.
+    #[serde(default)]
+    pub(in crate::gate) details: Vec<(String, String)>,
     /// Keycloak's. Whoever has it decides, so it is gone as soon as it is of no use any more.
     token: Option<Secret>,
     pub(in crate::gate) created: Timestamp,
@@ -96,6 +99,7 @@ pub(super) struct Asking {
     pub(super) client_name: String,
     pub(super) message: Option<String>,
     pub(super) scope: Vec<String>,
+    pub(super) details: Vec<(String, String)>,
     pub(super) token: Secret,
     pub(super) expires: Timestamp,
 }
@@ -109,6 +113,7 @@ impl SignIn {
             client_name: asking.client_name,
             message: asking.message,
             scope: asking.scope,
+            details: asking.details,
             token: Some(asking.token),
             created: now,
             expires: asking.expires,
@@ -246,6 +251,7 @@ mod tests {
             client_name: client.to_owned(),
             message: None,
             scope: Vec::new(),
+            details: Vec::new(),
             token: Secret::new("token"),
             expires: at(created + 120),
         };

@@ -204,6 +204,8 @@ pub(in crate::gate) enum Page<'a> {
         client: &'a str,
         message: Option<&'a str>,
         scope: &'a [String],
+        /// What else the client says: names and texts.
+        details: &'a [(String, String)],
         ago_seconds: u64,
         left: u64,
         state: &'static str,

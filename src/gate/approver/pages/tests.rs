@@ -177,12 +177,14 @@ fn every_page_says_what_it_has_to_in_every_language() {
         }
     }
     let scopes = [HOSTILE.to_owned(), "profile".to_owned()];
+    let details = [(HOSTILE.to_owned(), HOSTILE.to_owned())];
     for state in SIGN_IN_STATES {
         for (message, scope) in [(Some(HOSTILE), &scopes[..]), (None, &[])] {
             let page = Page::SignIn {
                 client: HOSTILE,
                 message,
                 scope,
+                details: if scope.is_empty() { &[] } else { &details },
                 ago_seconds: 61,
                 left: 59,
                 state,

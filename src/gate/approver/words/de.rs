@@ -141,6 +141,7 @@ pub(super) const WORDS: Table = &[
     ("sign_in_what", "{client} möchte wissen, ob Sie es sind."),
     ("sign_in_message", "Dort steht"),
     ("sign_in_client", "Wer fragt"),
+    ("sign_in_detail", "Es sagt ({name})"),
     ("sign_in_scope", "Es bekäme"),
     (
         "sign_in_compare",

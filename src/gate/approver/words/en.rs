@@ -132,6 +132,7 @@ pub(super) const WORDS: Table = &[
     ("sign_in_what", "{client} wants to know that it is you."),
     ("sign_in_message", "It shows"),
     ("sign_in_client", "Who asks"),
+    ("sign_in_detail", "It says ({name})"),
     ("sign_in_scope", "It would get"),
     (
         "sign_in_compare",
