@@ -185,17 +185,7 @@ pub fn overrule(approval: &Approval, word: Vote, now: Timestamp) -> Result<Chang
     {
         return Err(Refused::NoReason);
     }
-    let status = match word.answer {
-        Answer::Yes => Status::Approved {
-            at: now,
-            redeem_until: now.plus(approval.terms.redeem_ttl),
-        },
-        Answer::No => denied(Denied::No, now),
-        Answer::Report => denied(Denied::Reported, now),
-    };
-    let mut change = changed(approval, status);
-    change.approval.votes.push(word);
-    Ok(change)
+    Ok(settled(approval, word, now))
 }
 
 /// Keycloak's word, by the channel that is the approver: the requester confirmed it on a device, or did not.
@@ -212,6 +202,11 @@ pub fn confirm(
     if word.person != approval.requester.person {
         return Err(Refused::OtherHolder);
     }
+    Ok(settled(approval, word, now))
+}
+
+/// By one word alone, however many are needed.
+fn settled(approval: &Approval, word: Vote, now: Timestamp) -> Change {
     let status = match word.answer {
         Answer::Yes => Status::Approved {
             at: now,
@@ -222,7 +217,7 @@ pub fn confirm(
     };
     let mut change = changed(approval, status);
     change.approval.votes.push(word);
-    Ok(change)
+    change
 }
 
 /// Before its time is over: whoever was to say something will not.
