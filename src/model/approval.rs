@@ -188,6 +188,19 @@ pub enum Denied {
     Number,
 }
 
+/// A word of Keycloak's that is waited for (CIBA): all that it takes to ask for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaited {
+    /// Keycloak's name for what it asks (`auth_req_id`).
+    pub request: Secret,
+    /// With pings: what Keycloak shows.
+    pub ping: Option<Secret>,
+    /// Between two polls, as Keycloak said at first.
+    pub interval: Duration,
+    /// Our clock.
+    pub ends: Timestamp,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     pub id: ApprovalId,
@@ -217,4 +230,7 @@ pub struct Approval {
     /// Our clock: since when others may decide as well.
     #[serde(default)]
     pub escalated: Option<Timestamp>,
+    /// Here, so that whichever process is there goes on asking. Gone when nobody waits any more.
+    #[serde(default)]
+    pub awaited: Option<Awaited>,
 }

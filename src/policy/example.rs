@@ -176,6 +176,7 @@ pub(crate) fn given() -> Approval {
         created: NOW.shifted(-60),
         expires: NOW.shifted(540),
         escalated: None,
+        awaited: None,
     }
 }
 

@@ -28,7 +28,7 @@ use tokio::sync::watch;
 
 use super::ledger::{Filed, Ledger};
 use crate::model::approval::{
-    Action, Approval, ApprovalId, Holder, Mode, Person, Requester, Status, Terms, Vote,
+    Action, Approval, ApprovalId, Awaited, Holder, Mode, Person, Requester, Status, Terms, Vote,
 };
 use crate::model::random::Random;
 use crate::model::session::Secret;
@@ -208,6 +208,7 @@ impl Approvals {
             created: now,
             expires: now.plus(asking.request_ttl.min(approval::LONGEST)),
             escalated: None,
+            awaited: None,
         }
     }
 
@@ -305,6 +306,17 @@ impl Approvals {
         now: Timestamp,
     ) -> Result<Changed, Unavailable> {
         self.change(id, now, |one| approval::overrule(one, word.clone(), now))
+            .await
+    }
+
+    /// Keycloak was asked, and its word is what is waited for.
+    pub(in crate::gate) async fn awaits(
+        &self,
+        id: &ApprovalId,
+        awaited: &Awaited,
+        now: Timestamp,
+    ) -> Result<Changed, Unavailable> {
+        self.change(id, now, |one| approval::awaits(one, awaited.clone(), now))
             .await
     }
 

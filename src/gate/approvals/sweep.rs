@@ -38,6 +38,8 @@ impl Agenda {
 pub(super) struct Passed {
     /// It goes on to those who may decide now as well.
     escalated: Option<Approval>,
+    /// Keycloak's word on it is waited for.
+    awaiting: Option<Approval>,
     /// When there is something to do about it next.
     next: Option<Timestamp>,
 }
@@ -51,6 +53,7 @@ impl Approvals {
     ) -> Result<Passed, Unavailable> {
         let mut passed = Passed {
             escalated: None,
+            awaiting: None,
             next: None,
         };
         let Some((version, found)) = self.look(key, now).await? else {
@@ -72,6 +75,7 @@ impl Approvals {
             passed.escalated = Some(standing.clone());
         }
         passed.next = approval::next_change(&standing);
+        passed.awaiting = Some(standing).filter(|one| one.awaited.is_some());
         Ok(passed)
     }
 
@@ -123,6 +127,9 @@ impl Gate {
                     };
                     if let Some(escalated) = &passed.escalated {
                         self.note_escalated(escalated, now);
+                    }
+                    if let Some(awaiting) = &passed.awaiting {
+                        self.wait_again(awaiting);
                     }
                     agenda.with(|all| match passed.next {
                         Some(next) => all.insert(at, next),

@@ -3,6 +3,8 @@
 //!
 //! The word is a token that came in answer to our own request, for the requester, issued after it was asked for. Whatever
 //! else comes is a no; silence is one, too. No level is ever taken from it.
+//!
+//! What is waited for stands in the approval's record: with a store that outlives the process, the next one goes on asking.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,17 +18,17 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::lock;
-use crate::config::{ChannelKind, CibaDelivery, CibaDevice};
+use crate::config::{Channel, ChannelKind, CibaDelivery, CibaDevice};
 use crate::gate::approvals::Changed;
 use crate::gate::bearer::bearer_alone;
 use crate::gate::words::Language;
 use crate::gate::{Gate, Incoming, Record, Reply};
-use crate::model::approval::{Answer, Approval, ApprovalId, Status, Vote};
+use crate::model::approval::{Answer, Approval, ApprovalId, Awaited, Status, Vote};
 use crate::model::evidence::Identity;
 use crate::model::session::Secret;
 use crate::model::time::Timestamp;
 use crate::notify::Detail;
-use crate::oidc::{CLOCK_TOLERANCE, Confirmation, Confirming, Exchange, OidcError, Polled};
+use crate::oidc::{CLOCK_TOLERANCE, Confirmation, Exchange, OidcError, Polled};
 use crate::policy::approval::standing;
 use crate::seal::token;
 use crate::telemetry::metrics::ChannelDecision;
@@ -43,7 +45,7 @@ const SLOWER: Duration = Duration::from_secs(5);
 /// A ping may get lost.
 const UNPINGED: Duration = Duration::from_secs(15);
 
-/// However it goes, and however little is said.
+/// After an outage, however long it takes; what Keycloak itself asks for may be longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Requests that wait for Keycloak's word at the same time, in this process.
@@ -118,12 +120,7 @@ impl Gate {
         let Some(name) = approval.terms.ciba.clone() else {
             return Ok(());
         };
-        let channels = self.parts.config.channels.iter();
-        let mut devices = channels.filter_map(|channel| match &channel.kind {
-            ChannelKind::Ciba(device) => Some((channel, device)),
-            _ => None,
-        });
-        let Some((channel, device)) = devices.find(|(channel, _)| channel.name == name) else {
+        let Some((channel, device)) = self.confirming(&name) else {
             let why = "The channel that decides on it is gone.";
             return Err(NotAsked::because(why));
         };
@@ -161,10 +158,7 @@ impl Gate {
             // Before it is asked: a ping may be faster than the answer.
             all.insert(approval.id.0.clone(), waiting.clone());
         }
-        let kept = Kept {
-            gate: Arc::clone(self),
-            id: approval.id.0.clone(),
-        };
+        let kept = Kept::new(self, &approval.id);
         let message = code_of(&approval.id);
         let params = params(device, channel.detail, approval);
         let wanted = Confirmation {
@@ -186,35 +180,72 @@ impl Gate {
         };
         kept.is_request(&begun.id);
         self.note_confirmation(approval, &name, "asked", ChannelDecision::Asked);
-        let (approval, sub) = (approval.clone(), requester.sub.clone());
-        tokio::spawn(async move {
-            let gate = Arc::clone(&kept.gate);
-            gate.wait_for_word(&approval, &name, &sub, &begun, &waiting)
-                .await;
-            drop(kept);
-        });
+        let now = self.parts.clock.now();
+        let awaited = Awaited {
+            request: begun.id,
+            ping: waiting.token.clone(),
+            interval: begun.interval,
+            ends: approval.expires.min(now.plus(begun.expires_in)),
+        };
+        let written = self.approvals.awaits(&approval.id, &awaited, now).await;
+        if !matches!(written, Ok(Changed::Done(_))) {
+            // This process knows it; the next one will not.
+            tracing::warn!(
+                channel = name,
+                "what is waited for could not be written down"
+            );
+        }
+        kept.wait(approval, name, awaited, waiting);
         Ok(())
+    }
+
+    /// What a process before this one was waiting for, by the configuration of now.
+    pub(in crate::gate) fn wait_again(self: &Arc<Self>, approval: &Approval) {
+        let (Some(name), Some(awaited)) = (&approval.terms.ciba, &approval.awaited) else {
+            return;
+        };
+        // Nobody's word, then: it expires.
+        if self.confirming(name).is_none() {
+            return;
+        }
+        let waiting = Waiting {
+            token: awaited.ping.clone(),
+            request: Some(awaited.request.clone()),
+            pinged: Arc::default(),
+        };
+        {
+            let mut all = lock(&self.sign_ins.shared.0.confirmations.0);
+            if all.contains_key(&approval.id.0) || all.len() >= MOST {
+                return;
+            }
+            all.insert(approval.id.0.clone(), waiting.clone());
+        }
+        tracing::info!(channel = name, "keycloak's word is waited for again");
+        let kept = Kept::new(self, &approval.id);
+        kept.wait(approval, name.clone(), awaited.clone(), waiting);
+    }
+
+    fn confirming(&self, name: &str) -> Option<(&Channel, &CibaDevice)> {
+        let channels = self.parts.config.channels.iter();
+        let mut devices = channels.filter_map(|channel| match &channel.kind {
+            ChannelKind::Ciba(device) => Some((channel, device)),
+            _ => None,
+        });
+        devices.find(|(channel, _)| channel.name == name)
     }
 
     async fn wait_for_word(
         &self,
         approval: &Approval,
         name: &str,
-        sub: &str,
-        begun: &Confirming,
+        awaited: &Awaited,
         waiting: &Waiting,
     ) {
-        let ends = approval
-            .expires
-            .min(self.parts.clock.now().plus(begun.expires_in));
-        let mut interval = begun.interval;
+        let sub = &approval.requester.person.sub;
+        let mut pace = Pace::of(awaited);
         loop {
-            let pause = match waiting.token {
-                Some(_) => interval.max(UNPINGED),
-                None => interval,
-            };
             // A ping is a hint; what it is worth says the token endpoint.
-            let _either = tokio::time::timeout(pause, waiting.pinged.notified()).await;
+            let _either = tokio::time::timeout(pace.pause(), waiting.pinged.notified()).await;
             let now = self.parts.clock.now();
             let found = self.approvals.find(&approval.id, now).await;
             if let Ok(found) = found
@@ -222,19 +253,24 @@ impl Gate {
             {
                 return;
             }
-            if now >= ends {
+            if now >= awaited.ends {
                 return self.no_word(approval, name, now).await;
             }
-            let (answer, reason) = match self.parts.provider.poll_confirmation(&begun.id).await {
+            let polled = self
+                .parts
+                .provider
+                .poll_confirmation(&awaited.request)
+                .await;
+            let (answer, reason) = match polled {
                 Ok(Polled::Confirmed(tokens)) => {
-                    match is_their_word(&tokens, &begun.id, sub, approval) {
+                    match is_their_word(&tokens, &awaited.request, sub, approval) {
                         Ok(()) => (Answer::Yes, None),
                         Err(why) => (Answer::No, Some(why)),
                     }
                 }
                 Ok(Polled::Pending) => continue,
                 Ok(Polled::SlowDown) => {
-                    interval = (interval + SLOWER).min(LONGEST_PAUSE);
+                    pace.slow_down();
                     continue;
                 }
                 Ok(Polled::Denied) => (Answer::No, None),
@@ -242,7 +278,7 @@ impl Gate {
                 // It may come back in time.
                 Err(OidcError::Unavailable(outage)) => {
                     tracing::warn!(%outage, channel = name, "keycloak's word cannot be asked for");
-                    interval = (interval * 2).min(LONGEST_PAUSE);
+                    pace.outage();
                     continue;
                 }
                 Err(error) => {
@@ -345,6 +381,39 @@ impl Gate {
     }
 }
 
+/// How long it takes until Keycloak is asked again.
+#[derive(Debug)]
+struct Pace {
+    interval: Duration,
+    pinged: bool,
+}
+
+impl Pace {
+    const fn of(awaited: &Awaited) -> Self {
+        Self {
+            interval: awaited.interval,
+            pinged: awaited.ping.is_some(),
+        }
+    }
+
+    /// Without a ping.
+    fn pause(&self) -> Duration {
+        match self.pinged {
+            true => self.interval.max(UNPINGED),
+            false => self.interval,
+        }
+    }
+
+    /// For this and all further polls (CIBA Core section 11), from what was really kept.
+    fn slow_down(&mut self) {
+        self.interval = self.pause() + SLOWER;
+    }
+
+    fn outage(&mut self) {
+        self.interval = self.interval.max((self.interval * 2).min(LONGEST_PAUSE));
+    }
+}
+
 /// Forgotten when its word is there, or nobody waits for it any more.
 struct Kept {
     gate: Arc<Gate>,
@@ -352,6 +421,24 @@ struct Kept {
 }
 
 impl Kept {
+    fn new(gate: &Arc<Gate>, id: &ApprovalId) -> Self {
+        Self {
+            gate: Arc::clone(gate),
+            id: id.0.clone(),
+        }
+    }
+
+    fn wait(self, approval: &Approval, name: String, awaited: Awaited, waiting: Waiting) {
+        let approval = approval.clone();
+        tokio::spawn(async move {
+            let word = self
+                .gate
+                .wait_for_word(&approval, &name, &awaited, &waiting);
+            word.await;
+            drop(self);
+        });
+    }
+
     fn is_request(&self, request: &Secret) {
         let mut all = lock(&self.gate.sign_ins.shared.0.confirmations.0);
         if let Some(waiting) = all.get_mut(&self.id) {
@@ -438,6 +525,55 @@ mod tests {
         for other in ["", "toke", "token2", "Token"] {
             assert!(!is_same("token", other));
         }
+    }
+
+    #[test]
+    fn the_pace_slows_down_as_it_is_told_to_and_never_speeds_up() {
+        let pace = |interval, ping: bool| {
+            Pace::of(&Awaited {
+                request: Secret::new("r-1"),
+                ping: ping.then(|| Secret::new("p-1")),
+                interval: Duration::from_secs(interval),
+                ends: Timestamp::from_unix(120),
+            })
+        };
+        // When it polls within two minutes, where the answers to the first polls are these.
+        let polls = |mut pace: Pace, answers: &str| {
+            let mut answers = answers.chars();
+            let mut now = Duration::ZERO;
+            let mut at = Vec::new();
+            loop {
+                now += pace.pause();
+                if now.as_secs() >= 120 {
+                    return at;
+                }
+                at.push(now.as_secs());
+                match answers.next() {
+                    Some('s') => pace.slow_down(),
+                    Some('o') => pace.outage(),
+                    _ => {}
+                }
+            }
+        };
+        assert_eq!(polls(pace(40, false), ""), [40, 80]);
+        // By five seconds more from then on, each time it is said.
+        assert_eq!(polls(pace(25, false), "s"), [25, 55, 85, 115]);
+        assert_eq!(polls(pace(2, false), "ssss")[..6], [2, 9, 21, 38, 60, 82]);
+        // Also where an interval is as long as any pause after an outage.
+        assert_eq!(polls(pace(55, false), "so"), [55, 115]);
+        let mut slow = pace(60, false);
+        slow.slow_down();
+        assert_eq!(slow.pause(), Duration::from_secs(65));
+        slow.outage();
+        assert_eq!(slow.pause(), Duration::from_secs(65));
+        // With pings, from the pause that was kept.
+        assert_eq!(polls(pace(2, true), "s")[..4], [15, 35, 55, 75]);
+        assert_eq!(polls(pace(2, false), "ooo")[..5], [2, 6, 14, 30, 46]);
+        let mut away = pace(2, false);
+        for _ in 0..20 {
+            away.outage();
+        }
+        assert_eq!(away.pause(), LONGEST_PAUSE);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub mod who;
 use std::time::Duration;
 
 use crate::model::approval::{
-    Action, Answer, Approval, Denied, Holder, Mode, Person, Status, Vote,
+    Action, Answer, Approval, Awaited, Denied, Holder, Mode, Person, Status, Vote,
 };
 use crate::model::time::Timestamp;
 
@@ -153,6 +153,9 @@ pub fn vote(approval: &Approval, ballot: &Ballot<'_>, now: Timestamp) -> Result<
     }
     next.votes.push(written(ballot, now));
     next.status = counted(&next, now);
+    if next.status != Status::Pending {
+        next.awaited = None;
+    }
     Ok(Change::done(next))
 }
 
@@ -186,6 +189,18 @@ pub fn overrule(approval: &Approval, word: Vote, now: Timestamp) -> Result<Chang
         return Err(Refused::NoReason);
     }
     Ok(settled(approval, word, now))
+}
+
+/// Keycloak was asked for its word.
+pub fn awaits(approval: &Approval, awaited: Awaited, now: Timestamp) -> Result<Change, Refused> {
+    is_pending(approval, now)?;
+    if approval.terms.ciba.is_none() {
+        return Err(Refused::Elsewhere);
+    }
+    Ok(Change::done(Approval {
+        awaited: Some(awaited),
+        ..approval.clone()
+    }))
 }
 
 /// Keycloak's word, by the channel that is the approver: the requester confirmed it on a device, or did not.
@@ -337,6 +352,7 @@ pub fn answered(approval: &Approval, status: u16) -> Option<Change> {
 fn changed(approval: &Approval, status: Status) -> Change {
     Change::done(Approval {
         status,
+        awaited: None,
         ..approval.clone()
     })
 }

@@ -74,6 +74,7 @@ fn asked(need: u32, mode: Mode) -> Approval {
         created: at(0),
         expires: at(60),
         escalated: None,
+        awaited: None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Approvals that Keycloak has the requester confirm on a device (CIBA): what it is asked, every word it can have, and a
 //! Keycloak that is not there. The word is never a level.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::world::{Twist, World, heading};
@@ -59,7 +61,7 @@ impl World {
             if heading(&page) != "Waiting for somebody to agree" {
                 return page;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("it waits for ever");
     }
@@ -259,6 +261,21 @@ async fn a_ping_has_its_token_and_is_a_hint() {
         (world.pings(&token, &request).await == 401).then_some(())
     })
     .await;
+}
+
+/// CIBA Core section 11: five seconds more, on top of the second that the provider said at first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keycloak_that_is_asked_too_often_is_left_in_peace() {
+    let mut world = world("poll").await;
+    world.realm.quirks().ciba_says = "slow_down".to_owned();
+    let waiting = world.withdraws("7").await;
+    world.polled(1).await;
+    let told = Instant::now();
+    world.realm.quirks().ciba_says = "approved".to_owned();
+    let page = world.outcome(&waiting).await;
+    assert_eq!(page.body, "app POST /withdraw/7", "{}", page.text());
+    assert!(told.elapsed() >= Duration::from_secs(5), "{told:?}");
+    assert_eq!(world.realm.ciba_polls(), 2);
 }
 
 /// Whoever has somebody's session shall not ask on their device until they say yes to be left alone.

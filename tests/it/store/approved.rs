@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::site::Site;
-use crate::harness::{self, eventually, status};
+use crate::harness::{self, eventually, eventually_async, status};
 
 const POLICY: &str = r#"
 url      = "http://app.localhost"
@@ -26,6 +26,24 @@ approval = "four-eyes"
 summary   = "Pay {path.id}: {form.amount}"
 approvers = { groups_any = ["leads"] }
 "#;
+
+/// The same, where Keycloak has the requester confirm it on a device.
+const CONFIRMED: &str = r#"
+url      = "http://app.localhost"
+upstream = "app"
+require  = { level = "password" }
+[[routes]]
+id       = "pay"
+path     = "/pay/{id}"
+methods  = ["POST"]
+approval = "own-device"
+[approvals.own-device]
+summary   = "Pay {path.id}: {form.amount}"
+approvers = { ciba = "device" }
+cooldown  = "0s"
+"#;
+
+const DEVICE: &str = "[channels.device]\nkind = \"ciba\"\n";
 
 /// Takes connections, and reads nothing of what is sent there as long as it holds back.
 #[derive(Clone, Default)]
@@ -70,8 +88,13 @@ impl App {
 }
 
 async fn site(app: &App) -> Site {
-    let site = Site::before(app.serve().await, &harness::realm().await);
-    std::fs::write(site.path("policies/app.toml"), POLICY).unwrap();
+    site_of(app, &harness::realm().await, POLICY, "").await
+}
+
+/// `more`: of the installation.
+async fn site_of(app: &App, issuer: &str, policy: &str, more: &str) -> Site {
+    let site = Site::before(app.serve().await, issuer);
+    std::fs::write(site.path("policies/app.toml"), policy).unwrap();
     site.edit(
         "policies = \"policies\"",
         "policies = \"policies\"\nadmin_socket = \"admin.sock\"",
@@ -83,7 +106,7 @@ async fn site(app: &App) -> Site {
     site.edit("audit  = \"off\"", &audit);
     site.edit(
         "[upstreams.app]",
-        "[approver_app]\nurl = \"http://approve.localhost\"\n[upstreams.app]",
+        &format!("[approver_app]\nurl = \"http://approve.localhost\"\n{more}[upstreams.app]"),
     );
     site
 }
@@ -131,6 +154,17 @@ impl Site {
         let (status, state) = self.json(request).await;
         assert_eq!(status, 200, "{state}");
         state
+    }
+
+    /// As Keycloak does.
+    async fn pings(&self, token: &str, request: &str) -> u16 {
+        let body = format!("{{\"auth_req_id\":\"{request}\"}}");
+        let ping = format!(
+            "POST /.stepgate/ciba/ping HTTP/1.1\r\nHost: approve.localhost\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        status(&self.ask(ping).await.unwrap())
     }
 
     fn audited(&self, event: &str, id: &str) -> usize {
@@ -194,4 +228,88 @@ async fn a_yes_that_was_used_up_before_a_kill_9_sends_nothing_after_it() {
     assert_eq!(status, 200, "{told}");
     assert_eq!(app.payments.load(Ordering::SeqCst), 1);
     assert_eq!(site.audited("approval-answered", &id), 1);
+}
+
+/// Killed while its user is asked: the next process asks for the word, and the request still goes once or not at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keycloaks_word_is_waited_for_again_after_a_kill_9() {
+    for delivery in ["poll", "ping"] {
+        let realm = harness::serving_realm().await;
+        let app = App::default();
+        let device = format!("{DEVICE}delivery = \"{delivery}\"\n");
+        let site = site_of(&app, &realm.issuer, CONFIRMED, &device).await;
+        let mut process = site.start().await;
+        let cookie = site.log_in().await.unwrap();
+        for (says, status, code, payments) in [
+            ("access_denied", 403, Some("approval-denied"), 0),
+            ("approved", 200, None, 1),
+        ] {
+            realm.quirks().ciba_says = "authorization_pending".to_owned();
+            let id = site.asked_for(&cookie).await;
+            let asked = realm.ciba_asked();
+            let ping = asked.last().unwrap().get("client_notification_token");
+            assert_eq!(ping.is_some(), delivery == "ping");
+            process.kill();
+            process = site.start().await;
+            let polls = realm.ciba_polls();
+            // A ping has it polled at once; without one it would not be for a quarter of a minute.
+            eventually_async("a poll by the next process", async || {
+                if let Some(token) = ping {
+                    let request = realm.ciba_request().unwrap();
+                    assert_eq!(site.pings("a-guess", &request).await, 401);
+                    site.pings(token, &request).await;
+                }
+                (realm.ciba_polls() > polls).then_some(())
+            })
+            .await;
+            let state = site.state(&cookie, &id).await;
+            assert_eq!(state["status"], "pending", "{state}");
+            realm.quirks().ciba_says = says.to_owned();
+            if let Some(token) = ping {
+                let request = realm.ciba_request().unwrap();
+                assert_eq!(site.pings(token, &request).await, 204);
+            }
+            eventually("the word in the audit log", || {
+                (site.audited("approval-decided", &id) == 1).then_some(())
+            })
+            .await;
+            let (answered, told) = site.json(Site::paying(&cookie, Some(&id))).await;
+            assert_eq!((answered, told["code"].as_str()), (status, code), "{told}");
+            assert_eq!(app.payments.load(Ordering::SeqCst), payments);
+            assert_eq!(
+                realm.ciba_asked().len(),
+                asked.len(),
+                "nobody is asked twice"
+            );
+            assert_eq!(site.audited("approval-voted", &id), 1);
+        }
+    }
+}
+
+/// Its channel has gone from the configuration meanwhile: nobody's word is taken, and the time runs out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_that_is_gone_after_a_restart_has_no_word() {
+    let realm = harness::serving_realm().await;
+    let app = App::default();
+    let short = format!("{CONFIRMED}request_ttl = \"8s\"\n");
+    let site = site_of(&app, &realm.issuer, &short, DEVICE).await;
+    let process = site.start().await;
+    let cookie = site.log_in().await.unwrap();
+    let id = site.asked_for(&cookie).await;
+    process.stop().await;
+    let polls = realm.ciba_polls();
+    realm.quirks().ciba_says = "approved".to_owned();
+    site.edit("[channels.device]", "[channels.phone]");
+    let phone = short.replace("\"device\"", "\"phone\"");
+    std::fs::write(site.path("policies/app.toml"), phone).unwrap();
+    let _process = site.start().await;
+    eventually("its end in the audit log", || {
+        (site.audited("approval-expired", &id) == 1).then_some(())
+    })
+    .await;
+    let (status, told) = site.json(Site::paying(&cookie, Some(&id))).await;
+    assert_eq!(status, 403, "{told}");
+    assert_eq!(realm.ciba_polls(), polls);
+    assert_eq!(app.payments.load(Ordering::SeqCst), 0);
+    assert_eq!(site.audited("approval-voted", &id), 0);
 }
