@@ -189,9 +189,19 @@ fn what_is_said_of_the_caller_counts() {
         office = ["192.0.2.0/24", "2001:db8::/32"]
         [approver_app]
         url = "https://approve.example.com"
+        [channels.hook]
+        kind        = "webhook"
+        url         = "https://hooks.example.com/"
+        keys        = { file = "out.key" }
+        decide_keys = { file = "in.key" }
+        [channels.device]
+        kind = "ciba"
         "#,
     );
     write("secret", "only-for-tests");
+    for (name, letter) in [("out.key", "A"), ("in.key", "B")] {
+        write(name, &format!("whsec_{}", letter.repeat(32)));
+    }
     std::fs::create_dir(folder.path().join("policies")).unwrap();
     write(
         "policies/app.toml",
@@ -221,6 +231,20 @@ fn what_is_said_of_the_caller_counts() {
         mode      = "number-matching"
         break_glass = { groups_any = "emergency" }
         escalate  = { after = "5m", to = { groups_any = ["board"], people = ["carol"] } }
+        [[routes]]
+        id       = "checked"
+        path     = "/checked/{id}"
+        approval = "checked"
+        [approvals.checked]
+        summary   = "Check {path.id}"
+        approvers = { groups_any = ["leads"], webhook = "hook" }
+        [[routes]]
+        id       = "confirmed"
+        path     = "/confirmed/{id}"
+        approval = "confirmed"
+        [approvals.confirmed]
+        summary   = "Confirm {path.id}"
+        approvers = { ciba = "device" }
         [[routes]]
         id       = "exports"
         path     = "/exports/{year}/{id}"
@@ -286,6 +310,16 @@ fn what_is_said_of_the_caller_counts() {
         "when      hours 18:00 to 08:00 on mon, tue (Europe/Berlin); else it is allowed",
         "for       10m, and 15m from the yes on; for every request of the same year",
     ] {
+        assert!(told.contains(part), "{told}");
+    }
+    for (what, part) in [
+        (
+            "checked/7",
+            "of        one of groups_any leads or webhook hook, at password",
+        ),
+        ("confirmed/7", "of        one of ciba device, at password"),
+    ] {
+        let told = explained(what);
         assert!(told.contains(part), "{told}");
     }
     let told = explained("pay/7");

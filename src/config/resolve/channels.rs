@@ -448,18 +448,28 @@ pub(super) fn check_used<'a>(
         next += 1;
     }
     for entry in root.named("channels") {
-        let at = channels.iter().position(|known| known.name == entry.key);
-        if at.is_some_and(|at| !used.contains(&at)) {
-            root.report().push(
-                Problem::error(
-                    Code::UnusedChannel,
-                    &entry.place,
-                    "nobody is told by this channel",
-                )
-                .warning()
-                .help("`channels = [\"…\"]` of an approval, or take it out"),
-            );
+        let mut known = channels.iter().enumerate();
+        let Some((at, channel)) = known.find(|(_, known)| known.name == entry.key) else {
+            continue;
+        };
+        if used.contains(&at) {
+            continue;
         }
+        let (message, use_it) = match &channel.kind {
+            ChannelKind::Ciba(_) => (
+                "nothing is confirmed by this channel",
+                format!("`approvers = {{ ciba = \"{}\" }}`", channel.name),
+            ),
+            _ => (
+                "nobody is told by this channel",
+                "`channels = [\"…\"]`".to_owned(),
+            ),
+        };
+        root.report().push(
+            Problem::error(Code::UnusedChannel, &entry.place, message)
+                .warning()
+                .help(format!("{use_it} of an approval, or take it out")),
+        );
     }
 }
 

@@ -56,6 +56,7 @@ pub(super) const CASES: &[Case] = &[
     ("SG0007-ciba-by-push", &[(MORE, "[channels.a]\nkind = \"ciba\"\ndelivery = \"push\"\n")]),
     ("SG0010-ciba-with-too-much", &[(MORE, "[channels.a]\nkind = \"ciba\"\nparams = { a = \"1\", b = \"1\", c = \"1\", d = \"1\", e = \"1\" }\n")]),
     ("SG0208-ciba-with-a-hint", &[(MORE, "[channels.a]\nkind = \"ciba\"\nparams = { login_hint = \"alice\" }\n")]),
+    ("SG0807-unused-ciba", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MORE, APPROVER_APP), (MORE, DEVICE)]),
     ("SG0808-ntfy-confirms", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { ciba = \"phone\" }"), (MORE, APPROVER_APP), (MORE, "[channels.phone]\nkind = \"ntfy\"\nurl = \"https://ntfy.example.com\"\ntopic = \"approvals\"\n")]),
     ("SG0809-ciba-tells", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "channels  = \"device\""), (MORE, APPROVER_APP), (MORE, DEVICE)]),
     ("SG0810-ciba-and-people", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { ciba = \"device\", groups_any = [\"leads\"] }"), (MORE, APPROVER_APP), (MORE, DEVICE)]),
