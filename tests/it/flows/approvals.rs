@@ -81,7 +81,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    fn code(&self) -> &str {
+    pub(super) fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or_default()
     }
 

@@ -27,6 +27,19 @@ path     = "/calls/{name}"
 methods  = ["POST"]
 upstream = "grpc"
 approval = "calls"
+[[routes]]
+id       = "watched"
+path     = "/watched/events"
+methods  = ["GET"]
+require  = { level = "mfa" }
+approval = "once"
+[[routes]]
+id       = "patient"
+path     = "/patient/events"
+methods  = ["GET"]
+require  = { level = "mfa" }
+on_lapse = "keep"
+approval = "once"
 [approvals.once]
 summary   = "Listen"
 approvers = { groups_any = ["admins"] }
@@ -107,4 +120,32 @@ async fn what_was_agreed_to_or_needs_no_yes_stays_open() {
     assert!(reloaded.is_applied(), "{}", reloaded.report(false));
     assert_eq!(half.last_event().await, "forbidden");
     still_tells(&mut once, &mut of_once).await;
+}
+
+/// A yes is one thing, and the level of whoever has it another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_agreed_to_ends_with_the_level_all_the_same() {
+    let more = "[approver_app]\nurl = \"http://approve.localhost\"\n";
+    let mut site = Site::signed_in_under(ROUTES, more).await;
+    let mut open = Vec::new();
+    for path in ["/watched/events", "/patient/events"] {
+        let id = site.agreed("GET", path).await;
+        let named = format!("Stepgate-Approval: {id}\r\n");
+        let (mut events, mut app) = site.events_by(path, false, &named).await;
+        still_tells(&mut events, &mut app).await;
+        open.push((events, app));
+        // Used up by what is open: nothing else goes by it.
+        let named = [("stepgate-approval", id.as_str())];
+        let again = site.world.told("GET", path, &named, "").await;
+        assert_eq!((again.status, again.code()), (409, "approval-used"));
+    }
+    let (mut patient, mut of_patient) = open.pop().unwrap();
+    let (mut watched, mut of_watched) = open.pop().unwrap();
+    site.world.clock.advance(LASTS - 1);
+    still_tells(&mut watched, &mut of_watched).await;
+    site.world.clock.advance(2);
+    let start = Instant::now();
+    assert_eq!(watched.last_event().await, "step-up");
+    assert!(start.elapsed() < IN_TIME, "{:?}", start.elapsed());
+    still_tells(&mut patient, &mut of_patient).await;
 }
