@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { SUMMARY, approver, clerk, isFine, lead, pays } from './people.mjs';
+import { SUMMARY, approver, clerk, isFine, isFineInGerman, lead, pays } from './people.mjs';
 import { allowCodesTwice, app, closeBrowser, heading, text } from './world.mjs';
 
 test.before(allowCodesTwice);
@@ -54,6 +54,7 @@ test('a wrong number is a no, and whoever looked on sees it', async (t) => {
   await wrong.click();
   await dave.getByRole('alert').waitFor();
   await isFine(dave, 'Denied: the number was wrong');
+  await isFineInGerman(dave, 'Abgelehnt: Die Zahl war falsch');
   await erin.getByRole('heading', { name: 'Denied: the number was wrong' }).waitFor();
   assert.equal(await erin.locator('form').count(), 0, 'nothing is left to be decided');
   await alice.getByRole('heading', { name: 'It was not agreed to' }).waitFor();
@@ -107,11 +108,22 @@ test('what became of a request, in both languages', async (t) => {
   await both(asked.id, 'Revoked', 'Widerrufen');
   await alice.goto(`${app}/.stepgate/approval/${asked.id}`);
   await isFine(alice, 'The yes was taken back');
+  await isFineInGerman(alice, 'Die Zustimmung wurde zurückgenommen');
 
   const bob = await clerk(t);
   const { id } = await pays(bob);
   await bob.getByRole('button', { name: 'Cancel' }).click();
   await both(id, 'Taken back', 'Zurückgezogen');
+  await bob.getByRole('heading', { name: 'You have cancelled it' }).waitFor();
+  await isFineInGerman(bob, 'Sie haben es abgebrochen');
+
+  const carol = await clerk(t);
+  const denied = await pays(carol);
+  await dave.goto(`${approver}/approvals/${denied.id}`);
+  await dave.getByRole('button', { name: 'Deny' }).click();
+  await both(denied.id, 'Denied', 'Abgelehnt');
+  await carol.getByRole('heading', { name: 'It was not agreed to' }).waitFor();
+  await isFineInGerman(carol, 'Es wurde nicht zugestimmt');
 
   // Of a kind that waits for a few seconds.
   await alice.goto(`${app}/quick/7`);
@@ -119,6 +131,7 @@ test('what became of a request, in both languages', async (t) => {
   const late = alice.url().split('/').at(-1);
   await alice.getByRole('heading', { name: 'The time is over' }).waitFor();
   await isFine(alice, 'The time is over');
+  await isFineInGerman(alice, 'Die Zeit ist um');
   await both(late, 'Expired', 'Abgelaufen');
   for (const [page, title] of [[dave, 'History'], [german, 'Verlauf']]) {
     await page.goto(`${approver}/history`);

@@ -52,6 +52,15 @@ export async function pays(page) {
   return { number, id };
 }
 
+/** The same page once more, for a browser that asks for German. */
+export async function isFineInGerman(page, title) {
+  await page.setExtraHTTPHeaders({ 'accept-language': 'de-DE' });
+  await page.goto(page.url());
+  await isFine(page, title);
+  assert.equal(await page.locator('html').getAttribute('lang'), 'de');
+  await page.setExtraHTTPHeaders({});
+}
+
 /** Nothing that axe finds, in both colour schemes. */
 export async function isFine(page, title) {
   assert.equal(await heading(page), title);

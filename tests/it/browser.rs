@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::harness::{Wire, eventually_async, field, upstream};
-use crate::keycloak::{Keycloak, free_port, keycloak, not_run};
+use crate::keycloak::{Keycloak, free_port, keycloak, not_run, relay};
 use crate::oracle::{Oracle, sample_app};
 use crate::tls::pki::Authority;
 
@@ -63,6 +63,11 @@ impl Program {
             ("http://approve.localhost:8080", approver_origin(&origin)),
             ("http://127.0.0.1:9081", app.to_owned()),
             ("lasts = \"2m\"", "lasts = \"30s\"".to_owned()),
+            // It asks Keycloak itself, too.
+            (
+                "clients = { teller",
+                "clients = { stepgate = \"The payroll app\", teller".to_owned(),
+            ),
             // The approver app's: two people take longer than a level lasts here.
             ("level = \"mfa\"\n", "level = \"password\"\n".to_owned()),
         ]
@@ -70,7 +75,8 @@ impl Program {
         .map(|(from, to)| (*from, to.as_str()))
         .fold(shipped("config/stepgate.toml"), replaced);
         let dead = format!(
-            "[upstreams.dead]\nurl = \"http://127.0.0.1:{}\"\n{certificates}{more}\n",
+            "[upstreams.dead]\nurl = \"http://127.0.0.1:{}\"\n{certificates}{more}\n\
+             [channels.device]\nkind = \"ciba\"\ndetail = true\n",
             free_port()
         );
         let policy = [
@@ -94,6 +100,13 @@ impl Program {
             approvers   = { groups_any = ["leads"] }
             mode        = "approve-deny"
             request_ttl = "4s"
+            [[routes]]
+            id       = "confirm"
+            path     = "/confirm/{id}"
+            approval = "own-device"
+            [approvals.own-device]
+            summary   = "Confirm {path.id}"
+            approvers = { ciba = "device" }
             [[routes]]
             id       = "dead"
             path     = "/dead/**"
@@ -362,6 +375,23 @@ async fn whoever_waits_sees_how_it_stands_over_http_2() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_person_and_a_second_device() {
     scripts("browser-devices", "devices.test.mjs").await;
+}
+
+/// Keycloak asks, here and for others: both sides of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keycloak_asks_is_fit_for_everybody() {
+    let test = "browser-ciba";
+    let Some(keycloak) = browser(test).await else {
+        return;
+    };
+    let world = World::new(keycloak, test, false).await;
+    let origin = &world.stepgate.origin;
+    relay::lead(test, origin);
+    let admin = keycloak.admin().await;
+    let approver = approver_origin(origin);
+    admin.may_ask_by_ciba(test, "poll", &approver).await;
+    world.node(&["--test", "ciba.test.mjs"]).await;
+    world.no_secret_is_logged();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -103,6 +103,19 @@ impl Admin {
         found[0]["id"].as_str().unwrap().to_owned()
     }
 
+    /// stepgate's own client asks by CIBA, in that mode; `approver` is where it is pinged.
+    pub(crate) async fn may_ask_by_ciba(&self, realm: &str, delivery: &str, approver: &str) {
+        let id = self.client_id(realm, "stepgate").await;
+        let path = format!("/{realm}/clients/{id}");
+        let mut client = self.get(&path).await;
+        let attributes = &mut client["attributes"];
+        attributes["oidc.ciba.grant.enabled"] = json!("true");
+        attributes["ciba.backchannel.token.delivery.mode"] = json!(delivery);
+        attributes["ciba.backchannel.client.notification.endpoint"] =
+            json!(format!("{approver}/.stepgate/ciba/ping"));
+        self.put(&path, &client).await;
+    }
+
     /// Ids of the user's SSO sessions.
     pub(crate) async fn sessions(&self, realm: &str, user: &str) -> Vec<String> {
         let user = self.user_id(realm, user).await;

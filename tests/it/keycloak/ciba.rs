@@ -221,19 +221,6 @@ async fn reload(world: &World) {
     assert!(reloaded.is_applied(), "{}", reloaded.report(false));
 }
 
-/// stepgate's own client, in that mode.
-async fn may_ask(world: &World, delivery: &str) {
-    let id = world.admin.client_id(&world.realm, "stepgate").await;
-    let path = format!("/{}/clients/{id}", world.realm);
-    let mut client = world.admin.get(&path).await;
-    let attributes = &mut client["attributes"];
-    attributes["oidc.ciba.grant.enabled"] = json!("true");
-    attributes["ciba.backchannel.token.delivery.mode"] = json!(delivery);
-    attributes["ciba.backchannel.client.notification.endpoint"] =
-        json!(format!("{}/.stepgate/ciba/ping", approver(world)));
-    world.admin.put(&path, &client).await;
-}
-
 /// Both ways at once: stepgate asks Keycloak, and is the device on which Keycloak asks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_needs_ones_own_device_goes_through_keycloak_and_back() {
@@ -264,7 +251,10 @@ async fn what_needs_ones_own_device_goes_through_keycloak_and_back() {
         ("ping", "yes", "POST /withdraw/"),
         ("ping", "no", "It was not agreed to"),
     ] {
-        may_ask(&world, delivery).await;
+        let admin = &world.admin;
+        admin
+            .may_ask_by_ciba(&world.realm, delivery, &approver(&world))
+            .await;
         if word == "yes" && delivery == "ping" {
             world.stepgate.edit("stepgate.toml", |config| {
                 config.replace("detail = true\n", "detail = true\ndelivery = \"ping\"\n")

@@ -16,7 +16,7 @@ mod key;
 mod login;
 mod outage;
 mod person;
-mod relay;
+pub(crate) mod relay;
 mod script;
 mod seen;
 mod server;

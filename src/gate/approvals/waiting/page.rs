@@ -51,7 +51,10 @@ impl Gate {
         let around = Around {
             summary: language.asking(&approval.summary, &approval.terms),
             here: href(&approval.id),
-            link: self.link_to(approval),
+            // Where Keycloak asks, nobody decides by it.
+            link: self
+                .link_to(approval)
+                .filter(|_| approval.terms.ciba.is_none()),
             by_self: self.by_self(approval),
             device: self.device(approval),
             groups: self.groups(approval),
