@@ -43,7 +43,8 @@ impl Gate {
             Status::Denied {
                 why: Denied::Reported,
                 ..
-            } => Outcome::Reported,
+            }
+            | Status::Revoked { reported: true, .. } => Outcome::Reported,
             Status::Denied { .. } => Outcome::Denied,
             _ => return,
         };

@@ -171,6 +171,9 @@ pub enum Status {
     },
     Revoked {
         at: Timestamp,
+        /// By a report, of this one or of another by the same holder.
+        #[serde(default)]
+        reported: bool,
     },
     /// Written before anything is sent: what fails afterwards is not sent again.
     Consumed {

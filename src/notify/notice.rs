@@ -112,7 +112,7 @@ impl Notice {
             Event::Reminded => format!("Approval still needed: {name}"),
             Event::Decided(Outcome::Approved) => format!("Approved: {name}"),
             Event::Decided(Outcome::Denied) => format!("Denied: {name}"),
-            Event::Decided(Outcome::Reported) => format!("Denied and reported: {name}"),
+            Event::Decided(Outcome::Reported) => format!("Reported as wrong: {name}"),
             Event::Decided(Outcome::BrokenGlass) => format!("Passed without approval: {name}"),
             Event::DeviceAdded => "A new device".to_owned(),
             Event::DeviceRemoved => "A device was removed".to_owned(),

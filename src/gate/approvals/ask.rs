@@ -217,7 +217,7 @@ impl Gate {
         }
     }
 
-    /// How much longer nobody is asked, after a no to this requester on this route.
+    /// How much longer nobody is asked, after a no to this requester on this route, or a report of what was agreed to.
     async fn cools_down(
         &self,
         asking: &Asking,
@@ -233,7 +233,9 @@ impl Gate {
             .iter()
             .filter(|one| one.action.route == asking.action.route)
             .filter_map(|one| match one.status {
-                Status::Denied { at, .. } => Some(at.plus(cooldown)),
+                Status::Denied { at, .. } | Status::Revoked { at, reported: true } => {
+                    Some(at.plus(cooldown))
+                }
                 _ => None,
             })
             .max();

@@ -10,6 +10,9 @@ use crate::store::{Owner, Unavailable};
 use crate::telemetry::metrics::ApprovalOutcome;
 use crate::telemetry::{AuditEvent, AuditKind};
 
+/// Why something ends with, or by, what somebody has reported.
+const REPORTED: &str = "approval-reported";
+
 impl Gate {
     /// Whether the voter may vote at all, by group, level or list, is known before.
     pub async fn vote_on(
@@ -80,10 +83,18 @@ impl Gate {
             return;
         }
         self.count_outcome(approval, now);
+        let (kind, reason) = match approval.status {
+            // What was agreed to before is taken back.
+            Status::Revoked { .. } => (AuditKind::ApprovalRevoked, REPORTED),
+            _ => (
+                AuditKind::ApprovalDecided,
+                super::waiting::name(&approval.status),
+            ),
+        };
         let event = AuditEvent {
-            reason: Some(super::waiting::name(&approval.status)),
+            reason: Some(reason),
             sub: Some(&approval.requester.person.sub),
-            event: AuditKind::ApprovalDecided,
+            event: kind,
             ..event
         };
         self.parts.audit.record(&event, now);
@@ -97,7 +108,8 @@ impl Gate {
             Status::Denied {
                 why: Denied::Reported,
                 ..
-            } => ApprovalOutcome::Reported,
+            }
+            | Status::Revoked { reported: true, .. } => ApprovalOutcome::Reported,
             Status::Denied { .. } => ApprovalOutcome::Denied,
             Status::Expired { .. } => ApprovalOutcome::Expired,
             Status::Cancelled { .. } => ApprovalOutcome::Cancelled,
@@ -106,9 +118,10 @@ impl Gate {
         };
         let metrics = &self.parts.metrics;
         metrics.approval(&approval.name, outcome);
+        // What is taken back was decided on before.
         if matches!(
-            outcome,
-            ApprovalOutcome::Approved | ApprovalOutcome::Denied | ApprovalOutcome::Reported
+            approval.status,
+            Status::Approved { .. } | Status::Denied { .. }
         ) {
             metrics.approval_took(&approval.name, now.since(approval.created));
         }
@@ -133,8 +146,9 @@ impl Gate {
                     Status::Revoked { .. } => AuditKind::ApprovalRevoked,
                     _ => AuditKind::ApprovalDecided,
                 };
+                self.tell_decided(&over);
                 let event = AuditEvent {
-                    reason: Some("approval-reported"),
+                    reason: Some(REPORTED),
                     origin: Some(&over.action.origin),
                     route: Some(&over.action.route),
                     sub: Some(&requester.person.sub),
@@ -154,7 +168,7 @@ impl Gate {
     async fn was_reported(&self, approval: &Approval, now: Timestamp) {
         let requester = &approval.requester;
         let event = AuditEvent {
-            reason: Some("approval-reported"),
+            reason: Some(REPORTED),
             origin: Some(&approval.action.origin),
             route: Some(&approval.action.route),
             sub: Some(&requester.person.sub),

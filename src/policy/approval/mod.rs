@@ -161,7 +161,7 @@ pub fn vote(approval: &Approval, ballot: &Ballot<'_>, now: Timestamp) -> Result<
 
 /// Something is wrong with what was agreed to and may still be used. Whoever said yes may find out later.
 fn taken_back(approval: &Approval, ballot: &Ballot<'_>, now: Timestamp) -> Change {
-    let mut change = changed(approval, Status::Revoked { at: now });
+    let mut change = changed(approval, revoked(true, now));
     change.approval.votes.push(written(ballot, now));
     change
 }
@@ -245,6 +245,10 @@ fn denied(why: Denied, now: Timestamp) -> Status {
     Status::Denied { at: now, why }
 }
 
+fn revoked(reported: bool, now: Timestamp) -> Status {
+    Status::Revoked { at: now, reported }
+}
+
 pub fn cancel(approval: &Approval, holder: &Holder, now: Timestamp) -> Result<Change, Refused> {
     if *holder != approval.requester.holder {
         return Err(Refused::OtherHolder);
@@ -256,7 +260,7 @@ pub fn cancel(approval: &Approval, holder: &Holder, now: Timestamp) -> Result<Ch
 /// Takes a yes back that was not used yet.
 pub fn revoke(approval: &Approval, now: Timestamp) -> Result<Change, Refused> {
     is_approved(approval, now)?;
-    Ok(changed(approval, Status::Revoked { at: now }))
+    Ok(changed(approval, revoked(false, now)))
 }
 
 /// Something else that was asked for by whoever has that session or token was reported: nobody says yes to this any more,
@@ -264,7 +268,7 @@ pub fn revoke(approval: &Approval, now: Timestamp) -> Result<Change, Refused> {
 pub fn fall_with_reported(approval: &Approval, now: Timestamp) -> Result<Change, Refused> {
     let status = match standing(approval, now) {
         Status::Pending => denied(Denied::Reported, now),
-        Status::Approved { .. } => Status::Revoked { at: now },
+        Status::Approved { .. } => revoked(true, now),
         Status::Expired { .. } => return Err(Refused::Expired),
         _ => return Err(Refused::Over),
     };

@@ -371,13 +371,18 @@ fn what_was_agreed_to_ends_when_somebody_says_that_it_is_wrong() {
     // Whoever said yes as well, and whoever asked.
     for who in ["bob", "carol", "alice"] {
         let change = says(&approved, who, Answer::Report, None, 2).unwrap();
-        assert_eq!(change.approval.status, Status::Revoked { at: at(2) });
+        assert_eq!(change.approval.status, revoked(true, at(2)));
         assert_eq!(change.approval.votes.len(), 2);
         for answer in [Answer::Yes, Answer::No, Answer::Report] {
             let again = says(&change.approval, "dave", answer, Some("4711"), 3);
             assert_eq!(again, Err(Refused::Over));
         }
     }
+    // What else its holder was given ends by it; what an operator takes back does not.
+    let fallen = fall_with_reported(&approved, at(2)).unwrap();
+    assert_eq!(fallen.approval.status, revoked(true, at(2)));
+    let taken = revoke(&approved, at(2)).unwrap();
+    assert_eq!(taken.approval.status, revoked(false, at(2)));
     let late = says(&approved, "carol", Answer::Report, None, 31);
     assert_eq!(late, Err(Refused::Expired));
     let holder = lineage("alice's");

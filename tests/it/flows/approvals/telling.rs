@@ -156,6 +156,65 @@ async fn what_is_asked_and_what_became_of_it_is_told_where_it_is_to_be() {
     assert_eq!(check("silent"), Some((false, String::new())));
 }
 
+/// However far what is reported had come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_of_what_was_agreed_to_is_one_like_any_other() {
+    let (told, heard) = receiver().await;
+    let world = telling(told, silent().await).await;
+    let outcome = |name: &str, outcome: &str, count: u32| {
+        let line = format!(
+            "stepgate_approvals_total{{approval=\"payroll/{name}\",outcome=\"{outcome}\"}} {count}\n"
+        );
+        let metrics = world.stepgate.metrics();
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    };
+    // An operator who takes a yes back reports nobody.
+    let id = world.agreed().await;
+    let gate = world.stepgate.operations().gate();
+    let revoked = gate.overrule(&id, Word::Revoke, "", 0).await;
+    assert!(matches!(revoked, Ok(Changed::Done(_))), "{revoked:?}");
+    outcome("four-eyes", "revoked", 1);
+
+    let id = world.agreed().await;
+    let headers = [("content-type", "application/json")];
+    let order = r#"{"what":"a"}"#;
+    let other = world.told("POST", "/order", &headers, order).await.id();
+    world.vote(&other, "carol", Answer::Yes).await;
+    world.vote(&id, "dave", Answer::Report).await;
+    for (id, name) in [(&id, "four-eyes"), (&other, "orders")] {
+        assert_eq!(world.standing(id).await, "revoked");
+        outcome(name, "reported", 1);
+        let taken = eventually("it is written down", || {
+            let log = world.stepgate.log("audit.log");
+            let mut lines = log
+                .lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.find(|line| line["event"] == "approval-revoked" && line["approval"] == **id)
+        })
+        .await;
+        assert_eq!(taken["reason"], "approval-reported", "{taken}");
+    }
+    outcome("four-eyes", "revoked", 1);
+    world.audited("approval-voted", "report").await;
+    world.audited("alarm", "approval-reported").await;
+    eventually("it is told", || {
+        let heard = heard.lock().unwrap();
+        let mut told = by(&heard, "approvals").into_iter();
+        told.any(|one| one["title"] == "Reported as wrong: payroll/four-eyes")
+            .then_some(())
+    })
+    .await;
+
+    // Nobody is asked again at once, on either route.
+    let again = world.pays("amount=43", None).await;
+    let expected = (429, "approval-denied-lately");
+    assert_eq!((again.status, again.code()), expected, "{again:?}");
+    let again = world.told("POST", "/order", &headers, order).await;
+    assert_eq!((again.status, again.code()), expected, "{again:?}");
+    world.clock.advance(60);
+    world.has_asked().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_asks_again_and_again_is_told_of_three_times() {
     let (told, heard) = receiver().await;

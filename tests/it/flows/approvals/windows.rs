@@ -198,6 +198,10 @@ async fn it_ends_when_it_is_taken_back_reported_or_its_session_ends() {
     }
     world.audited("alarm", "approval-reported").await;
     world.audited("approval-revoked", "approval-reported").await;
+    let told = world.gets("/reports/7").await;
+    let expected = (429, "approval-denied-lately");
+    assert_eq!((told.status, told.code()), expected, "{told:?}");
+    world.clock.advance(60);
     world.is_shut("/reports/7").await;
     assert_eq!(world.status("/mfa/1").await, 401, "nor its levels");
 
