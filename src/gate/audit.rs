@@ -22,6 +22,8 @@ pub(in crate::gate) struct Circumstances<'a> {
     pub(in crate::gate) device: Option<&'a str>,
     /// What somebody said themselves.
     pub(in crate::gate) words: Option<&'a str>,
+    /// How many like it were not written since the last one.
+    pub(in crate::gate) left_out: u64,
 }
 
 impl<'a> Circumstances<'a> {
@@ -65,6 +67,7 @@ impl Gate {
             channel: circumstances.channel,
             device: circumstances.device,
             words: circumstances.words,
+            left_out: circumstances.left_out,
             ..AuditEvent::new(kind)
         };
         self.parts.audit.record(&event, self.parts.clock.now());

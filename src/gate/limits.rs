@@ -17,7 +17,7 @@ const ADDRESSES: u64 = 100_000;
 /// Who would be let in when the flood is over.
 const BUSY_RETRY: u64 = 5;
 
-/// Of one sign-in, in drops.
+/// Of what is let through once, in drops.
 const COST: u64 = 60;
 
 #[derive(Debug)]
@@ -29,9 +29,10 @@ pub(in crate::gate) struct Limits {
     buckets: Cache<IpAddr, Arc<Mutex<Bucket>>>,
 }
 
+/// Emptied by what is let through, and filled by time.
 #[derive(Clone, Copy, Debug)]
-struct Bucket {
-    /// In sixtieths of a sign-in: a second brings as many as there are sign-ins a minute.
+pub(in crate::gate) struct Bucket {
+    /// In sixtieths of what is let through: a second brings as many as there are of it a minute.
     drops: u64,
     filled: Timestamp,
 }
@@ -76,26 +77,53 @@ impl Limits {
     }
 
     fn take(&self, address: IpAddr, now: Timestamp) -> Result<(), TryLater> {
-        let rate = u64::from(self.per_minute.max(1));
-        let most = rate * COST;
-        let full = || {
-            Arc::new(Mutex::new(Bucket {
-                drops: most,
-                filled: now,
-            }))
-        };
+        let rate = self.per_minute.max(1);
+        let full = || Arc::new(Mutex::new(Bucket::full(rate, now)));
         let bucket = self.buckets.get_with(source(address), full);
         let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-        let gained = now.since(bucket.filled).as_secs().saturating_mul(rate);
-        bucket.drops = bucket.drops.saturating_add(gained).min(most);
-        bucket.filled = bucket.filled.max(now);
-        match bucket.drops.checked_sub(COST) {
+        bucket.take(rate, rate, now)
+    }
+}
+
+impl Bucket {
+    pub(in crate::gate) fn full(most: u32, now: Timestamp) -> Self {
+        Self {
+            drops: u64::from(most) * COST,
+            filled: now,
+        }
+    }
+
+    /// `rate`: what a minute brings, at least one; `most`: what it holds.
+    pub(in crate::gate) fn take(
+        &mut self,
+        most: u32,
+        rate: u32,
+        now: Timestamp,
+    ) -> Result<(), TryLater> {
+        self.fill(most, rate, now);
+        match self.drops.checked_sub(COST) {
             Some(left) => {
-                bucket.drops = left;
+                self.drops = left;
                 Ok(())
             }
-            None => Err(TryLater((COST - bucket.drops).div_ceil(rate))),
+            None => Err(TryLater(
+                (COST - self.drops).div_ceil(u64::from(rate.max(1))),
+            )),
         }
+    }
+
+    pub(in crate::gate) fn is_full(&self, most: u32, rate: u32, now: Timestamp) -> bool {
+        let mut filled = *self;
+        filled.fill(most, rate, now);
+        filled.drops >= u64::from(most) * COST
+    }
+
+    fn fill(&mut self, most: u32, rate: u32, now: Timestamp) {
+        let gained = now.since(self.filled).as_secs();
+        let gained = gained.saturating_mul(u64::from(rate));
+        let full = u64::from(most) * COST;
+        self.drops = self.drops.saturating_add(gained).min(full);
+        self.filled = self.filled.max(now);
     }
 }
 
@@ -108,7 +136,7 @@ fn buckets() -> Cache<IpAddr, Arc<Mutex<Bucket>>> {
 }
 
 /// One household or host gets a /64 of IPv6, and with it more addresses than can be counted.
-fn source(address: IpAddr) -> IpAddr {
+pub(in crate::gate) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(

@@ -151,12 +151,9 @@ impl Gate {
                 return backchannel_error(StatusCode::SERVICE_UNAVAILABLE, "cannot be checked now");
             }
             Err(error) => {
-                self.audit(
-                    AuditKind::Alarm,
-                    incoming,
-                    Circumstances::because("logout-token-refused"),
-                );
-                tracing::warn!(%error, "a logout token was refused");
+                if self.alarm_by_anybody(incoming, "logout-token-refused") {
+                    tracing::warn!(%error, "a logout token was refused");
+                }
                 return backchannel_error(StatusCode::BAD_REQUEST, "not a valid logout token");
             }
         };

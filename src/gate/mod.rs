@@ -39,6 +39,7 @@ mod script;
 mod sessions;
 mod start;
 mod status;
+mod strangers;
 mod streams;
 mod tally;
 mod tell;
@@ -124,6 +125,7 @@ pub struct Gate {
     approvals: Approvals,
     sign_ins: ciba::SignIns,
     patience: approvals::Patience,
+    strangers: strangers::Strangers,
     /// Claims that a session keeps: those that the configuration reads, and what a user is called.
     kept: Vec<String>,
     /// `always_asked` levels that came back without having been asked: the realm is not what the configuration says.
@@ -296,6 +298,7 @@ impl Gate {
                 before.map(|before| &before.sign_ins),
             ),
             patience: before.map_or_else(Default::default, |before| before.patience.clone()),
+            strangers: before.map_or_else(Default::default, |before| before.strangers.clone()),
             kept,
             broken: Mutex::default(),
             parts,

@@ -112,6 +112,9 @@ pub struct AuditEvent<'a> {
     /// The reason that an operator or a requester gave.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<&'a str>,
+    /// How many like it, which anybody can cause, were not written since the last one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: u64,
 }
 
 impl AuditEvent<'_> {
@@ -134,6 +137,7 @@ impl AuditEvent<'_> {
             channel: None,
             device: None,
             words: None,
+            left_out: 0,
         }
     }
 }
@@ -200,6 +204,10 @@ struct Line<'a> {
     event: &'a AuditEvent<'a>,
     seq: u64,
     prev: &'a str,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn rfc3339(at: Timestamp) -> String {

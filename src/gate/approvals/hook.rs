@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{Changed, waiting};
 use crate::config::{ChannelKind, SigningKey};
-use crate::gate::{Gate, Incoming, Record, Reply};
+use crate::gate::{Gate, Incoming, Record, Reply, strangers};
 use crate::model::approval::{Answer, Approval, ApprovalId, Person};
 use crate::model::time::Timestamp;
 use crate::notify::is_signed;
@@ -35,6 +35,9 @@ const LONGEST_REASON: usize = 500;
 
 /// Of what is to be an approval's id; no longer one is written down either.
 const LONGEST_APPROVAL: usize = 64;
+
+/// What whoever has no key can cause, or an old message alone.
+const BY_ANYBODY: [&str; 3] = ["signature", "timestamp", "replayed"];
 
 /// Of no provider: no person is mistaken for it.
 const ISSUER: &str = "webhook";
@@ -223,18 +226,32 @@ impl Gate {
         reason: &'static str,
         approval: Option<&str>,
     ) {
+        let (metrics, now) = (&self.parts.metrics, self.parts.clock.now());
+        metrics.decided_by(name, ChannelDecision::Refused);
         let (address, channel) = (incoming.client.to_string(), format!("webhook:{name}"));
+        let event = AuditKind::WebhookRefused;
+        let mut left_out = 0;
+        if BY_ANYBODY.contains(&reason) {
+            let refused = strangers::Refused {
+                event,
+                reason,
+                channel: Some(channel.clone()),
+            };
+            match self.strangers.hear(&refused, incoming.client, now) {
+                Some(others) => left_out = others,
+                None => return,
+            }
+        }
         let event = AuditEvent {
             reason: Some(reason),
             request: Some(incoming.request_id),
             client: Some(&address),
             approval,
             channel: Some(&channel),
-            ..AuditEvent::new(AuditKind::WebhookRefused)
+            left_out,
+            ..AuditEvent::new(event)
         };
-        self.parts.audit.record(&event, self.parts.clock.now());
-        let metrics = &self.parts.metrics;
-        metrics.decided_by(name, ChannelDecision::Refused);
+        self.parts.audit.record(&event, now);
     }
 }
 

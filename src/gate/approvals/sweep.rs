@@ -107,6 +107,7 @@ impl Gate {
     /// To be called every few seconds.
     pub async fn look_after_approvals(self: &Arc<Self>) {
         let now = self.parts.clock.now();
+        self.say_how_many_were_left_out(now);
         let agenda = &self.approvals.agenda;
         let (mut seen, mut left) = (HashSet::new(), MOST);
         for rule in self.parts.config.apps.iter().flat_map(|app| &app.approvals) {

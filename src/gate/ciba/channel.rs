@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Asking, Taken};
 use crate::config::CibaChannel;
-use crate::gate::audit::Circumstances;
 use crate::gate::bearer::bearer_alone;
+use crate::gate::strangers::Refused;
 use crate::gate::{Gate, Incoming, Record, Reply};
 use crate::model::approval::Person;
 use crate::model::session::Secret;
@@ -39,6 +39,12 @@ const NO_DETAILS: [&str; 3] = ["login_hint", "is_consent_required", "acr_values"
 
 /// Whatever the realm says: nobody remembers longer what they have begun.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// Of clients, as metrics know those that are not listed: whatever calls itself something makes no series.
+const OTHER: &str = "other";
+
+/// What whoever has an old token alone can cause.
+const REPLAYED: &str = "replayed";
 
 /// A mark outlives the token that it is of, in whichever clock.
 const BEYOND: Duration = Duration::from_secs(300);
@@ -73,15 +79,16 @@ impl Gate {
                 return refused(StatusCode::SERVICE_UNAVAILABLE, "cannot-be-checked");
             }
             Err(error) => {
-                tracing::warn!(%error, "a request by CIBA was refused");
-                let circumstances = Circumstances::because("ciba-token-refused");
-                self.audit(AuditKind::Alarm, incoming, circumstances);
+                let metrics = &self.parts.metrics;
+                metrics.sign_in(OTHER, SignInOutcome::Refused);
+                if self.alarm_by_anybody(incoming, "ciba-token-refused") {
+                    tracing::warn!(%error, "a request by CIBA was refused");
+                }
                 return refused(StatusCode::UNAUTHORIZED, "token");
             }
         };
         let Some(name) = rules.clients.get(&token.client) else {
-            // By a name of our own: whatever calls itself something makes no series.
-            self.not_asked(incoming, &token, "client", "other");
+            self.not_asked(incoming, &token, "client", OTHER);
             return refused(StatusCode::FORBIDDEN, "client");
         };
         let Some(body) = read(incoming) else {
@@ -111,7 +118,7 @@ impl Gate {
             Ok(Err(code)) => {
                 self.not_asked(incoming, &token, code, &token.client);
                 let status = match code {
-                    "replayed" => StatusCode::UNAUTHORIZED,
+                    REPLAYED => StatusCode::UNAUTHORIZED,
                     _ => StatusCode::TOO_MANY_REQUESTS,
                 };
                 refused(status, code)
@@ -131,7 +138,7 @@ impl Gate {
         let mark = Mark::channel_token(&self.parts.config.keycloak.issuer, &token.id);
         let until = token.expires.max(now).plus(BEYOND);
         if !self.parts.store.once(&mark, until, now).await? {
-            return Ok(Err("replayed"));
+            return Ok(Err(REPLAYED));
         }
         if !self
             .sign_ins
@@ -172,17 +179,31 @@ impl Gate {
         reason: &'static str,
         series: &str,
     ) {
-        let address = incoming.client.to_string();
+        self.parts.metrics.sign_in(series, SignInOutcome::Refused);
+        let (address, now) = (incoming.client.to_string(), self.parts.clock.now());
+        let event = AuditKind::CibaRefused;
+        let mut left_out = 0;
+        if reason == REPLAYED {
+            let refused = Refused {
+                event,
+                reason,
+                channel: None,
+            };
+            match self.strangers.hear(&refused, incoming.client, now) {
+                Some(others) => left_out = others,
+                None => return,
+            }
+        }
         let event = AuditEvent {
             reason: Some(reason),
             sub: Some(&token.sub),
             azp: Some(&token.client),
             request: Some(incoming.request_id),
             client: Some(&address),
-            ..AuditEvent::new(AuditKind::CibaRefused)
+            left_out,
+            ..AuditEvent::new(event)
         };
-        self.parts.audit.record(&event, self.parts.clock.now());
-        self.parts.metrics.sign_in(series, SignInOutcome::Refused);
+        self.parts.audit.record(&event, now);
     }
 }
 

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::world::{Twist, World, heading};
+use crate::harness::eventually;
 
 const NETWORKS: &str = "[networks]";
 const WITH_CIBA: &str = "[keycloak.ciba]\nclients = { teller = \"The teller's desk\" }\ndevice = \"none\"\n\
@@ -161,6 +162,34 @@ async fn tokens_that_are_not_keycloaks_word_ask_nobody() {
     assert_eq!(asked["sub"], "sub-alice");
     let logs = world.stepgate.log("access.log") + &world.stepgate.log("audit.log");
     assert!(!logs.contains(good.rsplit('.').next().unwrap()));
+}
+
+/// Anybody may send what is no token, and an alarm wakes somebody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_bad_tokens_is_a_few_alarms_and_their_number() {
+    let world = World::with_ciba().await;
+    let token = world.channel_token(&json!({ "typ": "ID" }));
+    for _ in 0..100 {
+        assert_eq!(world.handed_on(&token, &[], BODY).await, 401);
+    }
+    let line = r#"stepgate_ciba_requests_total{client="other",outcome="refused"} 100"#;
+    let metrics = world.stepgate.metrics();
+    assert!(metrics.contains(line), "{metrics}");
+    let lines = || world.lines_because("alarm", "ciba-token-refused");
+    eventually("the first ones", || (lines().len() == 3).then_some(())).await;
+    // Of a good one that comes again and again it is the same.
+    let good = world.channel_token(&json!({ "jti": "good" }));
+    assert_eq!(world.handed_on(&good, &[], BODY).await, 201);
+    for _ in 0..100 {
+        assert_eq!(world.handed_on(&good, &[], BODY).await, 401);
+    }
+    let again = || world.lines_because("ciba-refused", "replayed");
+    eventually("the first ones", || (again().len() == 3).then_some(())).await;
+    world.clock.advance(60);
+    let last = eventually("how many were left out", || lines().get(3).cloned()).await;
+    assert_eq!(last["left_out"], 97, "{last}");
+    let last = eventually("how many were left out", || again().get(3).cloned()).await;
+    assert_eq!(last["left_out"], 97, "{last}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

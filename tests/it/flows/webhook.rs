@@ -120,6 +120,16 @@ impl Program {
 }
 
 impl World {
+    pub(super) fn lines_because(&self, event: &str, reason: &str) -> Vec<Value> {
+        let log = self.stepgate.log("audit.log");
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines
+            .filter(|line| line["event"] == event && line["reason"] == reason)
+            .collect()
+    }
+
     async fn reloads(&self) {
         let reloaded = self.stepgate.reloader.reload().await;
         assert!(reloaded.is_applied(), "{}", reloaded.report(false));
@@ -309,6 +319,32 @@ async fn what_is_not_its_word_or_not_new_decides_nothing() {
     world.audited("webhook-refused", "replayed").await;
     let refused = world.audited("webhook-refused", "over").await;
     assert_eq!(refused["channel"], "webhook:fraud");
+}
+
+/// Anybody may send what nobody has signed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_forged_messages_is_a_few_lines_and_their_number() {
+    let (world, _) = world().await;
+    let forged = Message {
+        key: "out.key",
+        ..FINE
+    };
+    for _ in 0..100 {
+        assert_eq!(world.program_says(forged, &yes("any")).await.0, 401);
+    }
+    let line = r#"stepgate_channel_decisions_total{channel="fraud",result="refused"} 100"#;
+    let metrics = world.stepgate.metrics();
+    assert!(metrics.contains(line), "{metrics}");
+    let lines = || world.lines_because("webhook-refused", "signature");
+    eventually("the first ones", || (lines().len() == 3).then_some(())).await;
+    // Whoever signs with a key of theirs is heard beside it.
+    assert_eq!(world.program_says(FINE, &yes("any")).await.0, 404);
+    world.audited("webhook-refused", "no-such-approval").await;
+    world.clock.advance(60);
+    let last = eventually("how many were left out", || lines().get(3).cloned()).await;
+    assert_eq!(last["left_out"], 97, "{last}");
+    assert_eq!(last["channel"], "webhook:fraud");
+    assert_eq!(lines().len(), 4);
 }
 
 /// One vote beside those of people.
