@@ -233,6 +233,30 @@ impl Gate {
         })
     }
 
+    /// Of whoever has sent a token to an endpoint of ours and waits for the answer: whether it is still good, within a
+    /// second. Its proof was taken when it came.
+    pub(in crate::gate) async fn bearer_still(
+        &self,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        now: Timestamp,
+    ) -> Option<Result<Arc<Verified>, Reply>> {
+        let rules = site.app.bearer.as_ref()?;
+        let presented = presented(incoming.headers)?;
+        let looked = match presented {
+            Presented::Token { token, .. } => self.verified(incoming, rules, token, now).await,
+            Presented::Unreadable(_) => Err(Refused::Request),
+        };
+        let record = Record {
+            credential: Some("bearer"),
+            ..Record::of("own")
+        };
+        Some(match looked {
+            Ok((verified, _)) => Ok(verified),
+            Err(refused) => Err(self.refused_bearer(incoming, rules, presented, &refused, record)),
+        })
+    }
+
     /// Each proof is good once, over all instances (RFC 9449 section 11.1).
     async fn proof_holds(
         &self,

@@ -15,7 +15,10 @@ use stepgate::model::approval::{Answer, ApprovalId, Person};
 use stepgate::model::time::Clock as _;
 use stepgate::policy::approval::Ballot;
 
+use tokio::task::JoinHandle;
+
 use super::world::{FORM, LAST, NETWORKS, Twist, World, heading};
+use crate::harness::{ask, eventually};
 use crate::keycloak::{Browser, Page};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -175,6 +178,36 @@ impl World {
     async fn standing(&self, id: &str) -> String {
         let told = self.state(id).await;
         told.body["status"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// What a program waits with that has the browser's cookies of now.
+    fn cookie_line(&self) -> String {
+        let url = self.url("/").parse().unwrap();
+        format!("Cookie: {}", self.browser.cookies_for(&url))
+    }
+
+    /// A program waits for news; its answer, as it comes.
+    fn waits(&self, id: &str, credential: &str) -> JoinHandle<String> {
+        let host = self.origin.trim_start_matches("http://");
+        let request = format!(
+            "GET /.stepgate/approval/{id} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
+             Accept: application/json\r\nPrefer: wait=30\r\n{credential}\r\n\r\n"
+        );
+        let address = self.stepgate.address;
+        tokio::spawn(async move { ask(address, &request).await })
+    }
+
+    /// Until whoever waits has looked at it several times: beside that it is read once when they come, and once by the
+    /// instance itself.
+    async fn is_waited_for(&self) {
+        let looks = || {
+            let metrics = self.stepgate.metrics();
+            let series = "stepgate_store_operation_seconds_count{op=\"approval\",result=\"done\"} ";
+            let count = metrics.lines().find_map(|line| line.strip_prefix(series));
+            count.map_or(0, |count| count.parse::<u64>().unwrap())
+        };
+        let before = looks();
+        eventually("somebody looks", || (looks() >= before + 4).then_some(())).await;
     }
 
     /// A page of the app sends it.

@@ -59,7 +59,7 @@ impl Gate {
                 self.waiting_page(incoming, site, &asker, &approval, now)
                     .await
             }
-            _ => self.state(incoming, &asker, approval).await,
+            _ => self.state(incoming, site, asker, approval).await,
         }
     }
 

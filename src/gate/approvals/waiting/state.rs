@@ -9,10 +9,14 @@ use tokio::sync::Semaphore;
 
 use super::{denied, name, rfc3339, standing_name, yes};
 use crate::gate::approvals::Asker;
+use crate::gate::bearer::invite;
+use crate::gate::reply::Problem;
 use crate::gate::words::Language;
-use crate::gate::{Gate, Incoming, Record, Reply};
+use crate::gate::{Gate, Incoming, Record, Reply, Site};
 use crate::model::approval::{Approval, Status};
+use crate::model::time::Timestamp;
 use crate::policy::approval;
+use crate::policy::facts::Known;
 use crate::store::Unavailable;
 
 /// A program waits no longer for news, whatever it would like.
@@ -63,10 +67,11 @@ impl Gate {
     pub(super) async fn state(
         &self,
         incoming: &Incoming<'_>,
-        asker: &Asker,
+        site: Site<'_>,
+        asker: Asker,
         approval: Approval,
     ) -> Reply {
-        let mut approval = approval;
+        let (mut asker, mut approval) = (asker, approval);
         let began = standing_name(&approval, self.parts.clock.now());
         let wait = wait(incoming.headers);
         if let Some(wait) = wait
@@ -75,18 +80,23 @@ impl Gate {
             let looks = async {
                 loop {
                     let now = self.parts.clock.now();
+                    asker = self
+                        .still_asks(incoming, site, &asker, &approval, now)
+                        .await?;
                     match self.approvals.find(&approval.id, now).await {
                         Ok(Some(found)) => approval = found,
                         // It is told as it was when it was last seen.
-                        Ok(None) | Err(Unavailable) => return,
+                        Ok(None) | Err(Unavailable) => return Ok::<_, Box<Reply>>(()),
                     }
                     if standing_name(&approval, now) != began {
-                        return;
+                        return Ok(());
                     }
                     tokio::time::sleep(LOOK).await;
                 }
             };
-            let _in_time = tokio::time::timeout(wait, looks).await;
+            if let Ok(Err(reply)) = tokio::time::timeout(wait, looks).await {
+                return *reply;
+            }
         }
         let now = self.parts.clock.now();
         let standing = approval::standing(&approval, now);
@@ -122,6 +132,52 @@ impl Gate {
             let applied = http::HeaderValue::from_static("wait");
             let name = http::HeaderName::from_static("preference-applied");
             reply.headers.insert(name, applied);
+        }
+        reply
+    }
+
+    /// As of now, and not of when the waiting began: the session, under whatever id, or the token is good, and asked for it.
+    async fn still_asks(
+        &self,
+        incoming: &Incoming<'_>,
+        site: Site<'_>,
+        asker: &Asker,
+        approval: &Approval,
+        now: Timestamp,
+    ) -> Result<Asker, Box<Reply>> {
+        let asker = match asker {
+            Asker::Session(held) => match self.session_at(held.key, site.origin, now).await {
+                Known::Found(held) => Asker::Session(held),
+                Known::Absent => return Err(Box::new(self.nobody_waits(incoming, site))),
+                Known::Unavailable => return Err(Box::new(self.unknown_state(incoming))),
+            },
+            Asker::Bearer(_) => match self.bearer_still(incoming, site, now).await {
+                Some(Ok(verified)) => Asker::Bearer(verified),
+                Some(Err(reply)) => return Err(Box::new(reply)),
+                None => return Err(Box::new(self.nobody_waits(incoming, site))),
+            },
+        };
+        match asker.asked_for(approval) {
+            true => Ok(asker),
+            false => Err(Box::new(self.nobody_waits(incoming, site))),
+        }
+    }
+
+    fn nobody_waits(&self, incoming: &Incoming<'_>, site: Site<'_>) -> Reply {
+        let (code, title) = ("login", "Sign in first.");
+        let status = StatusCode::UNAUTHORIZED;
+        let problem = Problem {
+            status: status.as_u16(),
+            title,
+            detail: Some("The session in which it was asked for has ended."),
+            code,
+            request_id: incoming.request_id,
+            ..Problem::default()
+        };
+        let mut reply = Reply::json(status, &problem, Record::of("own")).reason("session-ended");
+        reply.ask_for_a_cookie();
+        if let Some(rules) = &site.app.bearer {
+            invite(&mut reply, rules);
         }
         reply
     }

@@ -2,6 +2,8 @@
 //! and with tokens that are bound to a key.
 
 use serde_json::{Value, json};
+use stepgate::admin::Control as _;
+use stepgate::gate::Whose;
 use stepgate::model::approval::Answer;
 
 use super::{APPROVER_APP, FORM, LAST, MORE, NETWORKS, twist};
@@ -358,6 +360,36 @@ async fn a_token_comes_back_with_a_yes_of_its_own_alone() {
         "{again:?}"
     );
     assert_eq!(world.hit_count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_with_a_token_is_told_no_more_than_it_is_good_for() {
+    let world = with_tokens().await;
+    let token = format!("Bearer {}", world.token(&json!({})));
+    let headers = [FORM, ("authorization", token.as_str())];
+    let asked = world.told("POST", "/pay/7", &headers, "amount=42").await;
+    let id = asked.id();
+    let short = world.token(&json!({ "exp": world.clock.seconds() + 60 }));
+    let other = world.token(&json!({ "sid": "another" }));
+    let [first, second] =
+        [&short, &other].map(|token| world.waits(&id, &format!("Authorization: Bearer {token}")));
+    world.is_waited_for().await;
+    // Past what clocks may differ by.
+    world.clock.advance(180);
+    let told = first.await.unwrap();
+    assert_eq!(status(&told), 401, "{told}");
+    assert_eq!(problem(&told)["code"], "invalid_token", "{told}");
+    assert!(!told.contains("Pay 7"), "{told}");
+    world.is_waited_for().await;
+    assert!(!second.is_finished());
+    let gate = world.stepgate.operations().gate();
+    let whose = Whose::Sid("another".to_owned());
+    gate.revoke(&whose, 0).await.unwrap();
+    // Tokens are looked at once in a second.
+    world.clock.advance(1);
+    let told = second.await.unwrap();
+    assert_eq!(status(&told), 401, "{told}");
+    assert!(!told.contains("Pay 7"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

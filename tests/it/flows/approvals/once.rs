@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use stepgate::gate::Whose;
+
 use super::*;
-use crate::harness::upstream;
+use crate::flows::answers::json as problem;
+use crate::harness::{field, status, upstream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_asks_waits_and_comes_back_once() {
@@ -74,6 +77,26 @@ async fn a_program_asks_waits_and_comes_back_once() {
         .await;
     assert_eq!(line["sub"], "sub-alice");
     world.audited("approval-asked", "payroll/four-eyes").await;
+}
+
+/// Nor is anybody who has its cookie; under a later id it is the same session.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_told_no_more_when_their_session_has_ended() {
+    let mut world = World::careful().await;
+    let id = world.has_asked().await;
+    let waits = world.waits(&id, &world.cookie_line());
+    world.is_waited_for().await;
+    world.lands("/mfa/1", "alice").await;
+    world.is_waited_for().await;
+    assert!(!waits.is_finished());
+    let gate = world.stepgate.operations().gate();
+    let whose = Whose::Subject("sub-alice".to_owned());
+    assert!(!gate.revoke(&whose, 0).await.unwrap().is_empty());
+    let told = waits.await.unwrap();
+    assert_eq!(status(&told), 401, "{told}");
+    assert_eq!(problem(&told)["code"], "login", "{told}");
+    assert!(field(&told, "www-authenticate").starts_with("Cookie"));
+    assert!(!told.contains("Pay 7"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
