@@ -7,6 +7,7 @@ use super::{Gate, approver};
 use crate::model::approval::{Approval, Denied, Status};
 use crate::model::evidence::Identity;
 use crate::notify::{Detail, Event, Notice, Outcome};
+use crate::policy::approval::who::Approvers;
 
 impl Gate {
     /// Those who may decide on what was asked for just now. Nobody waits for it.
@@ -22,8 +23,11 @@ impl Gate {
         self.tell_people(approval, Event::Reminded, id)
     }
 
-    /// Whether there is a way by which people are told of it.
+    /// Whether there is a way by which people are told of it. What Keycloak asks the requester is nobody else's.
     pub(in crate::gate) fn tells_of(&self, approval: &Approval) -> bool {
+        if approval.terms.ciba.is_some() {
+            return false;
+        }
         let rule = self.parts.config.approval(&approval.name);
         rule.is_some_and(|rule| !rule.channels.is_empty()) && self.link_to(approval).is_some()
     }
@@ -88,19 +92,16 @@ impl Gate {
         self.tell_people(approval, event, notice_id(approval, event));
     }
 
-    /// Those to whom it has gone on just now, and nobody else again.
+    /// Those to whom it has gone on just now, and nobody else again where a channel tells people one by one. However much
+    /// its requester asked for of late: they are others, and are told of it once.
     pub(in crate::gate) fn tell_second(&self, approval: &Approval) {
         let rule = self.parts.config.approval(&approval.name);
         let Some(second) = rule.and_then(|rule| rule.approvers.second.as_deref()) else {
             return;
         };
-        let approval_of_theirs = Approval {
-            named: Vec::new(),
-            ..approval.clone()
-        };
-        let audience = Audience::Approvers(Box::new((approval_of_theirs, second.clone())));
         let id = format!("{}-escalated", approval.id.0);
-        self.tell_those(approval, Event::Asked, id, audience);
+        let audience = only(approval, second);
+        self.tell_those(approval, Event::Asked, id, audience, Bound::Once);
     }
 
     fn tell_people(&self, approval: &Approval, event: Event, id: String) -> bool {
@@ -109,7 +110,11 @@ impl Gate {
         };
         let those = (approval.clone(), rule.approvers.clone());
         let audience = Audience::Approvers(Box::new(those));
-        self.tell_those(approval, event, id, audience)
+        let bound = match event {
+            Event::Asked | Event::Reminded => Bound::Lately,
+            _ => Bound::Once,
+        };
+        self.tell_those(approval, event, id, audience, bound)
     }
 
     /// Whether anybody is.
@@ -119,6 +124,7 @@ impl Gate {
         event: Event,
         id: String,
         audience: Audience,
+        bound: Bound,
     ) -> bool {
         let config = &self.parts.config;
         let Some(rule) = config.approval(&approval.name) else {
@@ -137,9 +143,9 @@ impl Gate {
         };
         let (programs, people): (Vec<usize>, Vec<usize>) =
             rule.channels.iter().copied().partition(is_program);
-        let is_question = matches!(event, Event::Asked | Event::Reminded);
-        let is_quiet =
-            is_question && !people.is_empty() && !self.announcer.takes(approval, &people);
+        let is_quiet = bound == Bound::Lately
+            && !people.is_empty()
+            && !self.announcer.takes(approval, &people);
         if is_quiet && programs.is_empty() {
             return false;
         }
@@ -167,6 +173,67 @@ impl Gate {
     }
 }
 
+/// What keeps a notice from wearing people down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    /// How often they were told of late of what its requester asks for.
+    Lately,
+    /// There is no other one like it of this approval.
+    Once,
+}
+
+/// The second ones, whoever else may decide by then.
+fn only(approval: &Approval, second: &Approvers) -> Audience {
+    let theirs = Approval {
+        named: Vec::new(),
+        ..approval.clone()
+    };
+    Audience::Approvers(Box::new((theirs, second.clone())))
+}
+
 fn notice_id(approval: &Approval, event: Event) -> String {
     format!("{}-{}", approval.id.0, event.word())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic, reason = "tests")]
+
+    use super::*;
+    use crate::policy::approval::who::may_decide;
+    use crate::policy::example::{alice, given};
+
+    fn strings(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn it_goes_on_to_the_second_ones_and_nobody_else() {
+        let second = Approvers {
+            groups_any: strings(&["board"]),
+            people: strings(&["chair@example.com"]),
+            ..Approvers::default()
+        };
+        let approval = Approval {
+            named: strings(&["manager@example.com", "bob"]),
+            escalated: Some(given().created),
+            ..given()
+        };
+        let audience = only(&approval, &second);
+        assert_eq!(audience.named(), ["chair@example.com"]);
+        let Audience::Approvers(those) = audience else {
+            panic!("they are approvers");
+        };
+        let is_told = |sub: &str, groups: &[&str]| {
+            let who = Identity {
+                sub: sub.to_owned(),
+                groups: strings(groups),
+                ..alice()
+            };
+            may_decide(&those.0, &those.1, &who)
+        };
+        assert!(is_told("carol", &["board"]));
+        assert!(!is_told("bob", &["leads"]), "he was told at first");
+        assert!(!is_told("alice", &["board"]), "nor whoever asks");
+    }
 }

@@ -61,7 +61,7 @@ pub(in crate::gate) enum Audience {
 
 impl Audience {
     /// Those who are known by a mail address.
-    fn named(&self) -> Vec<String> {
+    pub(in crate::gate) fn named(&self) -> Vec<String> {
         let Self::Approvers(those) = self else {
             return Vec::new();
         };
@@ -220,6 +220,14 @@ struct Told {
     taken: Mutex<BTreeSet<usize>>,
 }
 
+/// Where a notice went that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Went {
+    Out,
+    /// All whom it was for were told enough of late: no other channel takes its place either.
+    Nowhere,
+}
+
 impl Told {
     /// By the first of `at` and its fallbacks that has room.
     fn begin(told: &Arc<Self>, at: usize) {
@@ -251,7 +259,12 @@ impl Told {
         runtime.spawn(async move {
             let outcome = told.deliver(&line).await;
             drop(room);
-            told.shared.note(&line, &outcome);
+            match &outcome {
+                Ok(Went::Out) => told.shared.note(&line, &Ok(())),
+                // Counted where that was decided; the channel has shown nothing.
+                Ok(Went::Nowhere) => {}
+                Err(failure) => told.shared.note(&line, &Err(failure.clone())),
+            }
             if outcome.is_err()
                 && let Some(next) = told.fallback(&line)
             {
@@ -261,7 +274,7 @@ impl Told {
         });
     }
 
-    async fn deliver(&self, line: &Line) -> Result<(), Failure> {
+    async fn deliver(&self, line: &Line) -> Result<Went, Failure> {
         const NO_STORE: Failure = Failure::Unusable("the store does not answer");
         let shared = &self.shared;
         let mut to = line.sender.recipients(&self.audience.named());
@@ -282,7 +295,7 @@ impl Told {
                         .map(|(who, browser)| (Reader::Person(who), browser));
                     match self.spared(line, all.collect()) {
                         Some(told) => told,
-                        None => return Ok(()),
+                        None => return Ok(Went::Nowhere),
                     }
                 }
             };
@@ -292,7 +305,7 @@ impl Told {
             let all = all.map(|address| (Reader::Mail(address.to_string()), address));
             match self.spared(line, all.collect()) {
                 Some(told) => to.mail = told,
-                None => return Ok(()),
+                None => return Ok(Went::Nowhere),
             }
         }
         let sent = line.sender.deliver(&self.notice, &mut to, &*shared.clock);
@@ -307,7 +320,7 @@ impl Told {
                 tracing::warn!("a browser that is no more could not be forgotten");
             }
         }
-        outcome
+        outcome.map(|()| Went::Out)
     }
 
     /// Those of all who were not told enough of late. `None`: all of them were.

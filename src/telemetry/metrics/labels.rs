@@ -74,7 +74,7 @@ labels! {
         Nobody = "nobody",
         /// Too many were under way.
         Dropped = "dropped",
-        /// The requester had been told of often enough.
+        /// People had been told often enough of late: of what the requester asks for, or at all.
         Limited = "limited",
     }
 

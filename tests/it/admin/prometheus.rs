@@ -1,10 +1,13 @@
 //! A real Prometheus scrapes a running stepgate.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
-use stepgate::telemetry::metrics::CATALOGUE;
+use stepgate::telemetry::metrics::{
+    ApprovalOutcome, CATALOGUE, ChannelDecision, Label, NotificationResult, SignInOutcome,
+};
 use tempfile::TempDir;
 
 use super::{read, world};
@@ -269,6 +272,44 @@ fn words(query: &str) -> impl Iterator<Item = &str> {
         .filter(|word| !word.is_empty())
 }
 
+/// What a label of it can be, where that is a word of ours.
+fn words_of(metric: &str) -> Vec<(&'static str, Vec<&'static str>)> {
+    fn all<L: Label>() -> Vec<&'static str> {
+        L::ALL.iter().map(|label| label.name()).collect()
+    }
+    match metric {
+        "stepgate_notifications_total" => vec![("result", all::<NotificationResult>())],
+        "stepgate_approvals_total" => vec![("outcome", all::<ApprovalOutcome>())],
+        "stepgate_ciba_requests_total" => vec![("outcome", all::<SignInOutcome>())],
+        "stepgate_channel_decisions_total" => vec![("result", all::<ChannelDecision>())],
+        _ => Vec::new(),
+    }
+}
+
+/// `label="this"` and `label=~"this|that"` in a query.
+fn matched_by<'q>(query: &'q str, label: &str) -> Vec<&'q str> {
+    let behind = query.split(label).skip(1);
+    let value = |rest: &'q str| {
+        let rest = rest.strip_prefix("=~").or_else(|| rest.strip_prefix('='))?;
+        rest.strip_prefix('"')?.split('"').next()
+    };
+    let values = behind.filter_map(value);
+    values.filter(|value| !value.starts_with('$')).collect()
+}
+
+/// What a notice can become of is what the docs list.
+#[test]
+fn the_docs_say_what_becomes_of_a_notice() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("docs/channels.md")).unwrap();
+    let (_, table) = text.split_once("| `result` | |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let rows = table.lines().filter_map(|row| row.strip_prefix("| `"));
+    let listed: BTreeSet<_> = rows.filter_map(|row| row.split('`').next()).collect();
+    let all = NotificationResult::ALL.iter().map(|result| result.name());
+    assert_eq!(listed, all.collect());
+}
+
 /// Every query of the dashboard and of the alert rules asks for what is there, by labels that it has.
 #[test]
 fn the_dashboard_and_the_alerts_ask_for_what_is_there() {
@@ -334,6 +375,14 @@ fn the_dashboard_and_the_alerts_ask_for_what_is_there() {
             .chain(shown.flat_map(words));
         for label in labels {
             assert!(is_known(label), "no label {label}: {query} {said}");
+        }
+        for known in &asked {
+            for (label, words) in words_of(known.name) {
+                for wanted in matched_by(query, label) {
+                    let is_word = wanted.split('|').all(|one| words.contains(&one));
+                    assert!(is_word, "{label} is never {wanted}: {query}");
+                }
+            }
         }
     }
     let checked = Command::new("promtool")

@@ -65,16 +65,22 @@ fn audience() -> Audience {
 impl World {
     /// `channels`: name, where it leads, and what else its table has.
     fn new(channels: &[(&str, String, &str)]) -> Self {
-        let _first = rustls::crypto::ring::default_provider().install_default();
-        let mut installation = "version = 1\n[keycloak]\nissuer = \"http://127.0.0.1:1/realms/none\"\nclient_id = \"stepgate\"\n\
-             client_secret = { file = \"secret\" }\n[[levels]]\nname = \"password\"\nbase = true\nproof = { acr = \"1\" }\n\
-             [upstreams.app]\nurl = \"http://127.0.0.1:1\"\n"
-            .to_owned();
+        let mut installation = String::new();
         for (name, url, more) in channels {
             installation += &format!(
                 "[channels.{name}]\nkind = \"ntfy\"\nurl = \"{url}\"\ntopic = \"{name}\"\nallow_private = true\n{more}\n"
             );
         }
+        Self::over(&installation)
+    }
+
+    fn over(channels: &str) -> Self {
+        let _first = rustls::crypto::ring::default_provider().install_default();
+        let mut installation = "version = 1\n[keycloak]\nissuer = \"http://127.0.0.1:1/realms/none\"\nclient_id = \"stepgate\"\n\
+             client_secret = { file = \"secret\" }\n[[levels]]\nname = \"password\"\nbase = true\nproof = { acr = \"1\" }\n\
+             [upstreams.app]\nurl = \"http://127.0.0.1:1\"\n"
+            .to_owned();
+        installation += channels;
         let app = "url = \"http://app.localhost\"\nupstream = \"app\"\nrequire = { level = \"password\" }\n";
         let read = |_: &Path| Ok("only-for-tests".to_owned());
         let input = Input {
@@ -84,7 +90,11 @@ impl World {
         let config = parse(&input, &Options::default()).unwrap().config;
         let metrics = Arc::new(Metrics::new());
         let clock = Arc::new(Still::default());
-        let announcer = Announcer::new(&config.channels, QUICK, around(&metrics, &clock), None);
+        let around = Around {
+            quiet: config.quiet,
+            ..around(&metrics, &clock)
+        };
+        let announcer = Announcer::new(&config.channels, QUICK, around, None);
         Self {
             announcer,
             metrics,
@@ -310,6 +320,31 @@ fn nobody_is_told_more_often_than_they_may_be() {
         recent.spare(all, quiet, Timestamp::from_unix(601)).len()
     };
     assert_eq!([mailed(), mailed(), mailed()], [2, 2, 0]);
+}
+
+/// Whom nobody tells is not told, and a channel that nobody tries does not work by that.
+#[tokio::test]
+async fn a_notice_for_nobody_is_not_sent_and_proves_nothing() {
+    let installation = "[approvals]\nnotices_per_approver = 1\n[channels.mail]\nkind = \"smtp\"\nhost = \"127.0.0.1\"\n\
+         port = 9\ntls = \"off\"\nfrom = \"stepgate@example.com\"\nto = [\"leads@example.com\"]\nfallback = \"other\"\n\
+         [channels.other]\nkind = \"ntfy\"\nurl = \"http://127.0.0.1:9\"\ntopic = \"other\"\nallow_private = true\n";
+    let world = World::over(installation);
+    world
+        .announcer
+        .tell(&notice(Event::Asked), &[0], audience());
+    until("it fails", || world.count("mail", "failed") == 1).await;
+    until("so does the other", || world.count("other", "failed") == 1).await;
+    world
+        .announcer
+        .tell(&notice(Event::Asked), &[0], audience());
+    until("it is left out", || world.count("mail", "limited") == 1).await;
+    // It is over when there is room again.
+    let line = &world.announcer.0.lines[0];
+    until("it is over", || line.room.available_permits() == ROOM).await;
+    assert_eq!(world.count("mail", "sent"), 0);
+    assert!(world.state("mail").failing.is_some());
+    assert_eq!(world.state("mail").well, None);
+    assert_eq!(world.count("other", "failed"), 1, "nor is anybody else");
 }
 
 /// Whoever reloads forgets nothing.

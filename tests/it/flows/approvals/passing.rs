@@ -141,6 +141,36 @@ async fn what_nobody_decides_on_goes_on_to_others_once() {
     assert_eq!(page.body, "app POST /pay/7", "{}", page.text());
 }
 
+/// Whoever asks often silences those who are asked at first, and not those to whom it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_on_to_others_is_told_however_often_somebody_asked() {
+    let (world, heard) = passing().await;
+    let asks = async || world.told("POST", "/pay/7", &[FORM], "a=1").await.id();
+    for _ in 0..3 {
+        let state = format!("/.stepgate/approval/{}", asks().await);
+        assert_eq!(world.told("DELETE", &state, &[], "").await.status, 204);
+    }
+    let id = asks().await;
+    assert!(world.metric("stepgate_notifications_total{channel=\"told\",result=\"limited\"} 1"));
+    eventually("three are told of", || {
+        (titles(&heard).len() == 3).then_some(())
+    })
+    .await;
+    world.clock.advance(300);
+    eventually("others are asked", || {
+        (!world.lines_of("approval-escalated", &id).is_empty()).then_some(())
+    })
+    .await;
+    eventually("they are told", || {
+        let heard = heard.lock().unwrap();
+        let last = heard.last().map(|message| message["click"].to_string());
+        last.is_some_and(|link| link.contains(&id)).then_some(())
+    })
+    .await;
+    // Nor does it count against what is asked for next.
+    assert!(world.metric("stepgate_notifications_total{channel=\"told\",result=\"limited\"} 1"));
+}
+
 /// Whether or not anybody looks; and a clock that jumps makes nothing good again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_over_is_written_down_once() {
