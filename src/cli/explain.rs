@@ -172,7 +172,8 @@ fn explanation(config: &Config, asked: &Explain) -> Result<Explanation, Wrong> {
         .map(|have| super::report::have(&config.ladder, have));
     if let Decision::Approve(approve) = &decision {
         let rule = config.approval(&approve.approval);
-        let pattern = &found.found.route.pattern;
+        let asking = app.table.asking(&found.found, &approve.approval);
+        let pattern = &asking.pattern;
         explanation.approval = rule.map(|rule| Wanted::of(&config.ladder, rule, pattern));
     }
     match (rules, &decision) {

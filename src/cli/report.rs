@@ -87,7 +87,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// `pattern`: of the route.
+    /// `pattern`: of the route that asks for it.
     pub(super) fn of(ladder: &Ladder, rule: &ApprovalRule, pattern: &Pattern) -> Self {
         Self {
             name: rule.name.clone(),

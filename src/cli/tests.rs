@@ -249,6 +249,15 @@ fn what_is_said_of_the_caller_counts() {
         id       = "exports"
         path     = "/exports/{year}/{id}"
         approval = "exports"
+        [[routes]]
+        id       = "sheets"
+        path     = "/sheets/{year}/{id}"
+        methods  = ["PUT"]
+        approval = "sheets"
+        [approvals.sheets]
+        summary   = "Sheet {path.id}"
+        approvers = { groups_any = ["leads"] }
+        grant     = { window = "15m" }
         [approvals.exports]
         summary   = "Export {path.year}"
         approvers = { groups_any = ["leads"] }
@@ -322,6 +331,12 @@ fn what_is_said_of_the_caller_counts() {
         let told = explained(what);
         assert!(told.contains(part), "{told}");
     }
+    // By a method that the route does not list, the approval is that route's, and so are the values that are the same.
+    let told = explained("sheets/2026/7");
+    assert!(
+        told.contains("every request of the same year, id"),
+        "{told}"
+    );
     let told = explained("pay/7");
     for part in [
         "decision  approve: it needs the approval app/four-eyes",

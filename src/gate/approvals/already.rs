@@ -91,7 +91,7 @@ impl Gate {
             return None;
         }
         let rule = self.parts.config.approval(&approve.approval)?;
-        let asking = self.asking_route(site, found, &rule.name);
+        let asking = site.app.table.asking(found, &rule.name);
         let asked = Asked {
             pattern: &asking.pattern,
             target: incoming.target,

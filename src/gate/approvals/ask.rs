@@ -77,6 +77,7 @@ impl Gate {
             bound,
             request,
             reason,
+            aside,
             mut record,
         } = wish;
         let rule = bound.rule;
@@ -96,7 +97,9 @@ impl Gate {
             if waits_on_page {
                 let language = self.language(incoming);
                 let summary = language.asking(&bound.summary, &rule.terms);
-                return self.ask_why(incoming, &summary, request, record).await;
+                return self
+                    .ask_why(incoming, &summary, request, aside, record)
+                    .await;
             }
             let text = "Say why you need this: in the field Stepgate-Reason.";
             let (code, status) = ("reason-required", StatusCode::FORBIDDEN);
@@ -189,7 +192,7 @@ impl Gate {
                 let is_theirs = asker.asked_for(&other);
                 if waits_on_page {
                     let kept = match is_theirs {
-                        true => self.keep_aside(request, now).await,
+                        true => self.keep_aside(request, aside, now).await,
                         false => None,
                     };
                     return self.other_page(incoming, &other, is_theirs, kept.as_deref(), record);
@@ -455,12 +458,17 @@ impl Gate {
         }
     }
 
-    /// While its user makes up their mind about what is pending instead.
+    /// While its user makes up their mind about what is pending instead. `aside`: where it is kept so already, which is where
+    /// it stays.
     pub(super) async fn keep_aside(
         &self,
         mut request: ParkedRequest,
+        aside: Option<String>,
         now: Timestamp,
     ) -> Option<String> {
+        if aside.is_some() {
+            return aside;
+        }
         let id = token(&*self.parts.random, 16);
         request.expires = now.plus(self.parts.config.park.lasts);
         let key = kept_key(&request.origin, &id);

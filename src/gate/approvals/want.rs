@@ -41,6 +41,8 @@ pub struct Wanting {
     pub(super) record: Record,
     /// Why the requester needs it, where it is known by now.
     pub(super) reason: Option<String>,
+    /// Under which id it is kept aside already.
+    pub(super) aside: Option<String>,
 }
 
 /// By whom, and for what, a yes is used up.
@@ -104,6 +106,7 @@ impl Gate {
             approve,
             record,
             reason: None,
+            aside: None,
         }))
     }
 
@@ -128,6 +131,7 @@ impl Gate {
             bound,
             request,
             reason: None,
+            aside: None,
             record,
         };
         Verdict::Reply(self.ask(incoming, site, wish, now).await)
@@ -175,6 +179,7 @@ impl Gate {
             approve,
             record,
             reason,
+            aside,
         } = wanting;
         let (body, in_hand) = intake.into_parts();
         let request = self.waiting_request(incoming, site, &asker, body, now);
@@ -213,6 +218,7 @@ impl Gate {
                     bound,
                     request,
                     reason,
+                    aside,
                     record,
                 };
                 return Verdict::Reply(self.ask(incoming, site, wish, now).await);
@@ -297,6 +303,7 @@ impl Gate {
             approve,
             record,
             reason,
+            aside,
             ..
         } = wanting;
         request.owner = self.owned_by(&asker);
@@ -309,6 +316,7 @@ impl Gate {
             bound,
             request,
             reason,
+            aside,
             record,
         };
         let reply = self.ask(there, site, wish, now).await;
@@ -339,30 +347,11 @@ impl Gate {
         let reading = binding::Reading {
             request,
             target: incoming.target,
-            pattern: &self.asking_route(site, &found, &rule.name).pattern,
+            pattern: &site.app.table.asking(&found, &rule.name).pattern,
             requester: asker.identity(),
         };
         let spared = binding::spared(&rule.name, when, incoming.client, &reading, now);
         spared.map_err(Unbound::Unreadable)
-    }
-
-    /// Of the route whose approval it is, which may be another than the one that the request falls under.
-    pub(super) fn asking_route<'s>(
-        &self,
-        site: Site<'s>,
-        found: &Match<'s>,
-        name: &str,
-    ) -> &'s Route {
-        let is_asking = |route: &&Route| {
-            let requirement = &route.requirement;
-            requirement.approval.as_deref() == Some(name)
-                && found
-                    .demand
-                    .iter()
-                    .any(|part| std::ptr::eq(*part, requirement))
-        };
-        let asking = site.app.table.routes().iter().find(is_asking);
-        asking.unwrap_or(found.route)
     }
 
     /// Under the policy of now.
@@ -381,7 +370,7 @@ impl Gate {
         let policy = self.policy_of(site, &found, asker, rule);
         let policy = policy.ok_or(Unbound::NoRule)?;
         let route = route_name(site, &found);
-        let asking = self.asking_route(site, &found, &rule.name);
+        let asking = site.app.table.asking(&found, &rule.name);
         let reading = binding::Reading {
             request,
             target,
@@ -480,6 +469,8 @@ pub(super) struct Wish<'w> {
     pub(super) request: ParkedRequest,
     /// Said on a page; a program says it in a header.
     pub(super) reason: Option<String>,
+    /// As in [`Wanting`].
+    pub(super) aside: Option<String>,
     pub(super) record: Record,
 }
 

@@ -61,10 +61,11 @@ impl Gate {
         incoming: &Incoming<'_>,
         summary: &str,
         request: ParkedRequest,
+        aside: Option<String>,
         record: Record,
     ) -> Reply {
         let now = self.parts.clock.now();
-        let Some(kept) = self.keep_aside(request, now).await else {
+        let Some(kept) = self.keep_aside(request, aside, now).await else {
             return self.unavailable(incoming, None, record, "no-room-to-park");
         };
         let page = Page::SayWhy {
@@ -143,7 +144,11 @@ impl Gate {
         };
         match self.judge_route(&there, site, way).await {
             Verdict::Approve(wanting) => {
-                let wanting = Wanting { reason, ..*wanting };
+                let wanting = Wanting {
+                    reason,
+                    aside: Some(kept.to_owned()),
+                    ..*wanting
+                };
                 let key = kept_key(&site.origin.text, kept);
                 let again = request.clone();
                 self.ask_with_kept(&there, site, wanting, again, key).await

@@ -109,6 +109,20 @@ impl RouteTable {
         &self.routes
     }
 
+    /// The route whose approval of that name a match demands, which may be another than the one that the request falls
+    /// under: found by another reading of the path, or by an unlisted method.
+    pub fn asking<'t>(&'t self, found: &Match<'t>, approval: &str) -> &'t Route {
+        let is_asking = |route: &&Route| {
+            let requirement = &route.requirement;
+            requirement.approval.as_deref() == Some(approval)
+                && found
+                    .demand
+                    .iter()
+                    .any(|part| std::ptr::eq(*part, requirement))
+        };
+        self.routes.iter().find(is_asking).unwrap_or(found.route)
+    }
+
     /// Where a route of this table stands in [`Self::routes`]: a number that outlives the borrow, for logs.
     pub fn position(&self, route: &Route) -> Option<usize> {
         let distance = std::ptr::from_ref(route)

@@ -237,9 +237,11 @@ async fn nobody_is_told_before_it_is_said_why() {
     assert_eq!(heading(&page), "Say why you need this", "{}", page.text());
     assert!(page.body.contains("Wipe it"), "{}", page.text());
     // Nothing is a reason, and another session's form is nobody's.
-    let nothing = format!("kept={}&reason=+", kept(&page));
+    let first_kept = kept(&page);
+    let nothing = format!("kept={first_kept}&reason=+");
     let page = world.presses(&page, &nothing).await;
     assert_eq!(heading(&page), "Say why you need this", "{}", page.text());
+    assert_eq!(kept(&page), first_kept, "it is kept once");
     let form = format!("kept={}&reason=It+is+old%0D%0A%3Cb%3E", kept(&page));
     let first = std::mem::replace(&mut world.browser, Browser::new());
     world.lands("/mfa/1", "alice").await;
