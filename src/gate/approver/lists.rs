@@ -4,6 +4,7 @@ use http::StatusCode;
 
 use super::pages::{Live, Page, Row};
 use super::{Visit, answer_of, href, live, sign_in, state, time_left};
+use crate::gate::ciba::SignIn;
 use crate::gate::{Gate, Reply};
 use crate::model::approval::{Approval, Person, Status};
 use crate::model::level::Rank;
@@ -32,7 +33,7 @@ impl Gate {
         let person = visit.person();
         // What is over in two minutes is first.
         let pending = sign_ins.iter().filter(|one| one.is_pending(visit.now));
-        let pending = pending.map(|one| sign_in::row(one, visit.now));
+        let pending = pending.map(|one| self.sign_in_row(visit, one));
         let rows: Vec<_> = pending
             .chain(waiting.iter().map(|one| Row {
                 summary: one.missing.is_none().then(|| visit.asking(&one.approval)),
@@ -77,7 +78,7 @@ impl Gate {
         // What was read at a level is not read again below it.
         let sign_ins = self.sign_ins_of(visit).await?;
         let over = sign_ins.iter().filter(|one| !one.is_pending(visit.now));
-        let over = over.map(|one| sign_in::row(one, visit.now));
+        let over = over.map(|one| self.sign_in_row(visit, one));
         let mut decided: Vec<_> = decided
             .iter()
             .map(|one| {
@@ -126,6 +127,18 @@ impl Gate {
             key(one).cmp(&key(other))
         });
         Ok(waiting)
+    }
+
+    /// What it says is read at the level at which it is decided.
+    fn sign_in_row<'a>(&'a self, visit: &Visit<'_, '_>, one: &'a SignIn) -> Row<'a> {
+        let rules = self.parts.config.ciba.as_ref();
+        let missing = rules.and_then(|rules| self.missing(visit, rules.level));
+        let row = sign_in::row(one, visit.now);
+        Row {
+            summary: row.summary.filter(|_| missing.is_none()),
+            level: missing.unwrap_or_default(),
+            ..row
+        }
     }
 
     /// The level, where whoever is here does not have it.

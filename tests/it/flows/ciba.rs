@@ -206,9 +206,15 @@ async fn an_answer_reaches_keycloak_once_with_its_token() {
         world.at_the_phone().await;
         assert_eq!(world.teller_asks(word).await, 201, "{word}");
         let link = world.link().await;
+        let before = world.realm.ciba_told().len();
         world.answers(&link, word).await;
         world.waits_for_heading(&link, heading).await;
-        let all = world.realm.ciba_told();
+        // A no stands as soon as it is said.
+        let all = eventually("keycloak is told", || {
+            let all = world.realm.ciba_told();
+            (all.len() > before).then_some(all)
+        })
+        .await;
         let (token, body) = all.last().unwrap();
         assert_eq!(body["status"], told);
         assert!(token.contains('.'));
@@ -280,6 +286,39 @@ async fn nobody_is_asked_more_than_they_can_bear_and_nothing_waits_for_ever() {
     world.audited("ciba-refused", "too-many-lately").await;
     let logs = world.stepgate.log("audit.log");
     assert_eq!(logs.matches("\"event\":\"ciba-asked\"").count(), 10);
+}
+
+/// What a client has a user confirm can tell as much as the answer to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_sign_in_says_is_read_at_the_level_at_which_it_is_answered() {
+    let strict = WITH_CIBA
+        .replace("\"none\"", "\"none\"\nlevel = \"mfa\"")
+        .replace("\"APPROVER\"", "\"APPROVER\"\nlevel = \"password\"");
+    let mut world = World::twisted(Twist {
+        config: &[(NETWORKS, &strict)],
+        ..Twist::default()
+    })
+    .await;
+    world.at_the_phone().await;
+    assert_eq!(world.teller_asks("Move 900 to Panama").await, 201);
+    let inbox = world.browser.open(&world.phone("/")).await;
+    assert!(!inbox.body.contains("Panama"), "{}", inbox.text());
+    assert!(inbox.body.contains("One-time code"), "{}", inbox.text());
+    let link = world.link().await;
+    let page = world.browser.open(&link).await;
+    assert!(!page.body.contains("Panama"), "{}", page.text());
+    let up = page.link("/.stepgate/step-up").unwrap();
+    let page = world.browser.open(&up).await;
+    let walk = world.go_on(page, "alice").await;
+    assert_eq!(walk.typed.last(), Some(&"code"));
+    assert!(walk.page.body.contains("Panama"), "{}", walk.page.text());
+    let inbox = world.browser.open(&world.phone("/")).await;
+    assert!(inbox.body.contains("Panama"), "{}", inbox.text());
+    assert_eq!(world.answers(&link, "no").await, "Denied");
+    // Over, it is no less to be read.
+    world.clock.advance(1860);
+    let history = world.browser.open(&world.phone("/history")).await;
+    assert!(!history.body.contains("Panama"), "{}", history.text());
 }
 
 /// What was answered when the process ended is told by the next one, as soon as its user looks.
