@@ -85,6 +85,28 @@ test('in German', async (t) => {
   await isFine(dave, 'Als verdächtig gemeldet');
 });
 
+test('what could not be reached for a moment is reached again', async (t) => {
+  const dave = await lead(t);
+  // What a page does by itself after half a minute is not what is looked for here.
+  await dave.addInitScript(() => {
+    window.setInterval = () => 0;
+  });
+  const failed = new Set();
+  const fails = (kind) => async (route) => {
+    if (route.request().resourceType() !== kind || failed.has(kind)) return route.continue();
+    failed.add(kind);
+    return route.fulfill({ status: 503 });
+  };
+  await dave.route('**/events?*', fails('eventsource'));
+  await dave.reload();
+  await dave.getByText('Nothing waits for you.').waitFor();
+  const alice = await clerk(t);
+  await dave.route(`${approver}/`, fails('fetch'));
+  await pays(alice);
+  await dave.getByRole('link', { name: SUMMARY }).waitFor();
+  assert.deepEqual([...failed].sort(), ['eventsource', 'fetch']);
+});
+
 test('what became of a request, in both languages', async (t) => {
   const dave = await lead(t);
   const german = await lead(t, { locale: 'de-DE' });

@@ -54,6 +54,7 @@ test('one person asks at a desk and agrees on a phone', async (t) => {
   const there = await phone(t, alice);
   await adds(there, alice, 'My phone');
   await there.getByText('· this browser').waitFor();
+  assert.equal(await there.getByRole('link', { name: 'Add this browser' }).isVisible(), false, 'it is one by now');
   await isFine(there, 'My devices');
   const stored = await there.evaluate(async () => {
     const open = await new Promise((done, fail) => {

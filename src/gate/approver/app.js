@@ -7,6 +7,9 @@ const { live, seen, news } = document.body.dataset;
 /** Seconds between two looks at how much time is left. */
 const LOOK = 30;
 
+/** Seconds until what could not be reached is tried again. */
+const AGAIN = 5;
+
 /** Which of its parts are the server's, and may be replaced. */
 const PARTS = ['live', 'decide'];
 
@@ -14,7 +17,7 @@ async function look() {
   const answer = await fetch(location.href, { credentials: 'same-origin', redirect: 'error' });
   // Signed out meanwhile, or not to be seen by this person any more: nothing of it stays on the screen.
   if ([401, 403, 404].includes(answer.status)) location.reload();
-  if (!answer.ok) return false;
+  if (!answer.ok) throw new Error(String(answer.status));
   const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
   let changed = false;
   for (const id of PARTS) {
@@ -36,20 +39,40 @@ async function look() {
   return changed;
 }
 
+let again = 0;
+
+/** Of a change a page is told once: what could not be looked at then is looked at again. */
 async function tell() {
-  if (!(await look().catch(() => false))) return;
+  clearTimeout(again);
+  let changed = false;
+  try {
+    changed = await look();
+  } catch {
+    clearTimeout(again);
+    again = setTimeout(tell, AGAIN * 1000);
+  }
   const status = document.getElementById('news');
-  if (status) status.textContent = news ?? '';
+  if (changed && status) status.textContent = news ?? '';
+}
+
+/** @param {string} of @param {string} known what this page shows */
+function listen(of, known) {
+  const events = new EventSource(`/events?${new URLSearchParams({ for: of, seen: known })}`);
+  events.addEventListener('state', ({ lastEventId }) => {
+    known = lastEventId;
+    tell();
+  });
+  // It comes back by itself, but not from an answer that is none: because there is nothing here any more, which the page
+  // itself says, or because the server could not tell for a moment.
+  events.addEventListener('error', () => {
+    if (events.readyState !== EventSource.CLOSED) return;
+    tell();
+    setTimeout(listen, AGAIN * 1000, of, known);
+  });
 }
 
 if (live) {
-  const query = new URLSearchParams({ for: live, seen: seen ?? '' });
-  const events = new EventSource(`/events?${query}`);
-  events.addEventListener('state', tell);
-  // It comes back by itself, but for where it was told that there is nothing.
-  events.addEventListener('error', () => {
-    if (events.readyState === EventSource.CLOSED) tell();
-  });
+  listen(live, seen ?? '');
   setInterval(() => {
     if (!document.hidden) look().catch(() => false);
   }, LOOK * 1000);

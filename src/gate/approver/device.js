@@ -123,11 +123,13 @@ async function decides(form) {
   form.hidden = false;
 }
 
-/** Which of the devices this one is, and that its key goes with it. */
+/** Which of the devices this one is, which is added once, and that its key goes with it. */
 async function lists() {
   const own = new Set((await keys()).map(({ id }) => id));
+  const add = document.getElementById('add');
   for (const mark of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('[data-here]'))) {
     mark.hidden = !own.has(mark.dataset.here ?? '');
+    if (add && !mark.hidden) add.hidden = true;
   }
   for (const form of /** @type {NodeListOf<HTMLFormElement>} */ (document.querySelectorAll('form[data-remove]'))) {
     const id = form.dataset.remove ?? '';
