@@ -113,7 +113,9 @@ fn runtime(err: &mut dyn Write) -> Option<tokio::runtime::Runtime> {
 
 fn notice(config: &Config) -> Notice {
     let now = SystemClock.now();
-    let origin = config.apps.first().and_then(|app| app.origins.first());
+    // Where every notice leads.
+    let app = config.approver_app.as_ref().map_or(0, |app| app.app);
+    let origin = config.apps.get(app).and_then(|app| app.origins.first());
     Notice {
         id: format!("test-{}", token(&SystemRandom::new(), ID_BYTES)),
         event: Event::Test,
