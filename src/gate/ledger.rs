@@ -1,5 +1,5 @@
 //! Records of ours in the store, beside each other: approvals, the browsers that are told of them, the devices that decide
-//! on them. Each is sealed for its kind, its key, and the provider and client whose users it is about; nothing of one kind
+//! on them, sign-ins by CIBA. Each is sealed for its kind, its key, and the provider and client whose users it is about; nothing of one kind
 //! opens as another. Each change is one compare-and-set.
 
 use std::sync::Arc;

@@ -290,11 +290,8 @@ impl Gate {
                 (parts.audit.clone(), Arc::clone(&parts.metrics)),
             ),
             sign_ins: ciba::SignIns::new(
-                Arc::clone(&parts.store),
-                Arc::clone(&parts.sealer),
+                &ledger,
                 Arc::clone(&parts.random),
-                &parts.config.keycloak.issuer,
-                &parts.config.keycloak.client_id,
                 before.map(|before| &before.sign_ins),
             ),
             patience: before.map_or_else(Default::default, |before| before.patience.clone()),

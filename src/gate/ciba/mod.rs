@@ -14,13 +14,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Gate;
+use super::ledger::{Filed, Ledger};
 use crate::model::approval::{Answer, Person};
 use crate::model::random::Random;
 use crate::model::time::Timestamp;
-use crate::seal::{OpenError, Sealer, session_key, token};
-use crate::store::{
-    ApprovalKey, ApprovalPut, Expect, KeptApproval, Most, Owner, Store, Unavailable, Version,
-};
+use crate::seal::{session_key, token};
+use crate::store::{ApprovalKey, ApprovalPut, Expect, Most, Owner, Unavailable, Version};
 use crate::telemetry::metrics::SignInOutcome;
 use crate::telemetry::{AuditEvent, AuditKind};
 use record::{Asking, LATELY, TooMuch, allows};
@@ -68,14 +67,11 @@ struct Inner {
     sending: Mutex<HashSet<String>>,
 }
 
-/// Requests by CIBA in the store: each change is a compare-and-set of a sealed record.
+/// Requests by CIBA, in the ledger.
 #[derive(Debug)]
 pub(in crate::gate) struct SignIns {
-    store: Arc<dyn Store>,
-    sealer: Arc<Sealer>,
+    ledger: Ledger,
     random: Arc<dyn Random>,
-    issuer: String,
-    client: String,
     shared: Shared,
 }
 
@@ -89,21 +85,15 @@ enum Taken {
 }
 
 impl SignIns {
-    /// `issuer` and `client`: whose users they are. `before`: what these take the place of.
+    /// In the store of `ledger`, for its users. `before`: what these take the place of.
     pub(in crate::gate) fn new(
-        store: Arc<dyn Store>,
-        sealer: Arc<Sealer>,
+        ledger: &Ledger,
         random: Arc<dyn Random>,
-        issuer: &str,
-        client: &str,
         before: Option<&Self>,
     ) -> Self {
         Self {
-            store,
-            sealer,
+            ledger: ledger.beside(PURPOSE),
             random,
-            issuer: issuer.to_owned(),
-            client: client.to_owned(),
             shared: before.map_or_else(Shared::default, |before| before.shared.clone()),
         }
     }
@@ -150,15 +140,12 @@ impl SignIns {
         person: &Person,
         now: Timestamp,
     ) -> Result<Vec<SignIn>, Unavailable> {
-        let mut found = Vec::new();
-        for key in self.store.approvals_of(&self.owner(person), now).await? {
-            let looked = self.look(&key, now).await?;
-            found.extend(
-                looked
-                    .map(|(_, one)| one)
-                    .filter(|one| one.person == *person),
-            );
-        }
+        let all: Vec<(_, SignIn)> = self.ledger.all(&self.owner(person), now).await?;
+        let mut found: Vec<_> = all
+            .into_iter()
+            .map(|(_, one)| one)
+            .filter(|one| one.person == *person)
+            .collect();
         found.sort_by(|one, other| (one.created, &one.id).cmp(&(other.created, &other.id)));
         Ok(found)
     }
@@ -194,17 +181,15 @@ impl SignIns {
         expect: Expect,
         now: Timestamp,
     ) -> Result<ApprovalPut, Unavailable> {
-        let key = key_of(&sign_in.id);
-        let plaintext = serde_json::to_vec(sign_in).map_err(|_| Unavailable)?;
-        let kept = KeptApproval {
-            sealed: self
-                .sealer
-                .seal_bytes(PURPOSE, &self.place(&key), &plaintext),
+        let filed = Filed {
             alone: None,
             owners: vec![self.owner(&sign_in.person)],
             expires: sign_in.expires.plus(HISTORY),
         };
-        self.store.put_approval(&key, kept, expect, MOST, now).await
+        let key = key_of(&sign_in.id);
+        self.ledger
+            .put(&key, sign_in, filed, expect, MOST, now)
+            .await
     }
 
     async fn look(
@@ -212,27 +197,12 @@ impl SignIns {
         key: &ApprovalKey,
         now: Timestamp,
     ) -> Result<Option<(Version, SignIn)>, Unavailable> {
-        let Some((version, sealed)) = self.store.approval(key, now).await? else {
-            return Ok(None);
-        };
-        let opened = self.sealer.open_bytes(PURPOSE, &self.place(key), &sealed);
-        let found = match opened {
-            Ok(plaintext) => serde_json::from_slice(&plaintext).ok(),
-            Err(OpenError::UnknownKey) => return Err(Unavailable),
-            Err(OpenError::Tampered) => None,
-        };
-        if found.is_none() {
-            tracing::error!("a sign-in by CIBA is not what was stored, and counts as absent");
-        }
-        Ok(found.map(|found| (version, found)))
-    }
-
-    fn place<'p>(&'p self, key: &'p ApprovalKey) -> [&'p [u8]; 3] {
-        [&key.0, self.issuer.as_bytes(), self.client.as_bytes()]
+        let found = self.ledger.look(key, now).await?;
+        Ok(found.and_then(|(version, found)| Some((version, found?))))
     }
 
     fn owner(&self, person: &Person) -> Owner {
-        Owner::sign_ins(&person.iss, &self.client, &person.sub)
+        Owner::sign_ins(&person.iss, self.ledger.client(), &person.sub)
     }
 }
 
