@@ -361,4 +361,6 @@ impl fmt::Debug for Gate {
 }
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;

@@ -6,33 +6,19 @@
     reason = "tests"
 )]
 
-use std::io;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use http::{HeaderName, HeaderValue, header};
 
+use super::testing::{Built, Failing, NOW, Still, session};
 use super::*;
-use crate::config::{Input, Options, parse};
 use crate::model::approval::{Answer, ApprovalId, Person};
 use crate::model::evidence::Identity;
 use crate::model::level::Rank;
-use crate::model::session::{Lineage, Refresh, Secret, Session, SessionKey, Tokens};
 use crate::model::target::Relaxations;
-use crate::model::time::Timestamp;
 use crate::policy::approval::Ballot;
 use crate::policy::evidence::{Assumed, assumed};
-use crate::seal::{SystemRandom, fresh_key, session_key};
-use crate::store::{
-    ApprovalKey, ApprovalPut, Approvals as KeepsApprovals, Capacity, Expect, KeptApproval, Mark,
-    MemoryStore, Most, Owner, Parked, ParkedAs, ParkedKey, Parking, Put, Room, Stock, Unavailable,
-    Version,
-};
-use crate::telemetry::Lines;
-
-const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 
 const ISSUER: &str = "http://127.0.0.1:1/realms/none";
 
@@ -81,218 +67,6 @@ summary   = "Pay {path.id}: {form.amount}"
 approvers = { groups_any = ["leads"] }
 "#;
 
-#[derive(Debug, Default)]
-pub(in crate::gate) struct Still(pub(in crate::gate) AtomicI64);
-
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        NOW.shifted(self.0.load(Ordering::SeqCst))
-    }
-}
-
-/// Where the next change of an approval is the last thing that a process does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::gate) enum Cut {
-    /// It is not made.
-    Before,
-    /// It is made, and nobody hears of it.
-    Behind,
-}
-
-/// Answers nothing while it is down.
-#[derive(Debug)]
-pub(in crate::gate) struct Failing<S = MemoryStore> {
-    pub(in crate::gate) store: S,
-    pub(in crate::gate) down: AtomicBool,
-    /// Of approvals alone.
-    blind: AtomicBool,
-    cut: Mutex<Option<Cut>>,
-}
-
-impl<S> Failing<S> {
-    pub(in crate::gate) fn over(store: S) -> Self {
-        Self {
-            store,
-            down: AtomicBool::new(false),
-            blind: AtomicBool::new(false),
-            cut: Mutex::default(),
-        }
-    }
-
-    pub(in crate::gate) fn cut(&self, at: Cut) {
-        *self.cut.lock().unwrap() = Some(at);
-    }
-
-    fn sees(&self) -> Result<&S, Unavailable> {
-        match self.blind.load(Ordering::SeqCst) {
-            true => Err(Unavailable),
-            false => self.up(),
-        }
-    }
-
-    fn up(&self) -> Result<&S, Unavailable> {
-        match self.down.load(Ordering::SeqCst) {
-            true => Err(Unavailable),
-            false => Ok(&self.store),
-        }
-    }
-}
-
-#[async_trait]
-impl<S: Store> Store for Failing<S> {
-    fn near(&self, _: &SessionKey, _: Timestamp) -> Option<Arc<Live>> {
-        None
-    }
-
-    async fn get(
-        &self,
-        key: &SessionKey,
-        now: Timestamp,
-    ) -> Result<Option<Arc<Live>>, Unavailable> {
-        self.up()?.get(key, now).await
-    }
-
-    async fn put(
-        &self,
-        key: &SessionKey,
-        session: Session,
-        expires: Timestamp,
-        expect: Expect,
-        now: Timestamp,
-    ) -> Result<Put, Unavailable> {
-        self.up()?.put(key, session, expires, expect, now).await
-    }
-
-    async fn take(
-        &self,
-        key: &SessionKey,
-        now: Timestamp,
-    ) -> Result<Option<Arc<Live>>, Unavailable> {
-        self.up()?.take(key, now).await
-    }
-
-    async fn delete(&self, key: &SessionKey) -> Result<bool, Unavailable> {
-        self.up()?.delete(key).await
-    }
-
-    async fn by_index(&self, owner: &Owner) -> Result<Vec<SessionKey>, Unavailable> {
-        self.up()?.by_index(owner).await
-    }
-
-    async fn page(
-        &self,
-        after: Option<SessionKey>,
-        most: usize,
-        now: Timestamp,
-    ) -> Result<Vec<(SessionKey, Arc<Live>)>, Unavailable> {
-        self.up()?.page(after, most, now).await
-    }
-
-    fn stored(&self) -> u64 {
-        self.store.stored()
-    }
-
-    async fn mark(
-        &self,
-        mark: &Mark,
-        at: Timestamp,
-        expires: Timestamp,
-        now: Timestamp,
-    ) -> Result<(), Unavailable> {
-        self.up()?.mark(mark, at, expires, now).await
-    }
-
-    async fn marked(&self, mark: &Mark, now: Timestamp) -> Result<Option<Timestamp>, Unavailable> {
-        self.up()?.marked(mark, now).await
-    }
-
-    async fn once(
-        &self,
-        mark: &Mark,
-        expires: Timestamp,
-        now: Timestamp,
-    ) -> Result<bool, Unavailable> {
-        self.up()?.once(mark, expires, now).await
-    }
-}
-
-#[async_trait]
-impl<S: Store> Parking for Failing<S> {
-    async fn park(
-        &self,
-        key: &ParkedKey,
-        parked: Parked,
-        room: Room,
-        now: Timestamp,
-    ) -> Result<ParkedAs, Unavailable> {
-        self.up()?.park(key, parked, room, now).await
-    }
-
-    async fn parked(
-        &self,
-        key: &ParkedKey,
-        now: Timestamp,
-    ) -> Result<Option<Vec<u8>>, Unavailable> {
-        self.up()?.parked(key, now).await
-    }
-
-    async fn unpark(
-        &self,
-        key: &ParkedKey,
-        now: Timestamp,
-    ) -> Result<Option<Vec<u8>>, Unavailable> {
-        self.up()?.unpark(key, now).await
-    }
-
-    async fn drop_parked(&self, owner: &Owner) -> Result<usize, Unavailable> {
-        self.up()?.drop_parked(owner).await
-    }
-
-    fn stock(&self) -> Stock {
-        self.store.stock()
-    }
-}
-
-#[async_trait]
-impl<S: Store> KeepsApprovals for Failing<S> {
-    async fn put_approval(
-        &self,
-        key: &ApprovalKey,
-        kept: KeptApproval,
-        expect: Expect,
-        most: Most,
-        now: Timestamp,
-    ) -> Result<ApprovalPut, Unavailable> {
-        let store = self.up()?;
-        let cut = self.cut.lock().unwrap().take();
-        self.down.fetch_or(cut.is_some(), Ordering::SeqCst);
-        if cut == Some(Cut::Before) {
-            return Err(Unavailable);
-        }
-        let put = store.put_approval(key, kept, expect, most, now).await;
-        match cut {
-            None => put,
-            Some(_) => Err(Unavailable),
-        }
-    }
-
-    async fn approval(
-        &self,
-        key: &ApprovalKey,
-        now: Timestamp,
-    ) -> Result<Option<(Version, Vec<u8>)>, Unavailable> {
-        self.sees()?.approval(key, now).await
-    }
-
-    async fn approvals_of(
-        &self,
-        owner: &Owner,
-        now: Timestamp,
-    ) -> Result<Vec<ApprovalKey>, Unavailable> {
-        self.sees()?.approvals_of(owner, now).await
-    }
-}
-
 struct World {
     gate: Arc<Gate>,
     store: Arc<Failing>,
@@ -303,85 +77,27 @@ struct World {
 impl World {
     /// Alice is signed in.
     async fn new() -> Self {
-        let _first = rustls::crypto::ring::default_provider().install_default();
-        let read = |path: &Path| match path.ends_with("secret") {
-            true => Ok("only-for-tests".to_owned()),
-            false => Err(io::ErrorKind::NotFound.into()),
+        let built = Built::of(&[("stepgate.toml", INSTALLATION), ("app.toml", APP)]);
+        let config = built.gate.config();
+        let identity = Identity {
+            iss: ISSUER.to_owned(),
+            sub: "alice".to_owned(),
+            sid: Some("sid".to_owned()),
+            ..Identity::default()
         };
-        let input = Input {
-            sources: &[("stepgate.toml", INSTALLATION), ("app.toml", APP)],
-            read: &read,
-        };
-        let config = Arc::new(parse(&input, &Options::default()).unwrap().config);
-        let still = Arc::new(Still(AtomicI64::new(0)));
-        let clock: Arc<dyn Clock> = Arc::clone(&still) as _;
-        let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
-        let provider = Provider::new(
-            &config.keycloak,
-            Arc::clone(&clock),
-            Arc::clone(&random),
-            None,
-            None,
-        );
-        let store = Arc::new(Failing::over(MemoryStore::new(
-            Capacity::default(),
-            Duration::from_secs(3600),
-        )));
-        let evidence = assumed(
-            &config.ladder,
-            Rank::LOWEST,
-            Assumed::Proven(Duration::ZERO),
-            NOW,
-        );
-        let session = Session {
-            lineage: Lineage("one".to_owned()),
-            origin: "http://app.localhost".to_owned(),
-            client: "stepgate".to_owned(),
-            identity: Identity {
-                iss: ISSUER.to_owned(),
-                sub: "alice".to_owned(),
-                sid: Some("sid".to_owned()),
-                ..Identity::default()
-            },
-            evidence,
-            tokens: Tokens {
-                id: Secret::new("token"),
-                refresh: None,
-                access_expires: None,
-            },
-            refresh: Refresh::default(),
-            kc_idp_hint: None,
-            created: NOW,
-            last_seen: NOW,
-            app_cookies: Vec::new(),
-            finished: Vec::new(),
-            successor: None,
-        };
-        let expires = NOW.plus(Duration::from_secs(3600));
-        let key = session_key("the-id");
-        store
-            .put(&key, session, expires, Expect::Absent, NOW)
-            .await
-            .unwrap();
+        let proven = Assumed::Proven(Duration::ZERO);
+        let evidence = assumed(&config.ladder, Rank::LOWEST, proven, NOW);
+        let session = session("one", "http://app.localhost", identity, evidence);
         let cookie = format!("{}=the-id", config.apps[0].origins[0].cookie);
-        let gate = Gate::new(
-            Parts {
-                provider: Arc::new(provider.unwrap()),
-                store: Arc::clone(&store) as Arc<dyn Store>,
-                sealer: Arc::new(Sealer::new(&[fresh_key(&*random)], Arc::clone(&random)).unwrap()),
-                config,
-                clock,
-                random,
-                audit: Audit::new(Lines::in_memory().0),
-                metrics: Arc::new(Metrics::new()),
-                streams: Arc::default(),
-            },
-            None,
-        );
+        let hour = Duration::from_secs(3600);
+        built.holds("the-id", session, hour).await;
+        let Built {
+            gate, store, clock, ..
+        } = built;
         Self {
-            gate: Arc::new(gate.unwrap()),
+            gate,
             store,
-            clock: still,
+            clock,
             cookie,
         }
     }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::tests::{NOW, asking, over, person};
 use super::*;
-use crate::gate::tests::{Cut, Failing, Still};
+use crate::gate::testing::{Cut, Failing, Still};
 use crate::model::approval::Answer;
 use crate::store::{FileStore, Folder, Sealing, Settings, Unopened};
 

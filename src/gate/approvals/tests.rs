@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::config::LogTarget;
-use crate::gate::tests::Failing;
+use crate::gate::testing::Failing;
 use crate::model::approval::{Answer, Denied};
 use crate::model::session::Lineage;
 use crate::seal::SystemRandom;

@@ -264,12 +264,10 @@ pub(super) fn binding(approval: &Approval) -> String {
     ] {
         add(text.as_bytes());
     }
-    add(&approval
-        .terms
-        .window()
-        .unwrap_or_default()
-        .as_secs()
-        .to_be_bytes());
+    // For how many requests it is a yes, and how long.
+    let window = approval.terms.window().map(|lasts| lasts.as_secs());
+    add(&[u8::from(window.is_some())]);
+    add(&window.unwrap_or_default().to_be_bytes());
     add(&action.policy);
     add(&action.body);
     for (name, value) in &action.headers {
@@ -277,8 +275,6 @@ pub(super) fn binding(approval: &Approval) -> String {
         add(&[u8::from(value.is_some())]);
         add(value.as_deref().unwrap_or_default().as_bytes());
     }
-    // For how many requests it is a yes.
-    add(&[u8::from(approval.terms.for_a_while)]);
     for (name, value) in &action.parameters {
         add(name.as_bytes());
         add(value.as_bytes());

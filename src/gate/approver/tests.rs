@@ -6,37 +6,29 @@
     reason = "tests"
 )]
 
-use std::io;
-use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::ops::Deref;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
-use crate::config::{HostIndex, Input, Options, parse};
+use crate::config::HostIndex;
+use crate::gate::Verdict;
 use crate::gate::approvals::{Asked, Asking};
-use crate::gate::tests::{Failing, Still};
-use crate::gate::{Parts, Verdict};
+use crate::gate::testing::{Built, NOW, session};
 use crate::model::approval::{Action, Holder, Requester};
-use crate::model::random::Random;
-use crate::model::session::{Lineage, Refresh, Secret, Session, Tokens};
+use crate::model::session::Lineage;
 use crate::model::target::{Relaxations, Target};
 use crate::model::time::Clock;
-use crate::oidc::Provider;
 use crate::policy::evidence::{Assumed, assumed};
-use crate::seal::{Sealer, SystemRandom, fresh_key, session_key};
-use crate::store::{Capacity, Expect, MemoryStore, Store};
-use crate::telemetry::{Audit, Lines, Metrics};
 
 mod access;
 mod devices;
 mod served;
 mod votes;
 
-const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const ISSUER: &str = "http://127.0.0.1:1/realms/none";
 const HERE: &str = "http://approve.localhost";
 
@@ -168,10 +160,15 @@ reason    = "required"
 "#;
 
 struct House {
-    gate: Arc<Gate>,
-    store: Arc<Failing>,
-    clock: Arc<Still>,
-    audit: Arc<Mutex<Vec<String>>>,
+    built: Built,
+}
+
+impl Deref for House {
+    type Target = Built;
+
+    fn deref(&self) -> &Built {
+        &self.built
+    }
 }
 
 /// What came back.
@@ -195,50 +192,9 @@ impl House {
     }
 
     async fn with(channels: &str) -> Self {
-        let _first = rustls::crypto::ring::default_provider().install_default();
-        let read = |path: &Path| match path.file_name().and_then(|name| name.to_str()) {
-            Some("secret") => Ok("only-for-tests".to_owned()),
-            Some("vapid") => Ok("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw".to_owned()),
-            _ => Err(io::ErrorKind::NotFound.into()),
-        };
         let installation = format!("{INSTALLATION}{channels}");
-        let input = Input {
-            sources: &[("stepgate.toml", &installation), ("app.toml", APP)],
-            read: &read,
-        };
-        let config = Arc::new(parse(&input, &Options::default()).unwrap().config);
-        let clock = Arc::new(Still(AtomicI64::new(0)));
-        let ticking: Arc<dyn Clock> = Arc::<Still>::clone(&clock);
-        let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
-        let provider = Provider::new(
-            &config.keycloak,
-            Arc::clone(&ticking),
-            Arc::clone(&random),
-            None,
-            None,
-        );
-        let store = Arc::new(Failing::over(MemoryStore::new(
-            Capacity::default(),
-            Duration::from_secs(86_400),
-        )));
-        let (lines, audit) = Lines::in_memory();
-        let parts = Parts {
-            provider: Arc::new(provider.unwrap()),
-            store: Arc::<Failing>::clone(&store),
-            sealer: Arc::new(Sealer::new(&[fresh_key(&*random)], Arc::clone(&random)).unwrap()),
-            config,
-            clock: ticking,
-            random,
-            audit: Audit::new(lines),
-            metrics: Arc::new(Metrics::new()),
-            streams: Arc::default(),
-        };
-        let house = Self {
-            gate: Arc::new(Gate::new(parts, None).unwrap()),
-            store,
-            clock,
-            audit,
-        };
+        let built = Built::of(&[("stepgate.toml", &installation), ("app.toml", APP)]);
+        let house = Self { built };
         for (name, groups) in [
             ("alice", &["clerks"][..]),
             ("dave", &["leads"]),
@@ -267,36 +223,18 @@ impl House {
         let config = self.gate.config();
         let rank = config.ladder.by_name(level).unwrap().rank;
         let proven = Assumed::Proven(Duration::ZERO);
-        let session = Session {
-            lineage: Lineage(sid.unwrap_or(name).to_owned()),
-            origin: HERE.to_owned(),
-            client: "stepgate".to_owned(),
-            identity: Identity {
-                iss: ISSUER.to_owned(),
-                sub: name.to_owned(),
-                sid: sid.map(str::to_owned),
-                groups: groups.iter().map(ToString::to_string).collect(),
-                claims: [("preferred_username".to_owned(), name.into())].into(),
-                ..Identity::default()
-            },
-            evidence: assumed(&config.ladder, rank, proven, self.now()),
-            tokens: Tokens {
-                id: Secret::new("token"),
-                refresh: None,
-                access_expires: None,
-            },
-            refresh: Refresh::default(),
-            kc_idp_hint: None,
-            created: NOW,
-            last_seen: NOW,
-            app_cookies: Vec::new(),
-            finished: Vec::new(),
-            successor: None,
+        let identity = Identity {
+            iss: ISSUER.to_owned(),
+            sub: name.to_owned(),
+            sid: sid.map(str::to_owned),
+            groups: groups.iter().map(ToString::to_string).collect(),
+            claims: [("preferred_username".to_owned(), name.into())].into(),
+            ..Identity::default()
         };
-        let key = session_key(cookie);
-        let expires = NOW.plus(Duration::from_secs(864_000));
-        let put = self.store.put(&key, session, expires, Expect::Absent, NOW);
-        put.await.unwrap();
+        let evidence = assumed(&config.ladder, rank, proven, self.now());
+        let session = session(sid.unwrap_or(name), HERE, identity, evidence);
+        let days = Duration::from_secs(864_000);
+        self.built.holds(cookie, session, days).await;
     }
 
     /// Alice's, over `rule`.

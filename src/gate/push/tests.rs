@@ -6,27 +6,17 @@
     reason = "tests"
 )]
 
-use std::path::Path;
-
 use http::HeaderMap;
 
 use super::*;
-use crate::config::{HostIndex, Input, Options, parse};
-use crate::gate::{Parts, Verdict};
+use crate::config::HostIndex;
+use crate::gate::Verdict;
+use crate::gate::testing::{Built, NOW, session};
 use crate::model::evidence::Identity;
 use crate::model::level::Rank;
-use crate::model::random::Random;
-use crate::model::session::{Lineage, Refresh, Secret, Session, Tokens};
 use crate::model::target::{Relaxations, Target};
-use crate::model::time::Clock;
 use crate::notify::testing::{Receiver, status};
-use crate::oidc::Provider;
 use crate::policy::evidence::{Assumed, assumed};
-use crate::seal::{Sealer, SystemRandom, fresh_key, session_key};
-use crate::store::{Capacity, Expect, MemoryStore, Store as _};
-use crate::telemetry::{Audit, Lines, Metrics};
-
-const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 
 const INSTALLATION: &str = r#"
 version = 1
@@ -60,15 +50,6 @@ const P256DH: &str =
     "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
 const AUTH: &str = "BTBZMqHH6r4Tts7J_aSIgg";
 
-#[derive(Debug)]
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        NOW
-    }
-}
-
 /// Alice and bob are signed in to the approver app, by the cookies `alice` and `bob`.
 struct World {
     gate: Arc<Gate>,
@@ -77,51 +58,24 @@ struct World {
 
 impl World {
     async fn new(channels: &str) -> Self {
-        let _first = rustls::crypto::ring::default_provider().install_default();
-        let read = |path: &Path| {
-            let is_key = path.ends_with("vapid");
-            Ok(match is_key {
-                true => "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw".to_owned(),
-                false => "only-for-tests".to_owned(),
-            })
-        };
         let installation = format!("{INSTALLATION}{channels}");
-        let input = Input {
-            sources: &[("stepgate.toml", &installation), ("app.toml", APP)],
-            read: &read,
-        };
-        let config = Arc::new(parse(&input, &Options::default()).unwrap().config);
+        let built = Built::of(&[("stepgate.toml", &installation), ("app.toml", APP)]);
+        let config = built.gate.config();
         let place = config.place("approve.localhost").unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(Still);
-        let random: Arc<dyn Random> = Arc::new(SystemRandom::new());
-        let provider = Provider::new(
-            &config.keycloak,
-            Arc::clone(&clock),
-            Arc::clone(&random),
-            None,
-            None,
-        );
-        let store = MemoryStore::new(Capacity::default(), Duration::from_secs(3600));
         for who in ["alice", "bob"] {
-            let session = session(who, &config);
-            let expires = NOW.plus(Duration::from_secs(3600));
-            let key = session_key(who);
-            let put = store.put(&key, session, expires, Expect::Absent, NOW);
-            put.await.unwrap();
+            let identity = Identity {
+                iss: config.keycloak.issuer.clone(),
+                sub: who.to_owned(),
+                ..Identity::default()
+            };
+            let proven = Assumed::Proven(Duration::ZERO);
+            let evidence = assumed(&config.ladder, Rank::LOWEST, proven, NOW);
+            let session = session(who, "http://approve.localhost", identity, evidence);
+            let hour = Duration::from_secs(3600);
+            built.holds(who, session, hour).await;
         }
-        let parts = Parts {
-            provider: Arc::new(provider.unwrap()),
-            store: Arc::new(store),
-            sealer: Arc::new(Sealer::new(&[fresh_key(&*random)], Arc::clone(&random)).unwrap()),
-            config,
-            clock,
-            random,
-            audit: Audit::new(Lines::in_memory().0),
-            metrics: Arc::new(Metrics::new()),
-            streams: Arc::default(),
-        };
         Self {
-            gate: Arc::new(Gate::new(parts, None).unwrap()),
+            gate: built.gate,
             place,
         }
     }
@@ -163,37 +117,6 @@ impl World {
         let line = format!("POST /push/{what}");
         self.asks(who, &line, "http://approve.localhost", body)
             .await
-    }
-}
-
-fn session(who: &str, config: &crate::config::Config) -> Session {
-    Session {
-        lineage: Lineage(who.to_owned()),
-        origin: "http://approve.localhost".to_owned(),
-        client: "stepgate".to_owned(),
-        identity: Identity {
-            iss: config.keycloak.issuer.clone(),
-            sub: who.to_owned(),
-            ..Identity::default()
-        },
-        evidence: assumed(
-            &config.ladder,
-            Rank::LOWEST,
-            Assumed::Proven(Duration::ZERO),
-            NOW,
-        ),
-        tokens: Tokens {
-            id: Secret::new("token"),
-            refresh: None,
-            access_expires: None,
-        },
-        refresh: Refresh::default(),
-        kc_idp_hint: None,
-        created: NOW,
-        last_seen: NOW,
-        app_cookies: Vec::new(),
-        finished: Vec::new(),
-        successor: None,
     }
 }
 

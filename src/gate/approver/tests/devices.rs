@@ -9,6 +9,8 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as 
 use super::*;
 use crate::gate::devices::Device;
 use crate::gate::sessions::Held;
+use crate::seal::session_key;
+use crate::store::Store as _;
 
 mod enrolling;
 

@@ -1,6 +1,9 @@
 //! What is there for everybody, the languages of the pages, and what tells that something has changed.
 
 use super::*;
+use crate::model::session::Session;
+use crate::seal::session_key;
+use crate::store::Store as _;
 
 #[tokio::test]
 async fn a_stream_tells_that_something_has_changed() {
