@@ -356,8 +356,28 @@ fn is_ping(request: &RequestHeader) -> bool {
     matches!(request.method, Method::GET | Method::HEAD) && request.uri.path() == "/.stepgate/ping"
 }
 
-/// `goes_on`: the request may still go to an upstream. Pingora then looks for a body in what it has kept of it.
+/// At most so many bytes. `goes_on`: as in [`each_piece`].
 async fn read_body(session: &mut Session, most: usize, goes_on: bool) -> Result<Bytes, Refusal> {
+    let mut body = BytesMut::new();
+    each_piece(session, goes_on, BODY_TIME, |piece| {
+        if body.len() + piece.len() > most {
+            return Err(Refusal::BodyTooLarge);
+        }
+        body.extend_from_slice(&piece);
+        Ok(())
+    })
+    .await?;
+    Ok(body.freeze())
+}
+
+/// Reads a body as far as it is taken. Whoever waits for a word of ours (RFC 9110 10.1.1) gets it. `goes_on`: the request may
+/// still go to an upstream. Pingora then looks for a body in what it has kept of it. `lasts`: how long all of it may take.
+pub(in crate::edge) async fn each_piece<E: From<Refusal>>(
+    session: &mut Session,
+    goes_on: bool,
+    lasts: Duration,
+    mut take: impl FnMut(Bytes) -> Result<(), E>,
+) -> Result<(), E> {
     let read = async {
         let downstream = session.as_downstream_mut();
         if goes_on {
@@ -369,19 +389,15 @@ async fn read_body(session: &mut Session, most: usize, goes_on: bool) -> Result<
                 .await
                 .map_err(|_| Refusal::BodyTimeout)?;
         }
-        let mut body = BytesMut::new();
         loop {
             match downstream.read_request_body().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > most => {
-                    return Err(Refusal::BodyTooLarge);
-                }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => return Ok(body.freeze()),
-                Err(_) => return Err(Refusal::Framing),
+                Ok(Some(piece)) => take(piece)?,
+                Ok(None) => return Ok(()),
+                Err(_) => return Err(Refusal::Framing.into()),
             }
         }
     };
-    tokio::time::timeout(BODY_TIME, read)
+    tokio::time::timeout(lasts, read)
         .await
-        .unwrap_or(Err(Refusal::BodyTimeout))
+        .unwrap_or(Err(Refusal::BodyTimeout.into()))
 }

@@ -8,10 +8,11 @@ use pingora::Result;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
+use super::admit::each_piece;
 use crate::gate::{APPROVAL, Gate, Intake, NotKept, REASON, Refusal, Sending};
 use crate::model::parked::is_kept;
 
-/// For the body of what is to be parked, and so much more for each of its pieces that may come.
+/// For the body of what is to be parked.
 const BODY_TIME: Duration = Duration::from_secs(60);
 
 /// Of the form by which a request is sent on.
@@ -24,36 +25,21 @@ pub(in crate::edge) enum Unread {
     Refused(Refusal),
 }
 
-/// Reads as much as may be kept. Whoever waits for a word of ours (RFC 9110 10.1.1) gets it. `goes_on`: the request may
-/// still go to an upstream. Pingora then looks for a body in what it has kept of it.
+impl From<Refusal> for Unread {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Reads as much as may be kept. `goes_on`: as in [`each_piece`].
 pub(in crate::edge) async fn read(
     session: &mut Session,
     gate: &Gate,
     intake: &mut Intake,
     goes_on: bool,
 ) -> std::result::Result<(), Unread> {
-    let read = async {
-        let downstream = session.as_downstream_mut();
-        if goes_on {
-            downstream.enable_retry_buffering();
-        }
-        if downstream.req_header().headers.contains_key(header::EXPECT) {
-            downstream
-                .write_continue_response()
-                .await
-                .map_err(|_| Unread::Refused(Refusal::BodyTimeout))?;
-        }
-        loop {
-            match downstream.read_request_body().await {
-                Ok(Some(piece)) => gate.take_in(intake, &piece).map_err(Unread::NotKept)?,
-                Ok(None) => return Ok(()),
-                Err(_) => return Err(Unread::Refused(Refusal::Framing)),
-            }
-        }
-    };
-    tokio::time::timeout(BODY_TIME, read)
-        .await
-        .unwrap_or(Err(Unread::Refused(Refusal::BodyTimeout)))
+    let take = |piece: Bytes| gate.take_in(intake, &piece).map_err(Unread::NotKept);
+    each_piece(session, goes_on, BODY_TIME, take).await
 }
 
 /// Makes the click the request that was parked. Called before the header is made ready for the upstream, which takes out

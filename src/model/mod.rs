@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod approval;
+pub mod braces;
 pub mod claims;
 pub mod client_certificate;
 pub mod evidence;

@@ -7,6 +7,7 @@ use crate::config::document::Node;
 use crate::config::fields::{self, Fields, Text};
 use crate::config::problem::{Place, Problem, Report};
 use crate::config::resolved::{IdentityHeaders, Part, Template};
+use crate::model::braces::{self, Piece};
 
 const PRESET: &str = "preset";
 
@@ -207,33 +208,14 @@ fn known(template: &str) -> Template {
 }
 
 fn parse(text: &str) -> Result<Template, String> {
-    let mut parts = Vec::new();
-    let mut literal = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(['{', '}']) {
-        let (before, from) = rest.split_at(at);
-        literal.push_str(before);
-        if let Some(after) = from.strip_prefix("{{") {
-            literal.push('{');
-            rest = after;
-        } else if let Some(after) = from.strip_prefix("}}") {
-            literal.push('}');
-            rest = after;
-        } else if let Some((name, after)) = from.strip_prefix('{').and_then(|f| f.split_once('}')) {
-            if !literal.is_empty() {
-                parts.push(Part::Text(std::mem::take(&mut literal)));
-            }
-            parts.push(field(name)?);
-            rest = after;
-        } else {
-            return Err("a brace without its other half".to_owned());
-        }
-    }
-    literal.push_str(rest);
-    if !literal.is_empty() {
-        parts.push(Part::Text(literal));
-    }
-    Ok(Template { parts })
+    let pieces = braces::pieces(text).map_err(|unmatched| unmatched.to_string())?;
+    let parts = pieces.into_iter().map(|piece| match piece {
+        Piece::Text(text) => Ok(Part::Text(text)),
+        Piece::Field(name) => field(name),
+    });
+    Ok(Template {
+        parts: parts.collect::<Result<_, _>>()?,
+    })
 }
 
 fn field(name: &str) -> Result<Part, String> {

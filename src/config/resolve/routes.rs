@@ -18,7 +18,6 @@ use crate::model::route::{Challenge, OnLapse, Pattern, PatternError, Route, is_s
 
 /// The id of what an app's own `require` makes.
 const DEFAULT: &str = "default";
-const EVERYTHING: &str = "/**";
 
 /// For whoever is asked to step up while something streams.
 const GRACE: Duration = Duration::from_secs(60);
@@ -41,13 +40,17 @@ pub(super) struct RouteDraft {
 impl RouteDraft {
     /// Of an app that has no upstream: whatever would be sent there has no index to be sent to.
     pub(super) fn of_our_own(id: &str, place: Place, requirement: Requirement) -> Self {
+        Self::for_every_path(id, place, requirement, usize::MAX)
+    }
+
+    fn for_every_path(id: &str, place: Place, requirement: Requirement, upstream: usize) -> Self {
         Self {
             route: Route {
                 id: id.to_owned(),
                 pattern: Pattern::everything(),
                 methods: None,
                 requirement,
-                upstream: usize::MAX,
+                upstream,
                 exact_case: false,
                 challenge: Challenge::default(),
                 on_lapse: OnLapse::default(),
@@ -228,25 +231,9 @@ fn default_route(
     let place = own.place.clone();
     let requirement = own.into_requirement(report)?;
     let upstream = upstream?;
-    Some(RouteDraft {
-        route: Route {
-            id: DEFAULT.to_owned(),
-            pattern: Pattern::parse(EVERYTHING).ok()?,
-            methods: None,
-            requirement,
-            upstream,
-            exact_case: exact_case(upstream, names),
-            challenge: Challenge::default(),
-            on_lapse: OnLapse::default(),
-            source: place.as_route_source(),
-        },
-        place,
-        loosens: false,
-        body_bytes: None,
-        park_bytes: None,
-        approval: None,
-        is_default: true,
-    })
+    let mut draft = RouteDraft::for_every_path(DEFAULT, place, requirement, upstream);
+    draft.route.exact_case = exact_case(upstream, names);
+    Some(draft)
 }
 
 fn route(

@@ -10,6 +10,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::model::braces;
 use crate::model::evidence::Identity;
 use crate::model::route::{Pattern, Segment};
 use crate::model::target::Target;
@@ -48,8 +49,8 @@ pub enum BadSummary {
     Empty,
     #[error("it holds a control character")]
     Control,
-    #[error("a brace without its other half")]
-    Brace,
+    #[error(transparent)]
+    Brace(#[from] braces::Unmatched),
     #[error("a summary has no field `{0}`")]
     Field(String),
 }
@@ -122,31 +123,13 @@ impl Summary {
         if text.chars().any(char::is_control) {
             return Err(BadSummary::Control);
         }
-        let (mut pieces, mut literal, mut rest) = (Vec::new(), String::new(), text);
-        while let Some(at) = rest.find(['{', '}']) {
-            let (before, from) = rest.split_at(at);
-            literal.push_str(before);
-            if let Some(after) = from.strip_prefix("{{") {
-                literal.push('{');
-                rest = after;
-            } else if let Some(after) = from.strip_prefix("}}") {
-                literal.push('}');
-                rest = after;
-            } else {
-                let inner = from.strip_prefix('{').ok_or(BadSummary::Brace)?;
-                let (name, after) = inner.split_once('}').ok_or(BadSummary::Brace)?;
-                if !literal.is_empty() {
-                    pieces.push(Piece::Text(std::mem::take(&mut literal)));
-                }
-                pieces.push(Piece::Field(Field::parse(name)?));
-                rest = after;
-            }
-        }
-        literal.push_str(rest);
-        if !literal.is_empty() {
-            pieces.push(Piece::Text(literal));
-        }
-        Ok(Self { pieces })
+        let pieces = braces::pieces(text)?.into_iter().map(|piece| match piece {
+            braces::Piece::Text(text) => Ok(Piece::Text(text)),
+            braces::Piece::Field(name) => Ok(Piece::Field(Field::parse(name)?)),
+        });
+        Ok(Self {
+            pieces: pieces.collect::<Result<_, BadSummary>>()?,
+        })
     }
 
     pub fn fields(&self) -> impl Iterator<Item = &Field> {
