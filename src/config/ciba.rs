@@ -11,6 +11,8 @@ pub struct CibaChannel {
     pub clients: BTreeMap<String, String>,
     /// What users need in the approver app to decide on one.
     pub level: Rank,
+    /// A yes has to be signed by one of their own devices, which was added at that level.
+    pub by_device: bool,
     /// How many requests of one user are taken in ten minutes.
     pub per_user: usize,
     /// And of one client.

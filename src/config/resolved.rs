@@ -255,7 +255,7 @@ pub struct ApproverApp {
     pub title: String,
     /// For so long a new device decides on nothing.
     pub device_cooldown: Duration,
-    /// At which devices are enrolled: what any approval wants of them.
+    /// At which devices are enrolled: what any approval, and a sign-in by CIBA, wants of them.
     pub device_level: Rank,
 }
 

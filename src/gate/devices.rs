@@ -1,5 +1,6 @@
 //! Devices of people's own: the public half of a key that a browser keeps and does not give away, and whose it is. With it
-//! somebody decides on what they asked for themselves. Sealed in the store, beside the approvals.
+//! somebody decides on what they asked for themselves, or says that a sign-in somewhere else is theirs. Sealed in the
+//! store, beside the approvals.
 
 use std::time::Duration;
 

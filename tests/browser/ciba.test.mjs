@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { IN_HAND, approver, clerk, isFine, opened } from './people.mjs';
-import { allowCodesTwice, app, authenticate, closeBrowser, keycloak, newUser, text } from './world.mjs';
+import { IN_HAND, approver, clerk, isFine, phone, tellerAsks } from './people.mjs';
+import { allowCodesTwice, app, closeBrowser, newUser, text } from './world.mjs';
 
 test.before(allowCodesTwice);
 test.after(closeBrowser);
@@ -39,14 +39,6 @@ const GERMAN = {
   history: 'Verlauf',
 };
 
-/** Signed in where people decide, in another browser. */
-async function phone(t, user, options = {}) {
-  const page = await opened(t, { ...IN_HAND, ...options });
-  await page.goto(`${approver}/`);
-  await authenticate(page, user, { until: () => page.url() === `${approver}/` });
-  return page;
-}
-
 /** Asked for, and waited for; what the page and the device both show. */
 async function confirms(page, id, words) {
   await page.goto(`${app}/confirm/${id}`);
@@ -59,22 +51,6 @@ async function confirms(page, id, words) {
   // Nobody else is asked, so there is nobody to be reminded and no link to pass on.
   assert.equal(await page.locator('#link').count(), 0);
   return code;
-}
-
-/** What a client that knows nothing of stepgate asks Keycloak; how it goes on. */
-async function tellerAsks(user, message) {
-  const endpoints = `${keycloak}/realms/${process.env.STEPGATE_REALM}/protocol/openid-connect`;
-  const post = async (path, form) => {
-    const answer = await fetch(`${endpoints}/${path}`, {
-      method: 'POST',
-      headers: { authorization: `Basic ${btoa('teller:teller-secret-not-for-production')}` },
-      body: new URLSearchParams(form),
-    });
-    return answer.json();
-  };
-  const asked = await post('ext/ciba/auth', { scope: 'openid profile', login_hint: user.name, binding_message: message });
-  assert.ok(asked.auth_req_id, JSON.stringify(asked));
-  return () => post('token', { grant_type: 'urn:openid:params:grant-type:ciba', auth_req_id: asked.auth_req_id });
 }
 
 for (const [language, locale, words] of [['English', 'en-US', ENGLISH], ['German', 'de-DE', GERMAN]]) {
@@ -114,7 +90,7 @@ for (const [language, locale, words] of [['English', 'en-US', ENGLISH], ['German
   test(`what another client asks is reported, in ${language}`, async (t) => {
     const alice = await newUser();
     const there = await phone(t, alice, { locale });
-    const gets = await tellerAsks(alice, 'PAY-4821');
+    const { gets } = await tellerAsks(alice, 'PAY-4821');
     await there.getByRole('link', { name: 'PAY-4821' }).click();
     await there.waitForURL(`${approver}/approvals/*`);
     await isFine(there, words.question);
@@ -124,12 +100,7 @@ for (const [language, locale, words] of [['English', 'en-US', ENGLISH], ['German
     await there.getByRole('heading', { name: words.reported, exact: true }).waitFor();
     await isFine(there, words.reported);
     // Keycloak was told.
-    let answer = await gets();
-    const end = Date.now() + 20_000;
-    while (['authorization_pending', 'slow_down'].includes(answer.error) && Date.now() < end) {
-      await new Promise((done) => setTimeout(done, 2500));
-      answer = await gets();
-    }
+    const answer = await gets();
     assert.equal(answer.error, 'access_denied', JSON.stringify(answer));
   });
 }

@@ -3,21 +3,13 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { IN_HAND, approver, isFine, opened } from './people.mjs';
+import { ADDING, adds, approver, isFine, opened, phone } from './people.mjs';
 import { allowCodesTwice, app, authenticate, closeBrowser, heading, newUser, text } from './world.mjs';
 
 const SUMMARY = 'Withdraw 900.00 to DE02 1203 0000 0000 2020 51 (withdrawal 30)';
 
 test.before(allowCodesTwice);
 test.after(closeBrowser);
-
-/** Signed in where people decide. */
-async function phone(t, user, options = {}) {
-  const page = await opened(t, { ...IN_HAND, ...options });
-  await page.goto(`${approver}/`);
-  await authenticate(page, user, { until: () => page.url() === `${approver}/` });
-  return page;
-}
 
 /** Asked for, at the desk; the number there. */
 async function withdraws(page, user) {
@@ -28,25 +20,6 @@ async function withdraws(page, user) {
   await shown.waitFor();
   assert.match(await text(page), /yourself, on another device/);
   return (await shown.innerText()).trim();
-}
-
-/** By "my devices", and by a sign-in for that alone, however fresh the one before is. */
-async function adds(page, user, name, words = { add: 'Add this browser', first: 'Confirm that it is you', confirm: 'Confirm', label: 'Name', title: 'My devices' }) {
-  await page.goto(`${approver}/devices`);
-  await isFine(page, words.title);
-  await page.getByRole('link', { name: words.add }).click();
-  const field = page.getByLabel(words.label);
-  const confirm = page.getByRole('link', { name: words.confirm, exact: true });
-  await confirm.waitFor();
-  await isFine(page, words.first);
-  await confirm.click();
-  const typed = await authenticate(page, user, { until: async () => page.url().startsWith(`${approver}/devices/new`) && field.isVisible() });
-  assert.equal(typed[0], 'password', 'whatever was typed before');
-  await isFine(page, words.add);
-  await field.fill(name);
-  await page.getByRole('button', { name: words.add }).click();
-  await page.waitForURL(`${approver}/devices`);
-  await page.getByText(name, { exact: true }).waitFor();
 }
 
 test('one person asks at a desk and agrees on a phone', async (t) => {
@@ -150,8 +123,7 @@ test('without script a page says what it needs, and denies', async (t) => {
 test('in German', async (t) => {
   const alice = await newUser();
   const there = await phone(t, alice, { locale: 'de-DE' });
-  const words = { add: 'Diesen Browser hinzufügen', first: 'Bestätigen Sie Ihre Identität', confirm: 'Bestätigen', label: 'Name', title: 'Meine Geräte' };
-  await adds(there, alice, 'Mein Telefon', words);
+  await adds(there, alice, 'Mein Telefon', ADDING.German);
   await there.getByText('· dieser Browser').waitFor();
   await there.getByRole('button', { name: 'Test schicken' }).click();
   await there.getByText('diese Installation hat kein Web Push').waitFor();

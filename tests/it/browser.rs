@@ -11,7 +11,7 @@ use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::harness::{Wire, eventually_async, field, upstream};
+use crate::harness::{Wire, eventually, eventually_async, field, upstream};
 use crate::keycloak::{Keycloak, free_port, keycloak, not_run, relay};
 use crate::oracle::{Oracle, sample_app};
 use crate::tls::pki::Authority;
@@ -19,6 +19,9 @@ use crate::tls::pki::Authority;
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser");
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// In the log.
+const APPLIED: &str = "the configuration was reloaded";
 
 /// Of one file of tests; none hangs longer.
 const BOUND: Duration = Duration::from_secs(300);
@@ -160,6 +163,26 @@ impl Program {
             child,
             folder,
         }
+    }
+}
+
+impl Program {
+    /// With that changed in the installation.
+    async fn reload(&self, (from, to): (&str, &str)) {
+        let config = self.folder.path().join("config/stepgate.toml");
+        let log = self.folder.path().join("log");
+        let applied = || {
+            let log = std::fs::read_to_string(&log).unwrap();
+            log.matches(APPLIED).count()
+        };
+        let before = applied();
+        let text = std::fs::read_to_string(&config).unwrap();
+        assert!(text.contains(from), "{from:?} is not there");
+        std::fs::write(config, text.replace(from, to)).unwrap();
+        let id = self.child.id().to_string();
+        let told = Command::new("kill").args(["-HUP", &id]).status().unwrap();
+        assert!(told.success());
+        eventually("the reload", || (applied() > before).then_some(())).await;
     }
 }
 
@@ -391,6 +414,13 @@ async fn what_keycloak_asks_is_fit_for_everybody() {
     let approver = approver_origin(origin);
     admin.may_ask_by_ciba(test, "poll", &approver).await;
     world.node(&["--test", "ciba.test.mjs"]).await;
+    world.no_secret_is_logged();
+    // The same, where a device has to sign.
+    world
+        .stepgate
+        .reload(("device  = \"none\"", "device  = \"required\""))
+        .await;
+    world.node(&["--test", "ciba-device.test.mjs"]).await;
     world.no_secret_is_logged();
 }
 

@@ -41,7 +41,7 @@ pub(super) fn resolve(
     let clients = clients(fields);
     // Plainly: what guards an answer is to stand in the file.
     fields.required("device");
-    fields.choice_but("device", &[("none", ())], &["required"]);
+    let by_device = fields.choice("device", &[("none", false), ("required", true)]);
     let level = match fields.has("level") {
         true => require::level(fields, names),
         false => usual,
@@ -55,6 +55,7 @@ pub(super) fn resolve(
         per_client: number("per_client", PER_CLIENT),
         clients: clients?,
         level: level?,
+        by_device: by_device?,
     })
 }
 

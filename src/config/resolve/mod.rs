@@ -157,10 +157,13 @@ pub(super) fn resolve(
             hosts.insert(found.authority.clone(), HostIndex { app, origin });
         }
     }
+    let signed = ciba.as_ref().filter(|ciba| ciba.by_device);
     let approver_app = approver.map(|approver| ApproverApp {
         app: apps.len().saturating_sub(1),
         level: approver.level,
-        device_level: approvals::device_levels(&mut apps).max(approver.level),
+        device_level: approvals::device_levels(&mut apps)
+            .max(approver.level)
+            .max(signed.map_or(approver.level, |ciba| ciba.level)),
         title: approver.title,
         device_cooldown: approver.device_cooldown,
     });

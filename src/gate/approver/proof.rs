@@ -2,7 +2,8 @@
 //!
 //! A key signs (ECDSA on P-256 with SHA-256, as the Web Cryptography API does it) lines of text that no other purpose has:
 //! the request by its id and by the digest of all that was shown and will run, the answer with its number, this host, and a
-//! challenge that one session gets and that is taken once. In the sign-in that asked nothing is decided: whoever has that
+//! challenge that one session gets and that is taken once. A sign-in by CIBA is decided on in the same way. In the sign-in
+//! that asked nothing is decided: whoever has that
 //! one, by a stolen cookie or an unlocked desk, needs a second thing.
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use crate::gate::Gate;
 use crate::gate::devices::Device;
 use crate::gate::sessions::Held;
 use crate::model::approval::Approval;
+use crate::model::level::Rank;
 use crate::model::time::Timestamp;
 use crate::seal::token;
 use crate::store::{Mark, Unavailable};
@@ -49,6 +51,16 @@ pub(super) struct Signed<'f> {
     pub(super) device: &'f str,
     pub(super) challenge: &'f str,
     pub(super) signature: &'f str,
+}
+
+/// What a key says yes to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Matter<'m> {
+    pub(super) id: &'m str,
+    /// Of all that was shown, and of what comes of it.
+    pub(super) binding: &'m str,
+    /// Empty where none is to be known.
+    pub(super) number: &'m str,
 }
 
 /// Why a device does not count.
@@ -166,8 +178,18 @@ impl Gate {
         {
             return Err(Unproven::SameSession);
         }
+        self.readiness_of(visit, rule.device_level, device)
+    }
+
+    /// The same to whatever needs a device of that level, wherever it was asked for.
+    pub(super) fn readiness_of(
+        &self,
+        visit: &Visit<'_, '_>,
+        level: Rank,
+        device: &Device,
+    ) -> Result<(), Unproven> {
         let config = &self.parts.config;
-        if !device.has_level(&config.ladder, rule.device_level) {
+        if !device.has_level(&config.ladder, level) {
             return Err(Unproven::Weak);
         }
         let app = config.approver_app.as_ref();
@@ -188,6 +210,23 @@ impl Gate {
         if !is_another_sign_in(visit, approval) {
             return Ok(Err(Unproven::SameSession));
         }
+        let matter = Matter {
+            id: &approval.id.0,
+            binding: &binding(approval),
+            number: number.unwrap_or_default(),
+        };
+        let stands = |device: &Device| self.standing_of(visit, approval, rule, device);
+        self.signing_device(visit, matter, signed, stands).await
+    }
+
+    /// The device that says yes to it, if it `stands` and has signed just that.
+    pub(super) async fn signing_device(
+        &self,
+        visit: &Visit<'_, '_>,
+        matter: Matter<'_>,
+        signed: Option<Signed<'_>>,
+        stands: impl Fn(&Device) -> Result<(), Unproven>,
+    ) -> Result<Result<Device, Unproven>, Unavailable> {
         let Some(signed) = signed else {
             return Ok(Err(Unproven::Missing));
         };
@@ -197,19 +236,14 @@ impl Gate {
         let Some(device) = found.await? else {
             return Ok(Err(Unproven::Unknown));
         };
-        if let Err(why) = self.standing_of(visit, approval, rule, &device) {
+        if let Err(why) = stands(&device) {
             return Ok(Err(why));
         }
-        let text = decision(
-            &visit.site.origin.text,
-            approval,
-            number.unwrap_or_default(),
-            signed.challenge,
-        );
+        let text = decision(&visit.site.origin.text, matter, signed.challenge);
         if !is_signed(&device.key, &text, signed.signature) {
             return Ok(Err(Unproven::Forged));
         }
-        let taken = self.takes_challenge(visit, &approval.id.0, signed.challenge);
+        let taken = self.takes_challenge(visit, matter.id, signed.challenge);
         Ok(match taken.await? {
             true => Ok(device),
             false => Err(Unproven::Stale),
@@ -231,8 +265,12 @@ fn place<'p>(held: &'p Held, origin: &'p str, of: &'p str) -> [&'p str; 3] {
 }
 
 /// What a key signs for a yes.
-fn decision(origin: &str, approval: &Approval, number: &str, challenge: &str) -> String {
-    let (id, binding) = (&approval.id.0, binding(approval));
+fn decision(origin: &str, matter: Matter<'_>, challenge: &str) -> String {
+    let Matter {
+        id,
+        binding,
+        number,
+    } = matter;
     format!("stepgate device v1: decide\n{origin}\n{id}\n{binding}\nyes\n{number}\n{challenge}")
 }
 

@@ -1,19 +1,25 @@
 //! A sign-in at another client that Keycloak asks about (OpenID Connect CIBA): its user sees what is asked, and says whether
-//! it is them. Nobody else sees anything of it.
+//! it is them; where the installation says so, by a device of their own. Nobody else sees anything of it.
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::StatusCode;
 use ring::digest::{Context, SHA256};
 
-use super::pages::{Live, Page, Row};
+use super::pages::{Live, Own, OwnDevice, Page, Row};
+use super::proof::{Matter, Unproven};
+use super::vote::Filled;
 use super::words::TEXTS;
-use super::{Visit, href};
+use super::{Visit, href, live};
 use crate::config::CibaChannel;
 use crate::gate::ciba::{NotTaken, Sent, SignIn, State};
+use crate::gate::devices::Device;
 use crate::gate::start::step_up_href;
 use crate::gate::{Gate, Reply};
 use crate::model::approval::{Answer, ApprovalId};
+use crate::model::level::Rank;
 use crate::model::time::Timestamp;
 use crate::store::Unavailable;
 
@@ -23,6 +29,11 @@ enum Reach<'c> {
     /// It is theirs, at a level that is not there.
     Short(&'c CibaChannel),
     Nothing,
+}
+
+/// One answer, signed or not; a sign-in has no number and no reason.
+fn said(body: &[u8]) -> Option<Filled> {
+    Filled::read(body).filter(|filled| filled.number.is_none() && filled.reason.is_none())
 }
 
 impl Gate {
@@ -65,7 +76,7 @@ impl Gate {
             Reach::Seen(found) => {
                 // What a process that ended left unsent.
                 self.send_answer(&found);
-                Ok(self.sign_in_page(visit, &found, StatusCode::OK, None))
+                self.sign_in_page(visit, &found, StatusCode::OK, None).await
             }
             Reach::Short(rules) => {
                 let Some(level) = self.parts.config.ladder.askable(rules.level) else {
@@ -91,8 +102,8 @@ impl Gate {
         visit: &Visit<'_, '_>,
         id: &ApprovalId,
     ) -> Result<Reply, Unavailable> {
-        match self.reach(visit, &id.0).await? {
-            Reach::Seen(_) => {}
+        let found = match self.reach(visit, &id.0).await? {
+            Reach::Seen(found) => found,
             // Back by the page, which says what is missing.
             Reach::Short(_) => {
                 let (held, language) = (Some(visit.held), visit.language);
@@ -100,8 +111,8 @@ impl Gate {
                 return Ok(self.confirm_again(visit.incoming, held, language, record));
             }
             Reach::Nothing => return Ok(self.nothing_here(visit)),
-        }
-        let Some(answer) = said(visit.incoming.body) else {
+        };
+        let Some(filled) = said(visit.incoming.body) else {
             let page = Page::Message {
                 title: "not_done",
                 text: "refused_form",
@@ -110,8 +121,26 @@ impl Gate {
                 .visit_page(StatusCode::BAD_REQUEST, &page, visit, None)
                 .reason("form"));
         };
-        let name = match self.answered_sign_in(&id.0, answer, visit.now).await? {
+        let device = match self.device_of_sign_in(visit, &found, &filled).await? {
+            Ok(device) => device,
+            Err(why) => {
+                let notice = TEXTS.word(visit.language, why.text()).to_owned();
+                let status = StatusCode::FORBIDDEN;
+                let reply = self.sign_in_page(visit, &found, status, Some(notice));
+                return Ok(reply.await?.reason(why.code()));
+            }
+        };
+        let by = device.as_ref().map(|device| device.id.as_str());
+        let answered = self.answered_sign_in(&id.0, filled.answer, by, visit.now);
+        let name = match answered.await? {
             Some(Ok(_)) => {
+                if let Some(device) = &device {
+                    // It is the answer that counts.
+                    let used = self.devices.used(visit.identity(), &device.id, visit.now);
+                    if let Err(error) = used.await {
+                        tracing::warn!(%error, "the use of a device could not be written down");
+                    }
+                }
                 let url = visit.site.url(&href(id));
                 return Ok(Reply::redirect(&url, visit.record.clone()).reason("voted"));
             }
@@ -124,16 +153,69 @@ impl Gate {
         };
         let notice = TEXTS.word(visit.language, name).to_owned();
         let reply = self.sign_in_page(visit, &found, StatusCode::CONFLICT, Some(notice));
-        Ok(reply.reason("vote-refused"))
+        Ok(reply.await?.reason("vote-refused"))
     }
 
-    fn sign_in_page(
+    /// What a device needs to sign a yes; nothing where none has to.
+    fn level_of_devices(&self) -> Option<Rank> {
+        let rules = self.parts.config.ciba.as_ref();
+        let signed = rules.filter(|rules| rules.by_device);
+        signed.map(|rules| rules.level)
+    }
+
+    /// By which the user says yes; a no needs none.
+    async fn device_of_sign_in(
+        &self,
+        visit: &Visit<'_, '_>,
+        found: &SignIn,
+        filled: &Filled,
+    ) -> Result<Result<Option<Device>, Unproven>, Unavailable> {
+        let level = self.level_of_devices();
+        let Some(level) = level.filter(|_| filled.answer == Answer::Yes) else {
+            return Ok(Ok(None));
+        };
+        let matter = Matter {
+            id: &found.id,
+            binding: &binding(found),
+            number: "",
+        };
+        let stands = |device: &Device| self.readiness_of(visit, level, device);
+        let device = self.signing_device(visit, matter, filled.signed(), stands);
+        Ok(device.await?.map(Some))
+    }
+
+    /// What the user may say yes with; nothing where nothing is to be said, or no device has to.
+    async fn devices_for(
+        &self,
+        visit: &Visit<'_, '_>,
+        found: &SignIn,
+    ) -> Result<Option<Vec<OwnDevice>>, Unavailable> {
+        let level = self.level_of_devices();
+        let Some(level) = level.filter(|_| found.is_pending(visit.now)) else {
+            return Ok(None);
+        };
+        let cooldown = self.approver_app().map(|app| app.device_cooldown);
+        let cooldown = cooldown.unwrap_or_default();
+        let devices = self.devices.of(visit.identity(), visit.now).await?;
+        let own = devices.into_iter().map(|device| OwnDevice {
+            text: self
+                .readiness_of(visit, level, &device)
+                .err()
+                .map(Unproven::text),
+            wait: device.ready(cooldown).since(visit.now).as_secs(),
+            id: device.id,
+        });
+        Ok(Some(own.collect()))
+    }
+
+    async fn sign_in_page(
         &self,
         visit: &Visit<'_, '_>,
         found: &SignIn,
         status: StatusCode,
         notice: Option<String>,
-    ) -> Reply {
+    ) -> Result<Reply, Unavailable> {
+        let devices = self.devices_for(visit, found).await?;
         let action = format!("/approvals/{}", found.id);
         let page = Page::SignIn {
             client: &found.client_name,
@@ -144,14 +226,21 @@ impl Gate {
             left: found.expires.since(visit.now).as_secs(),
             state: state(found, visit.now),
             action: &action,
+            own: devices.as_ref().map(|devices| Own {
+                approval: &found.id,
+                binding: binding(found),
+                signs: true,
+                devices,
+            }),
             notice,
         };
         let seen = digest_of([found], visit.now);
+        let seen = live::with_devices(seen, devices.as_deref());
         let live = Live {
             of: &found.id,
             seen: &seen,
         };
-        self.visit_page(status, &page, visit, Some(live))
+        Ok(self.visit_page(status, &page, visit, Some(live)))
     }
 
     /// `None`: it is not this person's.
@@ -161,23 +250,47 @@ impl Gate {
         id: &str,
     ) -> Result<Option<String>, Unavailable> {
         Ok(match self.reach(visit, id).await? {
-            Reach::Seen(found) => Some(digest_of([&*found], self.parts.clock.now())),
+            Reach::Seen(found) => {
+                let devices = self.devices_for(visit, &found).await?;
+                let seen = digest_of([&*found], self.parts.clock.now());
+                Some(live::with_devices(seen, devices.as_deref()))
+            }
             Reach::Short(_) | Reach::Nothing => None,
         })
     }
 }
 
-/// One answer, and nothing else: what is not that is nobody's.
-fn said(body: &[u8]) -> Option<Answer> {
-    let mut fields = form_urlencoded::parse(body);
-    let (name, value) = fields.next()?;
-    let answer = match &*value {
-        "yes" => Answer::Yes,
-        "no" => Answer::No,
-        "report" => Answer::Report,
-        _ => return None,
+/// Of everything that was shown: no two have one, and none has that of an approval.
+fn binding(one: &SignIn) -> String {
+    let mut context = Context::new(&SHA256);
+    let mut add = |part: &str| {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
     };
-    (name == "answer" && fields.next().is_none()).then_some(answer)
+    for part in [
+        "sign-in",
+        &*one.id,
+        &one.person.iss,
+        &one.person.sub,
+        &one.client,
+        &one.client_name,
+    ] {
+        add(part);
+    }
+    // What is not there is not what is empty.
+    for part in one.message.as_deref().into_iter().chain([""]) {
+        add(part);
+    }
+    for scope in &one.scope {
+        add("scope");
+        add(scope);
+    }
+    for (name, value) in &one.details {
+        add("detail");
+        add(name);
+        add(value);
+    }
+    BASE64_URL_SAFE_NO_PAD.encode(context.finish())
 }
 
 /// As pages and stylesheet call it.
@@ -224,23 +337,39 @@ pub(super) fn row<'a>(one: &'a SignIn, now: Timestamp) -> Row<'a> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]
     fn a_form_says_one_thing() {
-        assert_eq!(said(b"answer=yes"), Some(Answer::Yes));
-        assert_eq!(said(b"answer=no"), Some(Answer::No));
-        assert_eq!(said(b"answer=report"), Some(Answer::Report));
-        for body in [
-            &b""[..],
-            b"answer=",
-            b"answer=Yes",
-            b"answer=yes&answer=yes",
-            b"answer=no&answer=yes",
-            b"answer=yes&number=1",
-            b"say=yes",
+        let read = |body: &str| said(body.as_bytes());
+        for (body, answer) in [
+            ("answer=yes", Answer::Yes),
+            ("answer=no", Answer::No),
+            ("answer=report", Answer::Report),
         ] {
-            assert_eq!(said(body), None);
+            let filled = read(body).unwrap();
+            assert_eq!(filled.answer, answer);
+            assert!(filled.signed().is_none());
+        }
+        let whole = "answer=yes&device=d&challenge=c&signature=s";
+        assert!(read(whole).unwrap().signed().is_some());
+        assert!(read("answer=yes&device=d").unwrap().signed().is_none());
+        for body in [
+            "",
+            "answer=",
+            "answer=Yes",
+            "answer=yes&answer=yes",
+            "answer=no&answer=yes",
+            "answer=yes&number=1",
+            "answer=no&reason=x",
+            "say=yes",
+            "device=d&challenge=c&signature=s",
+            "answer=yes&device=a&device=b",
+            "answer=yes&signature=a&signature=a",
+        ] {
+            assert_eq!(read(body), None, "{body}");
         }
     }
 }

@@ -21,10 +21,10 @@ const CHANNEL: &str = "app";
 
 /// What was filled in.
 #[derive(Debug, PartialEq, Eq)]
-struct Filled {
-    answer: Answer,
-    reason: Option<String>,
-    number: Option<String>,
+pub(super) struct Filled {
+    pub(super) answer: Answer,
+    pub(super) reason: Option<String>,
+    pub(super) number: Option<String>,
     device: Option<String>,
     challenge: Option<String>,
     signature: Option<String>,
@@ -32,7 +32,7 @@ struct Filled {
 
 impl Filled {
     /// `None`: it is not what a page of ours sends.
-    fn read(body: &[u8]) -> Option<Self> {
+    pub(super) fn read(body: &[u8]) -> Option<Self> {
         let (mut answer, mut reason, mut number) = (None, None, None);
         let (mut device, mut challenge, mut signature) = (None, None, None);
         for (name, value) in form_urlencoded::parse(body) {
@@ -69,7 +69,7 @@ impl Filled {
         })
     }
 
-    fn signed(&self) -> Option<Signed<'_>> {
+    pub(super) fn signed(&self) -> Option<Signed<'_>> {
         Some(Signed {
             device: self.device.as_deref()?,
             challenge: self.challenge.as_deref()?,

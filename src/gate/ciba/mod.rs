@@ -212,11 +212,12 @@ pub(in crate::gate) fn is_sign_in(id: &str) -> bool {
 }
 
 impl Gate {
-    /// Whose it is, and at which level, is known before. `None`: there is no such one.
+    /// Whose it is, at which level, and by which device of theirs, is known before. `None`: there is no such one.
     pub(in crate::gate) async fn answered_sign_in(
         self: &Arc<Self>,
         id: &str,
         answer: Answer,
+        device: Option<&str>,
         now: Timestamp,
     ) -> Result<Option<Result<SignIn, NotTaken>>, Unavailable> {
         let changed = self
@@ -225,7 +226,7 @@ impl Gate {
             .await?;
         if let Some(Ok(sign_in)) = &changed {
             let (reason, outcome) = outcome_of(answer);
-            self.note_sign_in(AuditKind::CibaDecided, sign_in, reason, outcome);
+            self.note_sign_in_by(AuditKind::CibaDecided, sign_in, reason, outcome, device);
             if answer == Answer::Report {
                 let event = AuditEvent {
                     reason: Some("ciba-reported"),
@@ -249,6 +250,17 @@ impl Gate {
         reason: &str,
         outcome: SignInOutcome,
     ) {
+        self.note_sign_in_by(kind, sign_in, reason, outcome, None);
+    }
+
+    fn note_sign_in_by(
+        &self,
+        kind: AuditKind,
+        sign_in: &SignIn,
+        reason: &str,
+        outcome: SignInOutcome,
+        device: Option<&str>,
+    ) {
         let event = AuditEvent {
             reason: Some(reason),
             sub: Some(&sign_in.person.sub),
@@ -259,6 +271,7 @@ impl Gate {
                 SignInOutcome::Approved | SignInOutcome::Denied | SignInOutcome::Reported
             )
             .then_some("app"),
+            device,
             ..AuditEvent::new(kind)
         };
         self.parts.audit.record(&event, self.parts.clock.now());
@@ -281,4 +294,26 @@ fn key_of(id: &str) -> ApprovalKey {
 /// Every change is whole: there is no half-done state behind a panic.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+impl Gate {
+    /// As if Keycloak had handed it on.
+    pub(in crate::gate) async fn is_asked(&self, person: Person, message: &str) -> Option<SignIn> {
+        let now = self.parts.clock.now();
+        let asking = Asking {
+            person,
+            client: "teller".to_owned(),
+            client_name: "The teller's desk".to_owned(),
+            message: Some(message.to_owned()),
+            scope: vec!["openid".to_owned()],
+            details: Vec::new(),
+            token: crate::model::session::Secret::new("token"),
+            expires: now.plus(Duration::from_secs(120)),
+        };
+        match self.sign_ins.ask(asking, 10, now).await {
+            Ok(Taken::Asked(sign_in)) => Some(*sign_in),
+            _ => None,
+        }
+    }
 }

@@ -123,7 +123,7 @@ pub(in crate::gate) struct DeviceRow<'a> {
     pub(in crate::gate) wait: u64,
 }
 
-/// A yes that is signed by one of the requester's own devices.
+/// A yes that is signed by one of its reader's own devices.
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::gate) struct Own<'a> {
     pub(in crate::gate) approval: &'a str,
@@ -210,6 +210,8 @@ pub(in crate::gate) enum Page<'a> {
         left: u64,
         state: &'static str,
         action: &'a str,
+        /// Where a device has to sign a yes.
+        own: Option<Own<'a>>,
         /// Why an answer was not taken.
         notice: Option<String>,
     },

@@ -178,6 +178,11 @@ fn every_page_says_what_it_has_to_in_every_language() {
     }
     let scopes = [HOSTILE.to_owned(), "profile".to_owned()];
     let details = [(HOSTILE.to_owned(), HOSTILE.to_owned())];
+    let signing = [None, Some("device_new"), Some("device_weak")].map(|text| OwnDevice {
+        id: "device".to_owned(),
+        text,
+        wait: 61,
+    });
     for state in SIGN_IN_STATES {
         for (message, scope) in [(Some(HOSTILE), &scopes[..]), (None, &[])] {
             let page = Page::SignIn {
@@ -189,6 +194,12 @@ fn every_page_says_what_it_has_to_in_every_language() {
                 left: 59,
                 state,
                 action: "/approvals/ciba-abc",
+                own: message.map(|_| Own {
+                    approval: "ciba-abc",
+                    binding: HOSTILE.to_owned(),
+                    signs: true,
+                    devices: &signing,
+                }),
                 notice: message.map(str::to_owned),
             };
             check(&pages, &page);

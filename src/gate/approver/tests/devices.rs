@@ -13,6 +13,7 @@ use crate::seal::session_key;
 use crate::store::Store as _;
 
 mod enrolling;
+mod sign_ins;
 
 const ALICE: &[&str] = &["clerks"];
 
