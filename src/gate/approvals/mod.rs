@@ -284,7 +284,18 @@ impl Approvals {
         ballot: &Ballot<'_>,
         now: Timestamp,
     ) -> Result<Changed, Unavailable> {
-        self.change(id, now, |one| approval::vote(one, ballot, now))
+        Ok(self.cast(id, ballot, now).await?.0)
+    }
+
+    /// The same, with what was written: a wrong number is refused and changes something, and of several that come together
+    /// each has changed something else.
+    pub(super) async fn cast(
+        &self,
+        id: &ApprovalId,
+        ballot: &Ballot<'_>,
+        now: Timestamp,
+    ) -> Result<(Changed, Option<Approval>), Unavailable> {
+        self.made(id, now, |one| approval::vote(one, ballot, now))
             .await
     }
 
@@ -395,10 +406,20 @@ impl Approvals {
         now: Timestamp,
         change: impl Fn(&Approval) -> Result<Change, Refused>,
     ) -> Result<Changed, Unavailable> {
+        Ok(self.made(id, now, change).await?.0)
+    }
+
+    /// And what was written of a change that was refused.
+    async fn made(
+        &self,
+        id: &ApprovalId,
+        now: Timestamp,
+        change: impl Fn(&Approval) -> Result<Change, Refused>,
+    ) -> Result<(Changed, Option<Approval>), Unavailable> {
         let key = key_of(id);
         for _ in 0..TRIES {
             let Some((version, found)) = self.look(&key, now).await? else {
-                return Ok(Changed::Absent);
+                return Ok((Changed::Absent, None));
             };
             let expect = Expect::Version(version);
             let change = match change(&found) {
@@ -408,14 +429,14 @@ impl Approvals {
                     if let Some(over) = approval::expire(&found, now) {
                         self.put_expired(&over.approval, expect, now).await?;
                     }
-                    return Ok(Changed::Refused(refused));
+                    return Ok((Changed::Refused(refused), None));
                 }
             };
             match self.put(&change.approval, expect, now).await? {
                 ApprovalPut::Done(_) => {
                     return Ok(match change.refused {
-                        None => Changed::Done(Box::new(change.approval)),
-                        Some(refused) => Changed::Refused(refused),
+                        None => (Changed::Done(Box::new(change.approval)), None),
+                        Some(refused) => (Changed::Refused(refused), Some(change.approval)),
                     });
                 }
                 ApprovalPut::Conflict => {}

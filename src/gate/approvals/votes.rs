@@ -21,23 +21,21 @@ impl Gate {
         ballot: &Ballot<'_>,
         now: Timestamp,
     ) -> Result<Changed, Unavailable> {
-        let changed = self.approvals.vote(id, ballot, now).await?;
-        match &changed {
-            Changed::Done(approval) => {
+        let (changed, written) = self.approvals.cast(id, ballot, now).await?;
+        match (&changed, &written) {
+            (Changed::Done(approval), _) => {
                 self.note_vote(approval, ballot, word_of(ballot.answer), now);
                 self.tell_decided(approval);
                 if ballot.answer == Answer::Report {
                     self.was_reported(approval, now).await;
                 }
             }
-            Changed::Refused(Refused::WrongNumber) => {
-                if let Ok(Some(approval)) = self.approvals.find(id, now).await {
-                    self.parts.metrics.wrong_number(&approval.name);
-                    self.note_vote(&approval, ballot, "wrong-number", now);
-                    self.tell_decided(&approval);
-                }
+            (Changed::Refused(Refused::WrongNumber), Some(approval)) => {
+                self.parts.metrics.wrong_number(&approval.name);
+                self.note_vote(approval, ballot, "wrong-number", now);
+                self.tell_decided(approval);
             }
-            Changed::Refused(_) | Changed::Absent => {}
+            (Changed::Refused(_) | Changed::Absent, _) => {}
         }
         Ok(changed)
     }

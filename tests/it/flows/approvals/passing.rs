@@ -401,6 +401,10 @@ async fn a_number_is_guessed_twice_and_then_it_is_over() {
     assert!(matches!(late, Changed::Refused(_)), "{late:?}");
     world.audited("approval-voted", "wrong-number").await;
     world.audited("approval-decided", "denied").await;
+    assert_eq!(world.lines_of("approval-voted", &id).len(), 2);
+    assert_eq!(world.lines_of("approval-decided", &id).len(), 1);
+    let denied = "stepgate_approvals_total{approval=\"payroll/numbered\",outcome=\"denied\"} 1";
+    assert!(world.metric(denied));
     let page = world.open(&format!("/.stepgate/approval/{id}")).await;
     assert_eq!(heading(&page), "It was not agreed to", "{}", page.text());
     assert!(page.body.contains("wrong too often"), "{}", page.text());
