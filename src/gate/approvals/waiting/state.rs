@@ -1,11 +1,11 @@
 //! What a program reads of how it stands, at once or when it changes.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
-use tokio::sync::Semaphore;
 
 use super::{denied, name, rfc3339, standing_name, yes};
 use crate::gate::approvals::Asker;
@@ -17,24 +17,60 @@ use crate::model::approval::{Approval, Status};
 use crate::model::time::Timestamp;
 use crate::policy::approval;
 use crate::policy::facts::Known;
-use crate::store::Unavailable;
+use crate::store::{SubjectTag, Unavailable};
 
 /// A program waits no longer for news, whatever it would like.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Programs that wait at one time; others are told at once how it stands.
+/// Programs that wait at one time, and those of one user among them; others are told at once how it stands.
 const WAITERS: usize = 256;
+const WAITERS_OF_ONE: usize = 16;
 
 /// Between two looks: another instance may have changed it.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Who waits. Clones share it.
-#[derive(Clone, Debug)]
-pub(in crate::gate) struct Patience(Arc<Semaphore>);
+/// Who waits, and how often. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(in crate::gate) struct Patience(Arc<Mutex<HashMap<SubjectTag, usize>>>);
 
-impl Default for Patience {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(WAITERS)))
+/// Of one who waits; given back when dropped.
+struct Place {
+    among: Patience,
+    whose: SubjectTag,
+}
+
+impl Patience {
+    fn place(&self, whose: SubjectTag) -> Option<Place> {
+        let mut all = self.lock();
+        let waiting: usize = all.values().sum();
+        let theirs = all.get(&whose).copied().unwrap_or_default();
+        if waiting >= WAITERS || theirs >= WAITERS_OF_ONE {
+            return None;
+        }
+        all.insert(whose, theirs + 1);
+        Some(Place {
+            among: self.clone(),
+            whose,
+        })
+    }
+
+    /// Every change is whole: there is no half-done state behind a panic.
+    fn lock(&self) -> MutexGuard<'_, HashMap<SubjectTag, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.among.lock();
+        let left = all
+            .get(&self.whose)
+            .map_or(0, |count| count.saturating_sub(1));
+        if left == 0 {
+            all.remove(&self.whose);
+        } else {
+            all.insert(self.whose, left);
+        }
     }
 }
 
@@ -75,7 +111,7 @@ impl Gate {
         let began = standing_name(&approval, self.parts.clock.now());
         let wait = wait(incoming.headers);
         if let Some(wait) = wait
-            && let Ok(_place) = self.patience.0.try_acquire()
+            && let Some(_place) = self.patience.place(asker.subject())
         {
             let looks = async {
                 loop {
@@ -196,4 +232,25 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
         })
         .find_map(|value| value.parse::<u64>().ok())?;
     Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_user_leaves_room_for_others() {
+        let patience = Patience::default();
+        let of = |user: usize| patience.place(SubjectTag::of("issuer", &user.to_string()));
+        let theirs: Vec<_> = (0..100).filter_map(|_| of(0)).collect();
+        assert_eq!(theirs.len(), WAITERS_OF_ONE);
+        let all: Vec<_> = (0..10_000)
+            .filter_map(|number| of(1 + number / 10))
+            .collect();
+        assert_eq!(theirs.len() + all.len(), WAITERS);
+        drop(theirs);
+        assert!(of(0).is_some() && of(5000).is_some());
+        drop(all);
+        assert!(patience.lock().is_empty());
+    }
 }
