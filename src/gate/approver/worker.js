@@ -8,8 +8,8 @@ worker.addEventListener('install', () => worker.skipWaiting());
 worker.addEventListener('activate', (event) => event.waitUntil(worker.clients.claim()));
 
 const WORDS = {
-  en: { title: 'Approvals', asked: 'Somebody waits for your decision.', reminded: 'Somebody still waits for your decision.', approved: 'Approved.', denied: 'Denied.', reported: 'Denied and reported.', 'break-glass': 'Somebody passed an approval in everybody’s place.', added: 'A device was added to yours. Was it you?', removed: 'One of your devices was removed. Was it you?', test: 'This is a test. Nobody waits for anything.' },
-  de: { title: 'Freigaben', asked: 'Jemand wartet auf Ihre Entscheidung.', reminded: 'Jemand wartet noch auf Ihre Entscheidung.', approved: 'Freigegeben.', denied: 'Abgelehnt.', reported: 'Abgelehnt und gemeldet.', 'break-glass': 'Jemand hat eine Freigabe an allen vorbei erteilt.', added: 'Ein Gerät wurde zu Ihren hinzugefügt. Waren Sie das?', removed: 'Eines Ihrer Geräte wurde entfernt. Waren Sie das?', test: 'Dies ist ein Test. Niemand wartet auf etwas.' },
+  en: { title: 'Approvals', asked: 'Somebody waits for your decision.', reminded: 'Somebody still waits for your decision.', approved: 'Approved.', denied: 'Denied.', reported: 'Reported as wrong.', 'break-glass': 'Somebody passed an approval in everybody’s place.', added: 'A device was added to yours. Was it you?', removed: 'One of your devices was removed. Was it you?', test: 'This is a test. Nobody waits for anything.' },
+  de: { title: 'Freigaben', asked: 'Jemand wartet auf Ihre Entscheidung.', reminded: 'Jemand wartet noch auf Ihre Entscheidung.', approved: 'Freigegeben.', denied: 'Abgelehnt.', reported: 'Als falsch gemeldet.', 'break-glass': 'Jemand hat eine Freigabe an allen vorbei erteilt.', added: 'Ein Gerät wurde zu Ihren hinzugefügt. Waren Sie das?', removed: 'Eines Ihrer Geräte wurde entfernt. Waren Sie das?', test: 'Dies ist ein Test. Niemand wartet auf etwas.' },
 };
 
 /** What a push says is an id and a word; what it is about is read by whoever signs in. @param {PushMessageData | null} data */

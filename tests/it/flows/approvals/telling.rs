@@ -300,3 +300,57 @@ async fn whoever_waits_reminds_people_once_in_a_while() {
     assert_eq!(heading(&page), "It was not agreed to", "{}", page.text());
     assert_eq!(count(), 3);
 }
+
+/// Whoever reads the channel cannot decide on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_reminded_of_what_keycloak_asks_the_requester() {
+    let (told, heard) = receiver().await;
+    let config = format!(
+        r#"[approver_app]
+url = "APPROVER"
+[channels.told]
+kind          = "ntfy"
+url           = "http://{told}"
+topic         = "approvals"
+decided       = true
+allow_private = true
+[channels.device]
+kind = "ciba"
+[networks]"#
+    );
+    let policy = r#"require = { networks_any = ["office"] }
+[[routes]]
+id       = "withdraw"
+path     = "/withdraw"
+methods  = ["POST"]
+approval = "own-device"
+[approvals.own-device]
+summary   = "Withdraw"
+approvers = { ciba = "device" }
+channels  = "told"
+"#;
+    let mut world = World::twisted(Twist {
+        config: &[(NETWORKS, &config)],
+        policy: &[(LAST, policy)],
+        ..Twist::default()
+    })
+    .await;
+    world.lands("/", "alice").await;
+    let page = world.submits("/withdraw", "a=1").await;
+    let id = is_waiting(&page);
+    assert!(
+        !page.body.contains("They can be told again"),
+        "{}",
+        page.text()
+    );
+    let gate = world.stepgate.operations().gate();
+    let denied = gate.overrule(&id, Word::Deny, "not today", 0).await;
+    assert!(matches!(denied, Ok(Changed::Done(_))), "{denied:?}");
+    eventually("what became of it is told", || {
+        (!heard.lock().unwrap().is_empty()).then_some(())
+    })
+    .await;
+    let heard = heard.lock().unwrap();
+    let titles: Vec<_> = heard.iter().map(|one| &one["title"]).collect();
+    assert_eq!(titles, ["Denied: payroll/own-device"]);
+}
