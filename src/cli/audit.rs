@@ -46,7 +46,8 @@ pub(super) fn verify(
         say(out, "the line of --head is not there as it was noted\n");
     }
     say(out, &summary(&verifier, broken));
-    if broken { FINDINGS } else { 0 }
+    let is_empty = verifier.first.is_none();
+    if broken || is_empty { FINDINGS } else { 0 }
 }
 
 fn configured(path: &Path, err: &mut dyn Write) -> Option<PathBuf> {
@@ -70,12 +71,13 @@ fn summary(verifier: &Verifier, broken: bool) -> String {
         }
     };
     note(verifier.unchained, "lines of an older version, in no chain");
-    note(
-        verifier.unreadable,
-        "lines that are no JSON: torn by a crash, or not stepgate's",
+    let unreadable = format!(
+        "lines that are no JSON, the last at {}: torn by a crash, or not stepgate's",
+        verifier.unreadable_at
     );
+    note(verifier.unreadable, &unreadable);
     let Some(first) = verifier.first else {
-        return text + "no line of a chain\n";
+        return text + "no line of a chain: there is nothing that could be verified\n";
     };
     if first > 1 {
         text +=

@@ -70,6 +70,9 @@ impl FromStr for Head {
     }
 }
 
+/// Whatever has it is to be read as a line of the audit log.
+const AUDIT: &[u8] = b"audit";
+
 /// Of a line, what the chain is about.
 #[derive(Deserialize)]
 struct Place {
@@ -150,6 +153,8 @@ pub enum Broken {
     Begins,
     #[error("is in no chain, though lines before it are")]
     Outside,
+    #[error("calls itself a line of the audit log, and cannot be read as one")]
+    Unreadable,
 }
 
 /// What was found in one file or several, one after the other.
@@ -163,6 +168,8 @@ pub struct Verifier {
     pub unchained: u64,
     /// No JSON: torn by a crash, or not stepgate's.
     pub unreadable: u64,
+    /// Where the last of these is, in its file.
+    pub unreadable_at: u64,
     noted: Option<Head>,
     pub met_noted: bool,
 }
@@ -176,6 +183,7 @@ impl Verifier {
             lines: 0,
             unchained: 0,
             unreadable: 0,
+            unreadable_at: 0,
             noted,
             met_noted: false,
         }
@@ -199,7 +207,7 @@ impl Verifier {
             if line.last() == Some(&b'\n') {
                 line.pop();
             }
-            if let Err(what) = self.follow(&line) {
+            if let Err(what) = self.follow(number, &line) {
                 breaks.push(Break { line: number, what });
             }
             line.clear();
@@ -207,10 +215,18 @@ impl Verifier {
         Ok(breaks)
     }
 
-    fn follow(&mut self, line: &[u8]) -> Result<(), Broken> {
-        let Ok(place) = place(line) else {
-            self.unreadable += 1;
-            return Ok(());
+    fn follow(&mut self, at: u64, line: &[u8]) -> Result<(), Broken> {
+        let place = match place(line) {
+            Ok(place) => place,
+            // A crash leaves the beginning of a line. What is whole, and still not what is written, somebody else wrote.
+            Err(error) if !error.is_eof() && memchr::memmem::find(line, AUDIT).is_some() => {
+                return Err(Broken::Unreadable);
+            }
+            Err(_) => {
+                self.unreadable += 1;
+                self.unreadable_at = at;
+                return Ok(());
+            }
         };
         let Some(place) = place else { return Ok(()) };
         let (Some(number), Some(prev)) = (place.seq, place.prev) else {
@@ -301,6 +317,33 @@ mod tests {
         garbled[1] = "{".to_owned();
         let (breaks, verifier) = verified(&garbled);
         assert_eq!((breaks, verifier.unreadable), (vec![(3, Broken::Link)], 1));
+    }
+
+    #[test]
+    fn what_pretends_to_be_a_line_of_it_shows() {
+        let good = chain(&["login", "approval-decided", "logout"]);
+        let forged =
+            r#"{"log":"audit","event":"approval-decided","sub":"erin","seq":"3","prev":5}"#;
+        let marked = format!("\u{feff}{}", good[0]);
+        for (at, line, broken) in [
+            (1, forged, Some((2, Broken::Unreadable))),
+            (3, forged, Some((4, Broken::Unreadable))),
+            (
+                1,
+                r#"{"log":"audit","event":"login"} x"#,
+                Some((2, Broken::Unreadable)),
+            ),
+            // A crash tore it; and whatever else writes there.
+            (3, r#"{"log":"audit","event":"log"#, None),
+            (1, "Listening on 8080", None),
+        ] {
+            let mut lines = good.clone();
+            lines.insert(at, line.to_owned());
+            assert_eq!(verified(&lines).0, Vec::from_iter(broken), "{line}");
+        }
+        let mut hidden = good;
+        hidden[0] = marked;
+        assert_eq!(verified(&hidden).0, [(1, Broken::Unreadable)]);
     }
 
     #[test]
