@@ -1,7 +1,11 @@
 //! Entries of the audit log, with what every one of them has.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
+
 use super::sessions::Held;
 use super::{Gate, Incoming};
+use crate::model::approval::Approval;
 use crate::model::evidence::Identity;
 use crate::policy::decision::{Have, Need};
 use crate::telemetry::{AuditEvent, AuditKind};
@@ -16,6 +20,8 @@ pub(in crate::gate) struct Circumstances<'a> {
     pub(in crate::gate) need: Option<Need>,
     /// Its id.
     pub(in crate::gate) approval: Option<&'a str>,
+    /// What is asked for.
+    pub(in crate::gate) asked: Option<&'a Approval>,
     /// By which way somebody has decided.
     pub(in crate::gate) channel: Option<&'a str>,
     /// The id of one of the user's own.
@@ -51,6 +57,9 @@ impl Gate {
     ) {
         let ladder = &self.parts.config.ladder;
         let client = incoming.client.to_string();
+        let asked = circumstances.asked;
+        let action = asked.map(|asked| &asked.action);
+        let body = action.map(|action| BASE64URL.encode(action.body));
         let event = AuditEvent {
             reason: circumstances.reason,
             origin: self
@@ -63,7 +72,13 @@ impl Gate {
             need: circumstances.need.map(|need| ladder.name_of(need.rank)),
             request: Some(incoming.request_id),
             client: Some(&client),
-            approval: circumstances.approval,
+            summary: asked.map(|asked| asked.summary.as_str()),
+            method: action.map(|action| action.method.as_str()),
+            path: action.and_then(|action| action.target.split('?').next()),
+            body: body.as_deref(),
+            approval: circumstances
+                .approval
+                .or(asked.map(|asked| asked.id.0.as_str())),
             channel: circumstances.channel,
             device: circumstances.device,
             words: circumstances.words,

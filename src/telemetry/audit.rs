@@ -100,6 +100,17 @@ pub struct AuditEvent<'a> {
     /// The user id of the operator who did it, on this machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operator: Option<u32>,
+    /// What somebody's yes is asked for, in the words that people are shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<&'a str>,
+    /// Without its query; of a yes that holds for a while, the route's pattern.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<&'a str>,
+    /// SHA-256 of its body, in base64url.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<&'a str>,
     /// The id of an approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<&'a str>,
@@ -133,6 +144,10 @@ impl AuditEvent<'_> {
             request: None,
             client: None,
             operator: None,
+            summary: None,
+            method: None,
+            path: None,
+            body: None,
             approval: None,
             channel: None,
             device: None,

@@ -154,11 +154,11 @@ impl Gate {
                 }
                 let circumstances = Circumstances {
                     reason: Some(&approval.name),
-                    route: Some(&route.id),
+                    route: Some(&approval.action.route),
                     who: Some(asker.identity()),
                     have: record.have,
                     need: record.need,
-                    approval: Some(&approval.id.0),
+                    asked: Some(&approval),
                     words: approval.reason.as_deref(),
                     ..Circumstances::default()
                 };

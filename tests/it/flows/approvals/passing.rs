@@ -264,6 +264,18 @@ async fn nobody_is_told_before_it_is_said_why() {
     let id = is_waiting(&page);
     let line = world.audited("approval-asked", "payroll/wipe").await;
     assert_eq!(line["words"], "It is old  <b>");
+    // What was asked for can be told from the log alone.
+    for (name, value) in [
+        ("summary", "Wipe it"),
+        ("route", "payroll/wipe"),
+        ("method", "POST"),
+        ("path", "/wipe"),
+        // SHA-256 of `a=1`.
+        ("body", "wi_qXXQo5c9H72NUyXySI8ldbc3D4NIwD_eQVrH_PYU"),
+        ("approval", id.as_str()),
+    ] {
+        assert_eq!(line[name], value, "{line}");
+    }
     eventually("people are told", || {
         (titles(&heard).len() == 1).then_some(())
     })
@@ -324,6 +336,11 @@ async fn who_may_goes_on_without_anybody_and_everybody_hears_of_it() {
     assert!(!page.body.contains("It cannot wait"), "{}", page.text());
     let page = world.presses(&page, "do=break-glass&reason=x").await;
     assert_eq!(page.status, 403, "{}", page.text());
+    assert!(
+        page.body.contains("none of those who may pass this"),
+        "{}",
+        page.text()
+    );
     assert_eq!(world.standing(&id).await, "pending");
     world.browser = Browser::new();
     world.lands("/mfa/1", "dave").await;
