@@ -36,6 +36,11 @@ impl Owner {
         Self(digest(&["waiting", approval]))
     }
 
+    /// What somebody said yes to in everybody's place, on approvals of that name.
+    pub fn passed(approval: &str) -> Self {
+        Self(digest(&["passed", approval]))
+    }
+
     /// What was agreed to by approvals of that name, and may still be used.
     pub fn agreed(approval: &str) -> Self {
         Self(digest(&["agreed", approval]))

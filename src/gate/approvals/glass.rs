@@ -11,7 +11,7 @@ use crate::store::Unavailable;
 use crate::telemetry::AuditKind;
 
 /// As votes have it.
-const CHANNEL: &str = "break-glass";
+pub(super) const CHANNEL: &str = "break-glass";
 
 impl Gate {
     /// Whether whoever asked may: a person, by the policy of now.
@@ -32,7 +32,7 @@ impl Gate {
         now: Timestamp,
     ) -> Reply {
         if !self.may_break_glass(asker, approval) {
-            return self.foreign(incoming);
+            return self.not_theirs(incoming);
         }
         let here = site.url(&super::waiting::href(&approval.id));
         let back = || Reply::redirect(&here, Record::of("own"));

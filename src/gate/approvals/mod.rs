@@ -64,6 +64,9 @@ const MOST: Most = Most {
 /// Somebody else's change came between so often: more people than decide on anything.
 const TRIES: usize = 256;
 
+/// By which a yes stands for that of whoever could have agreed.
+const IN_EVERYBODYS_PLACE: [&str; 2] = [glass::CHANNEL, operator::CHANNEL];
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Asking {
@@ -225,6 +228,13 @@ impl Approvals {
     pub async fn pending(&self, name: &str, now: Timestamp) -> Result<Vec<Approval>, Unavailable> {
         let mut found = self.found_under(&Owner::waiting(name), now).await?;
         found.retain(|one| approval::standing(one, now) == Status::Pending && one.name == name);
+        Ok(found)
+    }
+
+    /// What was passed in everybody's place by that name and is still to be looked at, the oldest first.
+    pub async fn passed(&self, name: &str, now: Timestamp) -> Result<Vec<Approval>, Unavailable> {
+        let mut found = self.found_under(&Owner::passed(name), now).await?;
+        found.retain(|one| one.name == name);
         Ok(found)
     }
 
@@ -466,6 +476,13 @@ impl Approvals {
             let (sub, route) = (&person.sub, &approval.action.route);
             let client = self.ledger.client();
             alone = Some(Owner::asking(&person.iss, client, sub, route));
+        }
+        let votes = approval.votes.iter();
+        if votes
+            .clone()
+            .any(|vote| IN_EVERYBODYS_PLACE.contains(&vote.channel.as_str()))
+        {
+            owners.push(Owner::passed(&approval.name));
         }
         if let Status::Approved { .. } = approval.status {
             owners.push(Owner::agreed(&approval.name));

@@ -13,7 +13,7 @@ use crate::store::{Owner, Unavailable};
 use crate::telemetry::{AuditEvent, AuditKind};
 
 /// As votes have it: the unix socket.
-const CHANNEL: &str = "operator";
+pub(super) const CHANNEL: &str = "operator";
 
 /// Which are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use http::StatusCode;
 
 use super::pages::{Live, Page, Row};
 use super::{Visit, answer_of, href, live, sign_in, state, time_left};
+use crate::config::ApprovalRule;
 use crate::gate::ciba::SignIn;
 use crate::gate::{Gate, Reply};
 use crate::model::approval::{Approval, Person, Status};
@@ -12,35 +13,41 @@ use crate::policy::approval::standing;
 use crate::policy::approval::who::may_decide;
 use crate::store::Unavailable;
 
-/// One of what waits, and whether its own level is there to read it.
+/// One of what concerns whoever may decide on it, and whether its own level is there to read it.
 #[derive(Debug)]
-pub(super) struct Waiting<'c> {
+pub(super) struct Concern<'c> {
     pub(super) approval: Approval,
     /// The level that is missing.
     missing: Option<&'c str>,
+}
+
+impl Concern<'_> {
+    fn row<'a>(&'a self, person: &Person, visit: &Visit<'_, '_>) -> Row<'a> {
+        Row {
+            summary: self.missing.is_none().then(|| visit.asking(&self.approval)),
+            level: self.missing.unwrap_or_default(),
+            ..row(&self.approval, person, visit)
+        }
+    }
 }
 
 impl Gate {
     pub(super) async fn inbox(&self, visit: &Visit<'_, '_>) -> Result<Reply, Unavailable> {
         let waiting = self.waiting_for(visit).await?;
         let asked = self.asked_by(visit).await?;
+        let passed = self.passed_for(visit).await?;
         let sign_ins = self.sign_ins_of(visit).await?;
-        let seen = live::digest_of(
-            waiting.iter().map(|one| &one.approval).chain(&asked),
-            visit.now,
-        );
+        let all = waiting.iter().chain(&passed).map(|one| &one.approval);
+        let seen = live::digest_of(all.chain(&asked), visit.now);
         let seen = live::with(seen, &sign_ins, visit.now);
         let person = visit.person();
         // What is over in two minutes is first.
         let pending = sign_ins.iter().filter(|one| one.is_pending(visit.now));
         let pending = pending.map(|one| self.sign_in_row(visit, one));
         let rows: Vec<_> = pending
-            .chain(waiting.iter().map(|one| Row {
-                summary: one.missing.is_none().then(|| visit.asking(&one.approval)),
-                level: one.missing.unwrap_or_default(),
-                ..row(&one.approval, &person, visit)
-            }))
+            .chain(waiting.iter().map(|one| one.row(&person, visit)))
             .collect();
+        let passed: Vec<_> = passed.iter().map(|one| one.row(&person, visit)).collect();
         let asked: Vec<_> = asked
             .iter()
             // What is theirs to decide stands above.
@@ -56,6 +63,7 @@ impl Gate {
         let devices = self.devices.of(visit.identity(), visit.now).await?;
         let page = Page::Inbox {
             waiting: &rows,
+            passed: &passed,
             asked: &asked,
             fresh: &self.fresh(visit, &devices),
             removed: self.removed_elsewhere(visit).await?,
@@ -105,28 +113,48 @@ impl Gate {
     pub(super) async fn waiting_for(
         &self,
         visit: &Visit<'_, '_>,
-    ) -> Result<Vec<Waiting<'_>>, Unavailable> {
+    ) -> Result<Vec<Concern<'_>>, Unavailable> {
         let config = &self.parts.config;
-        let (identity, person) = (visit.identity(), visit.person());
         let mut waiting = Vec::new();
         for rule in config.apps.iter().flat_map(|app| &app.approvals) {
             let pending = self.approvals().pending(&rule.name, visit.now).await?;
-            let mut own = pending
-                .into_iter()
-                .filter(|one| may_decide(one, &rule.approvers, identity))
-                .filter(|one| answer_of(one, &person).is_none())
-                .peekable();
-            if own.peek().is_none() {
-                continue;
-            }
-            let missing = self.missing(visit, rule.level);
-            waiting.extend(own.map(|approval| Waiting { approval, missing }));
+            waiting.extend(self.concerns(visit, rule, pending));
         }
-        waiting.sort_by(|one, other| {
-            let key = |one: &Waiting<'_>| (one.approval.created, one.approval.id.clone());
-            key(one).cmp(&key(other))
-        });
-        Ok(waiting)
+        Ok(in_order(waiting))
+    }
+
+    /// What they could have agreed to, and somebody passed in their place of late.
+    pub(super) async fn passed_for(
+        &self,
+        visit: &Visit<'_, '_>,
+    ) -> Result<Vec<Concern<'_>>, Unavailable> {
+        let config = &self.parts.config;
+        let mut passed = Vec::new();
+        for rule in config.apps.iter().flat_map(|app| &app.approvals) {
+            let found = self.approvals().passed(&rule.name, visit.now).await?;
+            passed.extend(self.concerns(visit, rule, found));
+        }
+        Ok(in_order(passed))
+    }
+
+    /// Those of `all` that are theirs to decide, and that they have not answered.
+    fn concerns<'c>(
+        &'c self,
+        visit: &Visit<'_, '_>,
+        rule: &'c ApprovalRule,
+        all: Vec<Approval>,
+    ) -> Vec<Concern<'c>> {
+        let (identity, person) = (visit.identity(), visit.person());
+        let is_theirs = |one: &Approval| {
+            may_decide(one, &rule.approvers, identity) && answer_of(one, &person).is_none()
+        };
+        let theirs = all.into_iter().filter(is_theirs).collect::<Vec<_>>();
+        if theirs.is_empty() {
+            return Vec::new();
+        }
+        let missing = self.missing(visit, rule.level);
+        let concern = |approval| Concern { approval, missing };
+        theirs.into_iter().map(concern).collect()
     }
 
     /// What it says is read at the level at which it is decided.
@@ -156,6 +184,15 @@ impl Gate {
     ) -> Result<Vec<Approval>, Unavailable> {
         self.approvals().asked_by(&visit.person(), visit.now).await
     }
+}
+
+/// The oldest first.
+fn in_order(mut all: Vec<Concern<'_>>) -> Vec<Concern<'_>> {
+    all.sort_by(|one, other| {
+        let key = |one: &Concern<'_>| (one.approval.created, one.approval.id.clone());
+        key(one).cmp(&key(other))
+    });
+    all
 }
 
 fn row<'a>(approval: &'a Approval, person: &Person, visit: &Visit<'_, '_>) -> Row<'a> {

@@ -144,8 +144,10 @@ impl Gate {
             });
         }
         let waiting = self.waiting_for(visit).await?;
+        let passed = self.passed_for(visit).await?;
         let asked = self.asked_by(visit).await?;
-        let all = waiting.iter().map(|one| &one.approval).chain(&asked);
+        let all = waiting.iter().chain(&passed).map(|one| &one.approval);
+        let all = all.chain(&asked);
         let sign_ins = self.sign_ins_of(visit).await?;
         Ok(Some(with(digest_of(all, now), &sign_ins, now)))
     }

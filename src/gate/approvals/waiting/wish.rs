@@ -93,22 +93,34 @@ impl Gate {
     }
 
     pub(in crate::gate::approvals) fn foreign(&self, incoming: &Incoming<'_>) -> Reply {
-        let text = "Only a page of this host may do this.";
+        self.not_for_this(
+            incoming,
+            "cross-site",
+            "Only a page of this host may do this.",
+        )
+    }
+
+    /// To break the glass is for those whom the approval names.
+    pub(in crate::gate::approvals) fn not_theirs(&self, incoming: &Incoming<'_>) -> Reply {
+        let text = "You are none of those who may pass this without agreement.";
+        self.not_for_this(incoming, "break-glass-not-yours", text)
+    }
+
+    fn not_for_this(
+        &self,
+        incoming: &Incoming<'_>,
+        code: &'static str,
+        text: &'static str,
+    ) -> Reply {
         let page = Page::Refused {
             status: 403,
-            code: "cross-site",
+            code,
             text,
             back: Some("/"),
         };
-        self.page_or_problem(
-            incoming.headers,
-            StatusCode::FORBIDDEN,
-            &page,
-            "cross-site",
-            text,
-            incoming,
-            Record::of("own"),
-        )
+        let (headers, record) = (incoming.headers, Record::of("own"));
+        let status = StatusCode::FORBIDDEN;
+        self.page_or_problem(headers, status, &page, code, text, incoming, record)
     }
 
     /// Whether anybody is told. Once in a while at most, over all that share the store, and within what people are told at all.

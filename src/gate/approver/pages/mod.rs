@@ -167,6 +167,8 @@ pub(in crate::gate) struct Form<'a> {
 pub(in crate::gate) enum Page<'a> {
     Inbox {
         waiting: &'a [Row<'a>],
+        /// What they could have agreed to, and somebody passed in their place.
+        passed: &'a [Row<'a>],
         asked: &'a [Row<'a>],
         /// Names of devices that were added of late.
         fresh: &'a [&'a str],

@@ -132,10 +132,11 @@ fn every_page_says_what_it_has_to_in_every_language() {
         ..row("pending")
     }];
     for list in [&rows[..], &veiled, &[]] {
-        let (waiting, asked, decided) = (list, list, list);
+        let (waiting, passed, asked, decided) = (list, list, list, list);
         for fresh in [&[][..], &[HOSTILE]] {
             let page = Page::Inbox {
                 waiting,
+                passed,
                 asked,
                 fresh,
                 removed: (!fresh.is_empty()).then_some(180),

@@ -1,6 +1,8 @@
 //! Who sees what, and at which level; and from where nothing is decided.
 
 use super::*;
+use crate::gate::approvals::Changed;
+use crate::model::approval::Vote;
 
 #[tokio::test]
 async fn whoever_asks_looks_on_and_can_say_that_it_was_somebody_else() {
@@ -44,6 +46,47 @@ async fn what_is_not_theirs_is_not_there() {
     assert!(!house.sees("mallory", "/").await.has("Something plain"));
     let stream = format!("/events?for={}", approval.id.0);
     assert_eq!(house.sees("mallory", &stream).await.status, 404);
+}
+
+/// Where no channel tells them, they hear of it all the same.
+#[tokio::test]
+async fn what_was_passed_in_their_place_stands_in_the_inbox_of_whoever_could_have_agreed() {
+    let house = House::new().await;
+    for (rule, summary, channel) in [
+        ("plain", "Something plain", "break-glass"),
+        ("strict", "Something secret", "operator"),
+    ] {
+        let approval = house.asked(rule).await;
+        let vote = Vote {
+            person: approval.requester.person.clone(),
+            name: "alice".to_owned(),
+            answer: Answer::Yes,
+            reason: Some("it burns".to_owned()),
+            channel: channel.to_owned(),
+            at: house.now(),
+        };
+        let approvals = house.gate.approvals();
+        let passed = approvals.overrule(&approval.id, &vote, house.now()).await;
+        assert!(matches!(passed, Ok(Changed::Done(_))));
+        for who in ["dave", "erin"] {
+            let inbox = house.sees(who, "/").await;
+            assert!(inbox.has("Passed without agreement"), "{}", inbox.body);
+            assert!(inbox.has(&href(&approval.id)), "{}", inbox.body);
+            // At its level alone.
+            assert_eq!(inbox.has(summary), rule == "plain", "{}", inbox.body);
+        }
+        let inbox = house.sees("mallory", "/").await;
+        assert!(!inbox.has("Passed without agreement"), "{}", inbox.body);
+        // Agreed to in the ordinary way it is not.
+        let other = house.asked("two").await;
+        house.says("dave", &other, "answer=yes").await;
+        let inbox = house.sees("erin", "/").await;
+        assert_eq!(
+            inbox.body.matches("/approvals/").count(),
+            if rule == "plain" { 2 } else { 3 }
+        );
+        house.says("erin", &other, "answer=no").await;
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,11 @@ pub(super) const WORDS: Table = &[
     // Lists.
     ("waiting", "Wartet auf Sie"),
     ("nothing_waiting", "Nichts wartet auf Sie."),
+    ("passed", "Ohne Zustimmung weitergegeben"),
+    (
+        "passed_about",
+        "Sie hätten gefragt werden können. Jemand, der es darf, hat nicht gewartet.",
+    ),
     ("asked", "Worum Sie gebeten haben"),
     (
         "nothing_asked",

@@ -18,6 +18,11 @@ pub(super) const WORDS: Table = &[
     // Lists.
     ("waiting", "Waiting for you"),
     ("nothing_waiting", "Nothing waits for you."),
+    ("passed", "Passed without agreement"),
+    (
+        "passed_about",
+        "You could have been asked. Somebody who may went on without.",
+    ),
     ("asked", "What you asked for"),
     ("nothing_asked", "You asked for nothing in the last days."),
     ("decided", "What you decided"),

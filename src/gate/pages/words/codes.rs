@@ -142,6 +142,10 @@ pub(super) const DE: Table = &[
     ),
     ("cross-site", "Das darf nur eine Seite dieses Hosts."),
     (
+        "break-glass-not-yours",
+        "Sie gehören nicht zu denen, die das ohne Zustimmung weitergeben dürfen.",
+    ),
+    (
         "no-request",
         "Es ist nicht zu lesen, nach welcher Anfrage gefragt wird.",
     ),

@@ -346,7 +346,7 @@ pub(super) const WORDS: Table = &[
     ("wait_glass", "Es kann nicht warten"),
     (
         "wait_glass_about",
-        "Sie dürfen das ohne Zustimmung weitergeben. Alle, die hätten zustimmen können, erfahren es mit Ihrem Namen, und es wird mit Ihrem Grund festgehalten.",
+        "Sie dürfen das ohne Zustimmung weitergeben. Alle, die hätten zustimmen können, finden es mit Ihrem Namen in der App für Zustimmungen und erfahren es dort, wo sie von Anfragen erfahren. Es wird mit Ihrem Grund festgehalten.",
     ),
     ("wait_glass_reason", "Ihr Grund"),
     ("wait_glass_go", "Ohne Zustimmung weiter"),

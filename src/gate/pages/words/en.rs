@@ -325,7 +325,7 @@ pub(super) const WORDS: Table = &[
     ("wait_glass", "It cannot wait"),
     (
         "wait_glass_about",
-        "You may pass this without anybody's agreement. Everybody who could have agreed is told, with your name, and it is written down with your reason.",
+        "You may pass this without anybody's agreement. Everybody who could have agreed finds it in the approver app, with your name, and is told where they are told of requests. It is written down with your reason.",
     ),
     ("wait_glass_reason", "Your reason"),
     ("wait_glass_go", "Go on without agreement"),
