@@ -230,12 +230,16 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
             let value = value.trim().trim_matches('"');
             name.trim().eq_ignore_ascii_case("wait").then_some(value)
         })
-        .find_map(|value| value.parse::<u64>().ok())?;
+        .find(|value| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()))?;
+    // More than fits is as long as it may be.
+    let seconds = seconds.parse().unwrap_or(u64::MAX);
     Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -252,5 +256,27 @@ mod tests {
         assert!(of(0).is_some() && of(5000).is_some());
         drop(all);
         assert!(patience.lock().is_empty());
+    }
+
+    #[test]
+    fn a_program_waits_as_long_as_it_says_and_no_longer_than_it_may() {
+        for (value, seconds) in [
+            ("wait=5", Some(5)),
+            ("respond-async, Wait = \"7\"; x", Some(7)),
+            ("wait=0", Some(0)),
+            ("wait=3600", Some(LONGEST_WAIT.as_secs())),
+            ("wait=99999999999999999999", Some(LONGEST_WAIT.as_secs())),
+            ("wait=-1", None),
+            ("wait=1.5", None),
+            ("wait=", None),
+            ("wait", None),
+            ("respond-async", None),
+        ] {
+            let headers = HeaderMap::from_iter([(
+                http::HeaderName::from_static("prefer"),
+                HeaderValue::from_static(value),
+            )]);
+            assert_eq!(wait(&headers), seconds.map(Duration::from_secs), "{value}");
+        }
     }
 }
