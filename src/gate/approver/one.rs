@@ -114,6 +114,7 @@ impl Gate {
             who: &requester.name,
             why: approval.reason.as_deref(),
             origin: &approval.action.origin,
+            method: &approval.action.method,
             route: &approval.action.route,
             address: &requester.address,
             ago: now.since(approval.created).as_secs(),

@@ -79,6 +79,7 @@ pub(in crate::gate) struct One<'a> {
     pub(in crate::gate) who: &'a str,
     pub(in crate::gate) why: Option<&'a str>,
     pub(in crate::gate) origin: &'a str,
+    pub(in crate::gate) method: &'a str,
     pub(in crate::gate) route: &'a str,
     pub(in crate::gate) address: &'a str,
     pub(in crate::gate) ago: u64,

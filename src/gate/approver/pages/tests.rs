@@ -42,6 +42,7 @@ fn one(state: &'static str) -> One<'static> {
         who: HOSTILE,
         why: Some(HOSTILE),
         origin: HOSTILE,
+        method: HOSTILE,
         route: HOSTILE,
         address: HOSTILE,
         ago: 0,

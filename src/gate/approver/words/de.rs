@@ -114,7 +114,7 @@ pub(super) const WORDS: Table = &[
     ("route", "Art der Anfrage"),
     ("address", "Von der Adresse"),
     ("when", "Gefragt"),
-    ("time_left", "Verbleibende Zeit"),
+    ("time_left", "Restliche Zeit"),
     ("lately", "Zuletzt gefragt"),
     (
         "lately_text",
