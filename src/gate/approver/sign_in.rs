@@ -337,7 +337,7 @@ pub(super) fn row<'a>(one: &'a SignIn, now: Timestamp) -> Row<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use super::*;
 
@@ -371,5 +371,32 @@ mod tests {
         ] {
             assert_eq!(read(body), None, "{body}");
         }
+    }
+
+    #[test]
+    fn whatever_was_shown_is_bound() {
+        let shown = SignIn::example();
+        let edits: [fn(&mut SignIn); 10] = [
+            |one| one.id.push('x'),
+            |one| one.person.iss.push('x'),
+            |one| one.person.sub.push('x'),
+            |one| one.client.push('x'),
+            |one| one.client_name.push('x'),
+            |one| one.message = Some("PAY-2".to_owned()),
+            |one| one.message = Some(String::new()),
+            |one| one.message = None,
+            |one| one.scope.push("profile".to_owned()),
+            |one| one.details.push(("to".to_owned(), "Ada".to_owned())),
+        ];
+        let mut bound = vec![binding(&shown)];
+        for edit in edits {
+            let mut other = shown.clone();
+            edit(&mut other);
+            bound.push(binding(&other));
+        }
+        assert_eq!(binding(&shown), bound[0]);
+        bound.sort();
+        bound.dedup();
+        assert_eq!(bound.len(), edits.len() + 1);
     }
 }

@@ -296,21 +296,43 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// As Keycloak hands it on.
+#[cfg(test)]
+fn of_the_teller(person: Person, message: &str, now: Timestamp) -> Asking {
+    Asking {
+        person,
+        client: "teller".to_owned(),
+        client_name: "The teller's desk".to_owned(),
+        message: Some(message.to_owned()),
+        scope: vec!["openid".to_owned()],
+        details: Vec::new(),
+        token: crate::model::session::Secret::new("token"),
+        expires: now.plus(Duration::from_secs(120)),
+    }
+}
+
+#[cfg(test)]
+impl SignIn {
+    pub(in crate::gate) fn example() -> Self {
+        let now = Timestamp::from_unix(0);
+        let person = Person {
+            iss: "issuer".to_owned(),
+            sub: "alice".to_owned(),
+        };
+        Self::new(
+            "ciba-1".to_owned(),
+            of_the_teller(person, "PAY-1", now),
+            now,
+        )
+    }
+}
+
 #[cfg(test)]
 impl Gate {
     /// As if Keycloak had handed it on.
     pub(in crate::gate) async fn is_asked(&self, person: Person, message: &str) -> Option<SignIn> {
         let now = self.parts.clock.now();
-        let asking = Asking {
-            person,
-            client: "teller".to_owned(),
-            client_name: "The teller's desk".to_owned(),
-            message: Some(message.to_owned()),
-            scope: vec!["openid".to_owned()],
-            details: Vec::new(),
-            token: crate::model::session::Secret::new("token"),
-            expires: now.plus(Duration::from_secs(120)),
-        };
+        let asking = of_the_teller(person, message, now);
         match self.sign_ins.ask(asking, 10, now).await {
             Ok(Taken::Asked(sign_in)) => Some(*sign_in),
             _ => None,

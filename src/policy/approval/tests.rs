@@ -558,3 +558,53 @@ fn keycloaks_word_counts_where_it_was_to_be_asked_and_nobody_elses() {
     assert_eq!(over.status, Status::Expired { at: at(1) });
     assert_eq!(lapse(&over, at(2)), Err(Refused::Expired));
 }
+
+/// By what is kept of it Keycloak's word is asked for: as long as it counts, and no longer.
+#[test]
+fn what_is_awaited_is_gone_when_nobody_waits_any_more() {
+    let awaited = || Awaited {
+        request: Secret::new("r-1"),
+        ping: None,
+        interval: Duration::from_secs(5),
+        ends: at(60),
+    };
+    let plain = asked(1, Mode::ApproveDeny);
+    assert_eq!(awaits(&plain, awaited(), at(1)), Err(Refused::Elsewhere));
+    let by_device = Approval {
+        terms: Terms {
+            ciba: Some("device".to_owned()),
+            ..plain.terms.clone()
+        },
+        ..plain
+    };
+    let waiting = awaits(&by_device, awaited(), at(1)).unwrap().approval;
+    assert_eq!(waiting.awaited, Some(awaited()));
+    assert_eq!(waiting.status, Status::Pending);
+    let late = waiting.expires;
+    assert_eq!(awaits(&by_device, awaited(), late), Err(Refused::Expired));
+    let requester = &waiting.requester;
+    let word = |answer| Vote {
+        person: requester.person.clone(),
+        name: requester.name.clone(),
+        answer,
+        reason: Some("a reason".to_owned()),
+        channel: "ciba:device".to_owned(),
+        at: at(2),
+    };
+    let over = [
+        confirm(&waiting, "device", word(Answer::Yes), at(2)),
+        confirm(&waiting, "device", word(Answer::No), at(2)),
+        overrule(&waiting, word(Answer::Yes), at(2)),
+        cancel(&waiting, &requester.holder, at(2)),
+        lapse(&waiting, at(2)),
+        fall_with_reported(&waiting, at(2)),
+        expire(&waiting, late).ok_or(Refused::Pending),
+        says(&waiting, &requester.person.sub, Answer::Report, None, 2),
+    ];
+    for change in over {
+        let after = change.unwrap().approval;
+        assert_ne!(after.status, Status::Pending);
+        assert_eq!(after.awaited, None, "{:?}", after.status);
+        assert!(awaits(&after, awaited(), at(2)).is_err());
+    }
+}
