@@ -13,9 +13,9 @@ use crate::model::level::Ladder;
 use crate::model::parked::ParkedRequest;
 use crate::model::requirement::{Network, Requirement};
 use crate::model::route::{Pattern, Route};
-use crate::model::target::{METHOD_OVERRIDES, Target};
+use crate::model::target::{METHOD_OVERRIDES, Relaxations, Target};
 use crate::model::time::Timestamp;
-use crate::policy::approval::summary::{Asked, Field, Summary, Unreadable};
+use crate::policy::approval::summary::{Asked, Field, Summary, Unreadable, method};
 use crate::policy::approval::when::{self, Spared, When};
 
 /// A field that has to be there once or not at all stands there twice: which of them an app takes is not known.
@@ -88,6 +88,8 @@ pub fn window(scope: &Scope<'_>, asked: &Asked<'_>) -> Result<Action, Unreadable
             Ok((name.to_owned(), value))
         })
         .collect();
+    // Those of one request are in the target.
+    let in_query = method::in_query(asked).map(|field| (field, None));
     Ok(Action {
         origin: scope.origin.to_owned(),
         route: scope.route.to_owned(),
@@ -98,7 +100,7 @@ pub fn window(scope: &Scope<'_>, asked: &Asked<'_>) -> Result<Action, Unreadable
             false => scope.method.as_str().to_owned(),
         },
         target: scope.asking.pattern.text().to_owned(),
-        headers: overrides(scope.headers).collect(),
+        headers: overrides(scope.headers).chain(in_query).collect(),
         parameters: parameters?,
         body: sha256(b""),
     })
@@ -189,9 +191,21 @@ pub struct Reading<'r> {
     pub target: &'r Target,
     pub pattern: &'r Pattern,
     pub requester: &'r Identity,
+    /// Where it would go.
+    pub upstream: Option<&'r Upstream>,
 }
 
 impl Reading<'_> {
+    /// Nobody sees another method than the request's, so there must be none, but where an upstream's relaxation lets one
+    /// through.
+    fn is_as_sent(&self) -> Result<(), Unreadable> {
+        let accepts = |it: &Upstream| it.accept.contains(Relaxations::METHOD_OVERRIDE);
+        match self.upstream.is_some_and(accepts) {
+            true => Ok(()),
+            false => self.read(method::is_as_sent),
+        }
+    }
+
     pub fn read<T>(&self, read: impl FnOnce(&Asked<'_>) -> T) -> T {
         let all = |name: &HeaderName| -> Vec<&[u8]> {
             let values = self.request.headers.get_all(name).iter();
@@ -210,6 +224,7 @@ impl Reading<'_> {
 
 /// What people are asked of it.
 pub fn summary(summary: &Summary, reading: &Reading<'_>) -> Result<String, Unreadable> {
+    reading.is_as_sent()?;
     reading.read(|asked| summary.of(asked))
 }
 
@@ -221,6 +236,7 @@ pub fn spared(
     reading: &Reading<'_>,
     now: Timestamp,
 ) -> Result<Option<Spared>, Unreadable> {
+    reading.is_as_sent()?;
     let method = &reading.request.method;
     reading.read(|asked| when::spared(name, when, method, client, asked, now))
 }
@@ -391,6 +407,7 @@ mod tests {
                 target: &target,
                 pattern: &pattern,
                 requester: &Identity::default(),
+                upstream: None,
             };
             super::summary(&summary, &reading)
         };
@@ -403,6 +420,47 @@ mod tests {
         let mut bare = request();
         bare.headers.clear();
         assert_eq!(line(text, &bare).unwrap_err().why, Why::ContentType);
+    }
+
+    /// Whatever the summary says, which is not of a method.
+    #[test]
+    fn another_method_is_refused_unless_the_upstream_takes_it() {
+        let pattern = Pattern::parse("/payments/{id}/release").unwrap();
+        let of = |query: &str, body: &'static str, accept: &str| {
+            let mut request = request();
+            request.target = format!("/payments/7/release{query}");
+            request.body = Bytes::from_static(body.as_bytes());
+            let url = "[upstreams.erp]\n";
+            let installation = INSTALLATION.replace(url, &format!("{url}{accept}"));
+            let config = config_of(&installation, APP);
+            let upstream = config.upstreams.iter().find(|one| one.name == "erp");
+            let reading = Reading {
+                request: &request,
+                target: &Target::parse(request.target.as_bytes(), Relaxations::NONE).unwrap(),
+                pattern: &pattern,
+                requester: &Identity::default(),
+                upstream: Some(upstream.unwrap()),
+            };
+            let summary = Summary::parse("Release {path.id}").unwrap();
+            let asked = super::summary(&summary, &reading).map_err(|it| it.why);
+            let client = "192.0.2.1".parse().unwrap();
+            let now = Timestamp::from_unix(1_800_000_000);
+            let spared = spared("a", &When::default(), client, &reading, now);
+            let spared = spared.map(|spared| spared.is_some()).map_err(|it| it.why);
+            assert_eq!(spared.err(), asked.clone().err(), "{query} {body}");
+            asked
+        };
+        let accept = "accept = [\"method-override\"]\n";
+        let shown = Ok("Release 7".to_owned());
+        assert_eq!(of("?a=1", "amount=1", ""), shown);
+        for (query, body) in [
+            ("?_method=DELETE", ""),
+            ("?_method=DELETE", "amount=1"),
+            ("", "amount=1&_method=DELETE"),
+        ] {
+            assert_eq!(of(query, body, ""), Err(Why::Method), "{query} {body}");
+            assert_eq!(of(query, body, accept), shown, "{query} {body}");
+        }
     }
 
     const INSTALLATION: &str = r#"
@@ -517,6 +575,9 @@ request_ttl  = "10m"
         let delete = HeaderMap::from_iter([(name, HeaderValue::from_static("DELETE"))]);
         let other = with(post.clone(), "/pay/7/1", None, &delete);
         assert_ne!(other.unwrap(), base, "another method in a header");
+        let delete = of(post.clone(), "/pay/7/1?x=1&_method=DELETE", None);
+        let put = of(post.clone(), "/pay/7/1?_method=PUT", None);
+        assert!(delete != put && ![delete, put].contains(&Ok(base.clone())));
         for path in ["/pay/8/1", "/pay/7/2", "/pay/1/7"] {
             assert_ne!(of(post.clone(), path, None).unwrap(), base, "{path}");
         }

@@ -349,6 +349,7 @@ impl Gate {
             target: incoming.target,
             pattern: &site.app.table.asking(&found, &rule.name).pattern,
             requester: asker.identity(),
+            upstream: self.parts.config.upstreams.get(found.route.upstream),
         };
         let spared = binding::spared(&rule.name, when, incoming.client, &reading, now);
         spared.map_err(Unbound::Unreadable)
@@ -376,6 +377,7 @@ impl Gate {
             target,
             pattern: &asking.pattern,
             requester: asker.identity(),
+            upstream: config.upstreams.get(found.route.upstream),
         };
         let summary = binding::summary(&rule.summary, &reading).map_err(Unbound::Unreadable)?;
         let Grant::Window { per } = &rule.grant else {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use http::Method;
 
 use super::hours::Hours;
-use super::summary::{Asked, Field, Unreadable};
+use super::summary::{Asked, Field, Unreadable, method};
 use crate::model::requirement::{Conditions, Network};
 use crate::model::time::Timestamp;
 use crate::policy::conditions;
@@ -56,7 +56,10 @@ pub fn spared(
     asked: &Asked<'_>,
     now: Timestamp,
 ) -> Result<Option<Spared>, Unreadable> {
-    let other_method = !when.methods.is_empty() && !lists(&when.methods, method);
+    // To some apps it is of the method that its query says.
+    let other_method = !when.methods.is_empty()
+        && !lists(&when.methods, method)
+        && method::in_query(asked).next().is_none();
     let is_inside = !when.outside.is_empty() && is_within(&when.outside, client);
     let is_other_time =
         !when.hours.is_empty() && !when.hours.iter().any(|hours| hours.hold_at(now));
@@ -147,6 +150,54 @@ mod tests {
             .map_err(|unreadable| unreadable.why)
     }
 
+    /// In the digits in which it stands there, whichever number of 64 bits is the nearest one.
+    #[test]
+    fn a_number_of_json_is_compared_as_it_was_written() {
+        let pattern = Pattern::parse("/pay/{id}").unwrap();
+        let when = When {
+            above: vec![(Field::Json(vec!["amount".to_owned()]), 1000)],
+            ..When::default()
+        };
+        let requester = Identity::default();
+        let of = |target: &str, amount: &str| {
+            let target = Target::parse(target.as_bytes(), Relaxations::NONE).unwrap();
+            let body = format!("{{\"amount\":{amount}}}");
+            let asked = Asked {
+                pattern: &pattern,
+                target: &target,
+                content_type: &[b"application/json"],
+                content_encoding: &[],
+                body: body.as_bytes(),
+                requester: &requester,
+            };
+            let client = "192.0.2.1".parse().unwrap();
+            let now = Timestamp::from_unix(NOW);
+            let spared = spared("a/b", &when, &Method::POST, client, &asked, now);
+            spared
+                .map(|spared| spared.is_some())
+                .map_err(|unreadable| unreadable.why)
+        };
+        for small in ["0", "1000", "1000.0", "999.99", "\"1000\""] {
+            assert_eq!(of("/pay/7", small), Ok(true), "{small}");
+        }
+        for large in [
+            "1001",
+            "1000.01",
+            "1000.0000000000000000001",
+            "999.99999999999999999999",
+            "0.000",
+            "1e3",
+            "1e2",
+            "1E-3",
+            "-5",
+            "\"1e3\"",
+        ] {
+            assert_eq!(of("/pay/7", large), Ok(false), "{large}");
+        }
+        let twice = of("/pay/7?amount=5000", "1");
+        assert_eq!(twice, Err(Why::Repeated));
+    }
+
     fn above(limit: u64) -> When {
         When {
             above: vec![(Field::Form("amount".to_owned()), limit)],
@@ -203,6 +254,39 @@ mod tests {
                 ..above(1000)
             };
             assert_eq!(of(&other, &Method::POST, "192.0.2.1", body), Err(why));
+        }
+    }
+
+    /// A framework may take it for a DELETE.
+    #[test]
+    fn another_method_in_the_query_spares_nobody() {
+        let pattern = Pattern::parse("/pay/{id}").unwrap();
+        let requester = Identity::default();
+        let when = When {
+            methods: vec![Method::DELETE],
+            ..When::default()
+        };
+        let rows = [
+            ("/pay/7", true),
+            ("/pay/7?method=DELETE", true),
+            ("/pay/7?_method=DELETE", false),
+            ("/pay/7?x=1;_METHOD", false),
+            ("/pay/7?%5Fmethod=GET", false),
+        ];
+        for (target, expected) in rows {
+            let target = Target::parse(target.as_bytes(), Relaxations::NONE).unwrap();
+            let asked = Asked {
+                pattern: &pattern,
+                target: &target,
+                content_type: &[],
+                content_encoding: &[],
+                body: b"",
+                requester: &requester,
+            };
+            let client = "192.0.2.1".parse().unwrap();
+            let now = Timestamp::from_unix(NOW);
+            let spared = spared("a/b", &when, &Method::POST, client, &asked, now);
+            assert_eq!(spared.unwrap().is_some(), expected, "{target:?}");
         }
     }
 

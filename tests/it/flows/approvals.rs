@@ -23,6 +23,8 @@ use crate::keycloak::{Browser, Page};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
+const PLAIN: (&str, &str) = ("content-type", "text/plain");
+
 const APPROVER_APP: &str = "[approver_app]\nurl = \"http://approve.localhost\"\n[networks]";
 const MORE: &str = r#"require = { networks_any = ["office"] }
 [[routes]]
@@ -52,6 +54,11 @@ path     = "/call"
 methods  = ["POST"]
 approval = "exports"
 [[routes]]
+id       = "draw"
+path     = "/draw"
+methods  = ["POST"]
+approval = "draws"
+[[routes]]
 id       = "export"
 path     = "/export"
 methods  = ["GET"]
@@ -71,6 +78,9 @@ approvers = { groups_any = ["admins"] }
 summary   = "Refund {form.amount}"
 approvers = { groups_any = ["admins"] }
 when      = { methods = ["POST"], above = { "form.amount" = 100 } }
+[approvals.draws]
+summary   = "Draw {query.sum}"
+approvers = { groups_any = ["admins"] }
 [approvals.exports]
 summary   = "Export everything"
 approvers = { groups_any = ["admins"] }

@@ -13,6 +13,10 @@ pub(super) const DE: Table = &[
     ("content-type", NOT_SURE),
     ("ambiguous", NOT_SURE),
     (
+        "method-override",
+        "Darum kann niemand gebeten werden: Für die Anwendung könnte es eine Anfrage mit einer anderen Methode sein.",
+    ),
+    (
         "not-utf-8",
         "Die Anfrage enthält Zeichen, die sich nicht sicher lesen lassen. Sie wird nicht weitergegeben.",
     ),

@@ -10,15 +10,6 @@ pub(super) fn is_form(content_type: &[&[u8]]) -> bool {
     parts.next().map(str::trim_end) == Some("application/x-www-form-urlencoded") && is_utf8(parts)
 }
 
-/// Whether an app may look for fields in the body: it may take a type that is told twice, or in another character set, for
-/// a form, and parts of others as well.
-pub(super) fn may_have_fields(content_type: &[&[u8]]) -> bool {
-    content_type.iter().any(|value| {
-        let value = String::from_utf8_lossy(value).to_ascii_lowercase();
-        value.contains("x-www-form-urlencoded") || value.contains("multipart/")
-    })
-}
-
 /// The one value of that name.
 pub(super) fn field(pairs: &[u8], name: &str) -> Result<String, Why> {
     // To some `;` parts two fields, to some it does not.
@@ -31,7 +22,7 @@ pub(super) fn field(pairs: &[u8], name: &str) -> Result<String, Why> {
         let key = decoded(key, true)?;
         if key == name && found.is_none() {
             found = Some(value.ok_or(Why::Absent)?);
-        } else if folded(&key) == folded(name) {
+        } else if may_be(&key, name) {
             return Err(Why::Repeated);
         }
     }
@@ -40,12 +31,20 @@ pub(super) fn field(pairs: &[u8], name: &str) -> Result<String, Why> {
 
 /// Whether anything there may be taken for it.
 pub(super) fn has(pairs: &[u8], name: &str) -> bool {
-    pairs.split(|byte| matches!(byte, b'&' | b';')).any(|pair| {
+    fields(pairs).any(|pair| {
         match decoded(halves(pair).0, true) {
-            Ok(key) => folded(&key) == folded(name),
+            Ok(key) => may_be(&key, name),
             // Whatever that is.
             Err(_) => true,
         }
+    })
+}
+
+/// What an app that takes most things for fields may take for that one, as it stands there.
+pub(super) fn taken_for<'p>(pairs: &'p [u8], name: &str) -> impl Iterator<Item = &'p [u8]> {
+    fields(pairs).filter(move |pair| {
+        let mut read = form_urlencoded::parse(halves(pair).0);
+        read.next().is_some_and(|(key, _)| may_be(&key, name))
     })
 }
 
@@ -55,21 +54,49 @@ fn parts(pairs: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|pair| !pair.is_empty())
 }
 
+/// In the eyes of whoever parts them at `;` as well.
+fn fields(pairs: &[u8]) -> impl Iterator<Item = &[u8]> {
+    pairs.split(|byte| matches!(byte, b'&' | b';'))
+}
+
 fn halves(pair: &[u8]) -> (&[u8], Option<&[u8]>) {
     let mut halves = pair.splitn(2, |byte| *byte == b'=');
     (halves.next().unwrap_or_default(), halves.next())
 }
 
-/// The name in the eyes of an app that is not particular: PHP makes `_` of a dot or a space and a list of `x[]`, others
-/// do not tell cases apart.
+/// Whether an app that is not particular may take one name for the other.
+pub(super) fn may_be(key: &str, name: &str) -> bool {
+    let names = readings(name);
+    readings(key).iter().any(|reading| names.contains(reading))
+}
+
+/// PHP (`php_register_variable_ex`) reads a name up to a NUL, without the blanks before it. What stands from a `[` on is an
+/// index where a `]` follows, and else part of the name. Rack up to 2.2 reads what stands between the first brackets, and so
+/// do those who want a list of `x[]`.
+fn readings(name: &str) -> [String; 2] {
+    let name = until(name, name.find('\0'));
+    let index = name.split_once('[').filter(|(_, rest)| rest.contains(']'));
+    let of_php = index.map_or(name, |(name, _)| name);
+    let is_bracket = |character| matches!(character, '[' | ']');
+    let of_rack = name.trim_start_matches(|one: char| is_bracket(one) || one.is_whitespace());
+    let of_rack = until(of_rack, of_rack.find(is_bracket));
+    [folded(of_php), folded(of_rack)]
+}
+
+fn until(text: &str, end: Option<usize>) -> &str {
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
+}
+
+/// PHP makes `_` of a point, a blank and an open bracket, CGI of `-`; others do not tell cases apart, or drop blanks at the
+/// end, where those of PHP are `_`.
 fn folded(name: &str) -> String {
-    let end = name.find(['[', '\0']).unwrap_or(name.len());
-    let name = name.get(..end).unwrap_or_default();
     let each = name.trim().chars().map(|character| match character {
-        '.' | ' ' | '-' => '_',
+        '.' | ' ' | '-' | '[' => '_',
         other => other,
     });
-    each.collect::<String>().to_uppercase().to_lowercase()
+    let name: String = each.collect();
+    let name = name.trim_end_matches('_');
+    name.to_uppercase().to_lowercase()
 }
 
 /// Escapes undone; one that is none is refused.

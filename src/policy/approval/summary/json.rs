@@ -1,12 +1,13 @@
 //! Fields of a JSON body in which no key stands twice.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
-use super::{Why, is_utf8, media_type, plain};
+use super::{Why, form, is_utf8, media_type, plain};
 
 pub(super) fn is_json(content_type: &[&[u8]]) -> bool {
     let Some(value) = media_type(content_type) else {
@@ -22,6 +23,48 @@ pub(super) fn is_json(content_type: &[&[u8]]) -> bool {
 }
 
 pub(super) fn field(body: &[u8], keys: &[String]) -> Result<String, Why> {
+    let (text, whole) = read(body)?;
+    let mut value = &whole;
+    for key in keys {
+        let object = value.as_object().ok_or(Why::Absent)?;
+        value = object.get(key).ok_or(Why::Absent)?;
+    }
+    let plain = plain(value)?;
+    match value {
+        Value::Number(_) => written(text, keys),
+        _ => Ok(plain),
+    }
+}
+
+/// Whether there is an object, and none of its keys may be taken for that name.
+pub(super) fn lacks(body: &[u8], name: &str) -> Result<(), Why> {
+    let (_, whole) = read(body)?;
+    let object = whole.as_object().ok_or(Why::ContentType)?;
+    match object.keys().any(|key| form::may_be(key, name)) {
+        true => Err(Why::Repeated),
+        false => Ok(()),
+    }
+}
+
+/// Whether an object there has such a key, whatever else is in it: one value, or one after the other.
+pub(super) fn says(body: &[u8], name: &str) -> Result<bool, Why> {
+    let text = std::str::from_utf8(body).map_err(|_| Why::NotUtf8)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
+        let value = value.map_err(|_| Why::Malformed)?.get();
+        if !value.starts_with('{') {
+            continue;
+        }
+        let object: HashMap<String, IgnoredAny> =
+            serde_json::from_str(value).map_err(|_| Why::Malformed)?;
+        if object.keys().any(|key| form::may_be(key, name)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn read(body: &[u8]) -> Result<(&str, Value), Why> {
     let text = std::str::from_utf8(body).map_err(|_| Why::NotUtf8)?;
     let Strict(whole) = serde_json::from_str(text).map_err(|error| {
         // The one error of this file; the others are the parser's.
@@ -30,12 +73,19 @@ pub(super) fn field(body: &[u8], keys: &[String]) -> Result<String, Why> {
             false => Why::Malformed,
         }
     })?;
-    let mut value = &whole;
+    Ok((text, whole))
+}
+
+/// A number in the digits in which it was sent, not in those of the nearest one of 64 bits. `text`: JSON in which no key
+/// stands twice.
+fn written(text: &str, keys: &[String]) -> Result<String, Why> {
+    let mut text = text;
     for key in keys {
-        let object = value.as_object().ok_or(Why::Absent)?;
-        value = object.get(key).ok_or(Why::Absent)?;
+        let object: HashMap<String, &RawValue> =
+            serde_json::from_str(text).map_err(|_| Why::Malformed)?;
+        text = object.get(key).ok_or(Why::Absent)?.get();
     }
-    plain(value)
+    Ok(text.to_owned())
 }
 
 const TWICE: &str = "a key stands twice";

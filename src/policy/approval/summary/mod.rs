@@ -5,6 +5,7 @@
 
 mod form;
 mod json;
+pub mod method;
 
 use std::fmt;
 
@@ -76,6 +77,8 @@ pub enum Why {
     ContentType,
     #[error("is in a path that can be read in more than one way")]
     Ambiguous,
+    #[error("may tell the app of another method than the request has")]
+    Method,
 }
 
 impl Why {
@@ -91,6 +94,8 @@ impl Why {
             Self::Encoded => "encoded",
             Self::ContentType => "content-type",
             Self::Ambiguous => "ambiguous",
+            // As the relaxation that lets it through.
+            Self::Method => "method-override",
         }
     }
 }
@@ -194,34 +199,27 @@ impl Field {
         match self {
             Self::Path(name) => in_path(asked, name),
             Self::Query(name) => {
-                let query = asked.target.query().unwrap_or_default();
-                // Many apps have one name space for both.
-                if !asked.body.is_empty() && form::may_have_fields(asked.content_type) {
-                    is_plain(asked)?;
-                    if !form::is_form(asked.content_type) {
-                        return Err(Why::ContentType);
-                    }
-                    if form::has(asked.body, name) {
-                        return Err(Why::Repeated);
-                    }
+                if !asked.body.is_empty() {
+                    lacks(asked, name)?;
                 }
-                form::field(query.as_bytes(), name)
+                form::field(query(asked), name)
             }
             Self::Form(name) => {
-                is_plain(asked)?;
-                if !form::is_form(asked.content_type) {
-                    return Err(Why::ContentType);
-                }
-                let query = asked.target.query().unwrap_or_default();
-                if form::has(query.as_bytes(), name) {
+                let body = form_of(asked)?;
+                if form::has(query(asked), name) {
                     return Err(Why::Repeated);
                 }
-                form::field(asked.body, name)
+                form::field(body, name)
             }
             Self::Json(keys) => {
                 is_plain(asked)?;
                 if !json::is_json(asked.content_type) {
                     return Err(Why::ContentType);
+                }
+                // `a` is as much as `a[b]`, and some write `a.b`.
+                let names = [keys.first().cloned().unwrap_or_default(), keys.join(".")];
+                if names.iter().any(|name| form::has(query(asked), name)) {
+                    return Err(Why::Repeated);
                 }
                 json::field(asked.body, keys)
             }
@@ -258,6 +256,36 @@ impl fmt::Display for Field {
             Self::Json(keys) => write!(f, "json.{}", keys.join(".")),
             Self::Claim(name) => write!(f, "claim.{name}"),
         }
+    }
+}
+
+fn query<'r>(asked: &Asked<'r>) -> &'r [u8] {
+    asked.target.query().unwrap_or_default().as_bytes()
+}
+
+/// Whether the body surely has no such field. Many apps have one name space for it and the query, and read one in a body of
+/// any type, or of none.
+fn lacks(asked: &Asked<'_>, name: &str) -> Result<(), Why> {
+    is_plain(asked)?;
+    if json::is_json(asked.content_type) {
+        return json::lacks(asked.body, name);
+    }
+    match form::has(form_of(asked)?, name) {
+        true => Err(Why::Repeated),
+        false => Ok(()),
+    }
+}
+
+/// The body, where it is a form and nothing else.
+fn form_of<'r>(asked: &Asked<'r>) -> Result<&'r [u8], Why> {
+    is_plain(asked)?;
+    if !form::is_form(asked.content_type) {
+        return Err(Why::ContentType);
+    }
+    // Nobody's form begins so, and an app that does not look at the type may read JSON.
+    match asked.body.trim_ascii_start().first() {
+        Some(b'{') => Err(Why::Malformed),
+        _ => Ok(asked.body),
     }
 }
 

@@ -264,9 +264,18 @@ async fn nobody_is_asked_of_what_could_be_read_otherwise() {
     let world = World::careful().await;
     let large = format!("amount=42&x={}", "x".repeat(64 << 10));
     type Row<'r> = (&'r str, (&'r str, &'r str), &'r str, u16, &'r str);
-    let rows: [Row<'_>; 8] = [
+    let other_method = "method-override";
+    let rows: [Row<'_>; 16] = [
         ("/pay/7", FORM, "amount=42&amount=43", 400, "repeated"),
+        ("/pay/7", FORM, "amount=42&amount[=43", 400, "repeated"),
         ("/pay/7?amount=1", FORM, "amount=42", 400, "repeated"),
+        ("/order?what=b", JSON, r#"{"what":"a"}"#, 400, "repeated"),
+        ("/draw?sum=1", JSON, r#"{"sum":2}"#, 400, "repeated"),
+        ("/draw?sum=1", PLAIN, "sum=2", 400, "content-type"),
+        ("/pay/7", FORM, "amount=4&_method=PUT", 400, other_method),
+        ("/pay/7?_method=PUT", FORM, "amount=4", 400, other_method),
+        ("/call", FORM, "_method=PUT", 400, other_method),
+        ("/call", JSON, r#"{"_method":"PUT"}"#, 400, other_method),
         ("/pay/7", FORM, "sum=42", 400, "absent"),
         ("/pay/7", FORM, "amount=%ff", 400, "not-utf-8"),
         ("/pay/7", JSON, "amount=42", 400, "content-type"),
@@ -400,6 +409,7 @@ async fn only_what_is_risky_needs_a_yes() {
         ("amount=1,00", 409, "another-approval-pending"),
         ("amount=1&amount=5000", 400, "repeated"),
         ("sum=1", 400, "absent"),
+        ("amount=1&_method=PUT", 400, "method-override"),
     ] {
         let told = refund("POST", body).await;
         assert_eq!((told.status, told.code()), (status, code), "{body}");
