@@ -13,6 +13,8 @@ use crate::telemetry::metrics::{Limit, SessionEnd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+
 use super::audit::Circumstances;
 use super::{Gate, Incoming, NAMES, cookies};
 
@@ -171,6 +173,8 @@ impl Gate {
                 Err(error) => done = Err(error),
             }
         }
+        // Last: whoever still waits for it is told no more, and not that somebody has cancelled it.
+        self.cancel_with(&owner, now).boxed().await;
         done.map(|()| ended)
     }
 
@@ -242,6 +246,7 @@ impl Gate {
                     .map(|successor| successor.key)
             });
         }
+        self.cancel_with(&lineage, now).boxed().await;
         marked
     }
 

@@ -21,7 +21,7 @@ impl Owner {
         Self(digest(&["sub", issuer, client, sub]))
     }
 
-    /// One session alone, over all its ids. No session is found under it; what was parked in it is.
+    /// One session alone, over all its ids. No session is found under it; what was parked in it, and waits for a yes, is.
     pub fn lineage(lineage: &Lineage) -> Self {
         Self(digest(&["lineage", &lineage.0]))
     }

@@ -189,17 +189,19 @@ impl Gate {
             }
             Asked::Other(other) => {
                 record.reason = Some("another-approval-pending");
-                let is_theirs = asker.asked_for(&other);
+                // In another session it is theirs as well, to be ended and nothing else.
+                let is_here = asker.asked_for(&other);
                 if waits_on_page {
-                    let kept = match is_theirs {
-                        true => self.keep_aside(request, aside, now).await,
-                        false => None,
-                    };
-                    return self.other_page(incoming, &other, is_theirs, kept.as_deref(), record);
+                    let kept = self.keep_aside(request, aside, now).await;
+                    return self.other_page(incoming, &other, is_here, kept.as_deref(), record);
                 }
-                let other = is_theirs.then_some(&other);
                 let title = "Something else waits for approval already.";
-                let detail = "One thing is asked for at a time: cancel that one, or wait for it.";
+                let detail = match is_here {
+                    true => "One thing is asked for at a time: cancel that one, or wait for it.",
+                    false => {
+                        "One thing is asked for at a time, and that was in another session: cancel it by a DELETE of status_url, or wait until it is over."
+                    }
+                };
                 let code = "another-approval-pending";
                 let told = Told {
                     status: StatusCode::CONFLICT,
@@ -207,7 +209,7 @@ impl Gate {
                     detail,
                     code,
                 };
-                self.tell_program(incoming, site, route, other, &told, record)
+                self.tell_program(incoming, site, route, Some(&other), &told, record)
             }
             Asked::Crowded => {
                 let text =
@@ -374,15 +376,16 @@ impl Gate {
         &self,
         incoming: &Incoming<'_>,
         other: &Approval,
-        is_theirs: bool,
+        is_here: bool,
         kept: Option<&str>,
         record: Record,
     ) -> Reply {
         let href = waiting::href(&other.id);
         let summary = self.language(incoming).asking(&other.summary, &other.terms);
         let page = Page::OtherPending {
-            summary: is_theirs.then_some(&*summary),
-            href: is_theirs.then_some(href.as_str()),
+            summary: &summary,
+            href: &href,
+            is_here,
             kept,
             left: other.expires.since(self.parts.clock.now()),
         };
@@ -398,10 +401,10 @@ impl Gate {
         record: Record,
         now: Timestamp,
     ) -> Reply {
-        let holder = &approval.requester.holder;
+        let person = &approval.requester.person;
         if self
             .approvals
-            .cancel(&approval.id, holder, now)
+            .cancel(&approval.id, person, now)
             .await
             .is_err()
         {
@@ -421,8 +424,8 @@ impl Gate {
         mut record: Record,
         now: Timestamp,
     ) -> Reply {
-        let holder = &approval.requester.holder;
-        let cancelled = self.approvals.cancel(&approval.id, holder, now).await;
+        let person = &approval.requester.person;
+        let cancelled = self.approvals.cancel(&approval.id, person, now).await;
         if cancelled.is_err() {
             tracing::warn!("an approval that is of no use could not be cancelled");
         }

@@ -62,6 +62,11 @@ impl Asker {
         }
     }
 
+    /// From wherever. It shows nothing of it, and lets nothing pass.
+    pub(in crate::gate) fn is_requester_of(&self, approval: &Approval) -> bool {
+        approval.requester.person == self.person()
+    }
+
     /// Two users of one client hold alike.
     pub(in crate::gate) fn asked_for(&self, approval: &Approval) -> bool {
         approval.requester.person == self.person() && approval.requester.holder == self.holder()

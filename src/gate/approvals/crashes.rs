@@ -154,7 +154,10 @@ impl Life {
             Deed::Yes => Answer::Yes,
             Deed::No => Answer::No,
             Deed::Report => Answer::Report,
-            Deed::Cancel => return self.approvals.cancel(id, holder, self.now).await,
+            Deed::Cancel => {
+                let person = &of.requester.person;
+                return self.approvals.cancel(id, person, self.now).await;
+            }
             Deed::Revoke => return self.approvals.revoke(id, self.now).await,
             Deed::Redeem => {
                 let (action, now) = (&of.action, self.now);

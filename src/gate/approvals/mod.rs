@@ -9,6 +9,7 @@ pub(in crate::gate) mod announce;
 mod ask;
 mod asker;
 pub mod binding;
+mod cancel;
 mod glass;
 mod going;
 mod hook;
@@ -165,8 +166,9 @@ impl Approvals {
         let Some((version, there)) = self.ledger.look::<Approval>(key, now).await? else {
             return Ok(None);
         };
-        // What cannot be read is in the way until its time is over.
-        let there = there.ok_or(Unavailable)?;
+        // What cannot be read is in the way until its time is over. Of what is somebody else's nothing is told.
+        let is_theirs = |one: &Approval| one.requester.person == wanted.requester.person;
+        let there = there.filter(is_theirs).ok_or(Unavailable)?;
         if let Some(change) = approval::expire(&there, now) {
             let expect = Expect::Version(version);
             self.put_expired(&change.approval, expect, now).await?;
@@ -235,6 +237,17 @@ impl Approvals {
     pub async fn passed(&self, name: &str, now: Timestamp) -> Result<Vec<Approval>, Unavailable> {
         let mut found = self.found_under(&Owner::passed(name), now).await?;
         found.retain(|one| one.name == name);
+        Ok(found)
+    }
+
+    /// What waits of what is found there: of a user, or of a session or an SSO session in which it was asked for.
+    pub(super) async fn pending_of(
+        &self,
+        owner: &Owner,
+        now: Timestamp,
+    ) -> Result<Vec<Approval>, Unavailable> {
+        let mut found = self.found_under(owner, now).await?;
+        found.retain(|one| approval::standing(one, now) == Status::Pending);
         Ok(found)
     }
 
@@ -312,10 +325,10 @@ impl Approvals {
     pub async fn cancel(
         &self,
         id: &ApprovalId,
-        holder: &Holder,
+        person: &Person,
         now: Timestamp,
     ) -> Result<Changed, Unavailable> {
-        self.change(id, now, |one| approval::cancel(one, holder, now))
+        self.change(id, now, |one| approval::cancel(one, person, now))
             .await
     }
 
@@ -475,6 +488,12 @@ impl Approvals {
             owners.push(Owner::waiting(&approval.name));
             let (sub, route) = (&person.sub, &approval.action.route);
             let client = self.ledger.client();
+            // With these it ends.
+            if let Holder::Session(lineage) = &approval.requester.holder {
+                owners.push(Owner::lineage(lineage));
+            }
+            let sid = approval.requester.sid.as_deref();
+            owners.extend(sid.map(|sid| Owner::sid(&person.iss, client, sid)));
             alone = Some(Owner::asking(&person.iss, client, sub, route));
         }
         let votes = approval.votes.iter();

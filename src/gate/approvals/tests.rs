@@ -245,11 +245,11 @@ async fn one_thing_is_asked_for_at_a_time() {
     }
 
     // When it is over, in whatever way, the next one can be asked for.
-    let holder = &first.requester.holder;
+    let alice = &first.requester.person;
     done(
         office
             .approvals
-            .cancel(&first.id, holder, NOW)
+            .cancel(&first.id, alice, NOW)
             .await
             .unwrap(),
     );
@@ -401,6 +401,42 @@ async fn one_user_has_so_many_at_the_most() {
     assert_eq!(ask("alice", 64).await, Asked::Crowded);
     let bobs = ask("bob", 64).await;
     assert!(matches!(bobs, Asked::New(_)), "{bobs:?}");
+}
+
+/// Nobody else's, and not what was decided on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_found_by_its_session_and_ended_by_its_user_alone() {
+    let office = Office::new();
+    let mut asking = asking("alice", "/payments/7/release");
+    asking.requester.sid = Some("her sign-in".to_owned());
+    let Ok(Asked::New(one)) = office.approvals.ask(asking, NOW).await else {
+        panic!("not asked");
+    };
+    let owners = [
+        Owner::lineage(&Lineage("alice's".to_owned())),
+        Owner::sid(ISSUER, "stepgate", "her sign-in"),
+        Owner::sub(ISSUER, "stepgate", "alice"),
+    ];
+    for owner in &owners {
+        let found = office.approvals.pending_of(owner, NOW).await;
+        assert_eq!(found, Ok(vec![one.clone()]));
+    }
+    let others = [
+        Owner::lineage(&Lineage("another of alice's".to_owned())),
+        Owner::sid(ISSUER, "stepgate", "another"),
+        Owner::sub(ISSUER, "stepgate", "bob"),
+    ];
+    for owner in &others {
+        assert_eq!(office.approvals.pending_of(owner, NOW).await, Ok(vec![]));
+    }
+    let bobs = office.approvals.cancel(&one.id, &person("bob"), NOW).await;
+    assert_eq!(bobs, Ok(Changed::Refused(Refused::OtherHolder)));
+    let alice = person("alice");
+    let hers = office.approvals.cancel(&one.id, &alice, NOW).await;
+    done(hers.unwrap());
+    for owner in &owners {
+        assert_eq!(office.approvals.pending_of(owner, NOW).await, Ok(vec![]));
+    }
 }
 
 /// Nobody is told yes or no by a store that is down, and what it held is as it was when it is back.

@@ -292,9 +292,10 @@ pub(in crate::gate) enum Page<'a> {
     },
     /// Something else waits already.
     OtherPending {
-        /// Nothing where it is of another session.
-        summary: Option<&'a str>,
-        href: Option<&'a str>,
+        summary: &'a str,
+        href: &'a str,
+        /// In another session it is waited for elsewhere, and can be ended alone.
+        is_here: bool,
         /// What was sent now.
         kept: Option<&'a str>,
         #[serde(serialize_with = "seconds")]

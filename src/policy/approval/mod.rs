@@ -249,8 +249,9 @@ fn revoked(reported: bool, now: Timestamp) -> Status {
     Status::Revoked { at: now, reported }
 }
 
-pub fn cancel(approval: &Approval, holder: &Holder, now: Timestamp) -> Result<Change, Refused> {
-    if *holder != approval.requester.holder {
+/// By whoever asked, in whichever session: nobody else can, and nothing is allowed by it.
+pub fn cancel(approval: &Approval, person: &Person, now: Timestamp) -> Result<Change, Refused> {
+    if *person != approval.requester.person {
         return Err(Refused::OtherHolder);
     }
     is_pending(approval, now)?;

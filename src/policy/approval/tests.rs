@@ -336,10 +336,15 @@ fn what_was_approved_is_what_runs() {
             redeem(&approved, &holder, base, at(2)),
             Err(Refused::OtherHolder)
         );
-        assert_eq!(cancel(&approved, &holder, at(2)), Err(Refused::OtherHolder));
     }
     let consumed = redeem(&approved, &holder, base, at(2)).unwrap().approval;
     assert_eq!(redeem(&consumed, &holder, base, at(2)), Err(Refused::Over));
+    // Nobody else takes back what waits, nor anybody what was agreed to.
+    let pending = asked(1, Mode::ApproveDeny);
+    let bobs = cancel(&pending, &person("bob"), at(2));
+    assert_eq!(bobs, Err(Refused::OtherHolder));
+    let hers = cancel(&approved, &person("alice"), at(2));
+    assert_eq!(hers, Err(Refused::Over));
     let told = answered(&consumed, 204).unwrap().approval;
     assert_eq!(answered(&told, 500), None);
     assert_eq!(answered(&approved, 204), None);
@@ -466,8 +471,8 @@ proptest! {
                     change.ok()
                 }
                 Step::Cancel(own) => {
-                    let other = lineage("bob's");
-                    let change = cancel(&now, if *own { &holder } else { &other }, at(second)).ok();
+                    let who = person(if *own { "alice" } else { "bob" });
+                    let change = cancel(&now, &who, at(second)).ok();
                     prop_assert!(*own || change.is_none());
                     change
                 }
@@ -595,7 +600,7 @@ fn what_is_awaited_is_gone_when_nobody_waits_any_more() {
         confirm(&waiting, "device", word(Answer::Yes), at(2)),
         confirm(&waiting, "device", word(Answer::No), at(2)),
         overrule(&waiting, word(Answer::Yes), at(2)),
-        cancel(&waiting, &requester.holder, at(2)),
+        cancel(&waiting, &requester.person, at(2)),
         lapse(&waiting, at(2)),
         fall_with_reported(&waiting, at(2)),
         expire(&waiting, late).ok_or(Refused::Pending),

@@ -1,6 +1,7 @@
 //! What needs somebody's yes: asked for by whoever sends it, given by somebody else, and sent on once, as it was.
 
 mod clients;
+mod elsewhere;
 mod once;
 mod pages;
 mod passing;

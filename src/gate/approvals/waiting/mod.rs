@@ -1,6 +1,6 @@
 //! `/.stepgate/approval/ID`: where whoever asked for a yes waits for it. A page (`page`) goes on from there by itself and
 //! takes what its reader wishes (`wish`); a program reads how it stands (`state`). Only the session, or the token's client,
-//! that asked sees anything.
+//! that asked sees anything. The same person can cancel it from elsewhere: a no is always safe.
 
 mod page;
 mod state;
@@ -49,6 +49,7 @@ impl Gate {
         let id = ApprovalId(id.to_owned());
         let approval = match self.approvals.find(&id, now).await {
             Ok(Some(found)) if asker.asked_for(&found) => found,
+            Ok(Some(found)) if may_end(incoming, site, &asker, &found) => found,
             Ok(_) => return self.unknown_endpoint(incoming),
             Err(Unavailable) => return self.unknown_state(incoming),
         };
@@ -86,6 +87,14 @@ impl Gate {
         let record = Record::of("own");
         self.unavailable(incoming, incoming.retry_href(), record, "store-unavailable")
     }
+}
+
+/// In another session than the one that asked, and not by another app's page.
+fn may_end(incoming: &Incoming<'_>, site: Site<'_>, asker: &Asker, approval: &Approval) -> bool {
+    let mut origins = site.app.origins.iter();
+    matches!(*incoming.method, Method::POST | Method::DELETE)
+        && asker.is_requester_of(approval)
+        && origins.any(|origin| origin.text == approval.action.origin)
 }
 
 pub(in crate::gate) fn href(id: &ApprovalId) -> String {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::href;
-use crate::gate::approvals::{Asker, Changed};
+use crate::gate::approvals::Asker;
 use crate::gate::audit::Circumstances;
 use crate::gate::logout::is_same_origin;
 use crate::gate::pages::Page;
@@ -35,7 +35,12 @@ impl Gate {
         approval: &Approval,
         now: Timestamp,
     ) -> Reply {
-        let here = site.url(&href(&approval.id));
+        // In another session there is nothing to be seen of it, and nothing to be done but to end it.
+        let is_here = asker.asked_for(approval);
+        let here = match is_here {
+            true => site.url(&href(&approval.id)),
+            false => site.url("/"),
+        };
         if asker.session().is_none() || !is_same_origin(incoming.headers, &site.origin.text) {
             return self.foreign(incoming);
         }
@@ -44,11 +49,21 @@ impl Gate {
             let found = fields.find(|(name, _)| name == wanted);
             found.map(|(_, value)| value.into_owned())
         };
-        match field("do").as_deref() {
-            Some("cancel") => match self.cancel(incoming, site, asker, approval, now).await {
+        let wish = field("do");
+        match wish.as_deref() {
+            Some("cancel") => match self
+                .cancel_own(incoming, asker.identity(), approval, None, now)
+                .await
+            {
                 Ok(()) => Reply::redirect(&here, Record::of("own")).reason("cancelled"),
                 Err(Unavailable) => self.unknown_state(incoming),
             },
+            Some("replace") => {
+                let kept = field("kept").filter(|id| is_id(id)).unwrap_or_default();
+                self.replace(incoming, site, asker, approval, &kept, now)
+                    .await
+            }
+            _ if !is_here => self.unknown_endpoint(incoming),
             Some("remind") => match self.tell_once_more(incoming, asker, approval, now).await {
                 Ok(true) => Reply::redirect(&here, Record::of("own")).reason("reminded"),
                 Ok(false) => {
@@ -60,11 +75,6 @@ impl Gate {
             Some("break-glass") => {
                 let reason = field("reason").unwrap_or_default();
                 self.break_glass(incoming, site, asker, approval, &reason, now)
-                    .await
-            }
-            Some("replace") => {
-                let kept = field("kept").filter(|id| is_id(id)).unwrap_or_default();
-                self.replace(incoming, site, asker, approval, &kept, now)
                     .await
             }
             _ => Reply::redirect(&here, Record::of("own")),
@@ -86,7 +96,10 @@ impl Gate {
         if asker.session().is_some() && is_browser && !is_ours {
             return self.foreign(incoming);
         }
-        match self.cancel(incoming, site, asker, approval, now).await {
+        match self
+            .cancel_own(incoming, asker.identity(), approval, None, now)
+            .await
+        {
             Ok(()) => Reply::new(StatusCode::NO_CONTENT, "", Record::of("own")).reason("cancelled"),
             Err(Unavailable) => self.unknown_state(incoming),
         }
@@ -150,33 +163,6 @@ impl Gate {
         Ok(true)
     }
 
-    /// What is over stays as it is.
-    async fn cancel(
-        &self,
-        incoming: &Incoming<'_>,
-        site: Site<'_>,
-        asker: &Asker,
-        approval: &Approval,
-        now: Timestamp,
-    ) -> Result<(), Unavailable> {
-        let changed = self
-            .approvals
-            .cancel(&approval.id, &asker.holder(), now)
-            .await?;
-        if let Changed::Done(cancelled) = &changed {
-            self.count_outcome(cancelled, now);
-            let circumstances = Circumstances {
-                reason: Some(&approval.name),
-                who: Some(asker.identity()),
-                approval: Some(&approval.id.0),
-                ..Default::default()
-            };
-            self.audit(AuditKind::ApprovalCancelled, incoming, circumstances);
-            let _gone = self.take_kept_for(site, &approval.id.0, now).await?;
-        }
-        Ok(())
-    }
-
     /// Cancels it, and asks for what was kept aside.
     async fn replace(
         self: &Arc<Self>,
@@ -197,7 +183,7 @@ impl Gate {
             return self.nothing_kept(incoming);
         };
         if self
-            .cancel(incoming, site, asker, approval, now)
+            .cancel_own(incoming, asker.identity(), approval, None, now)
             .await
             .is_err()
         {

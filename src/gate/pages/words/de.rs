@@ -296,7 +296,7 @@ pub(super) const WORDS: Table = &[
     ),
     (
         "other_elsewhere",
-        "Sie haben in einer anderen Sitzung um etwas gebeten, und noch hat niemand darüber entschieden. Spätestens in {span} ist es vorbei.",
+        "Sie haben in einer anderen Sitzung um dies gebeten, und noch hat niemand darüber entschieden. Spätestens in {span} ist es vorbei:",
     ),
     (
         "other_about",
@@ -304,6 +304,7 @@ pub(super) const WORDS: Table = &[
     ),
     ("other_look", "Sehen, wie es steht"),
     ("other_replace", "Das abbrechen und um dies bitten"),
+    ("other_cancel", "Das abbrechen"),
     ("why_title", "Sagen Sie, wofür Sie das brauchen"),
     (
         "why_about",

@@ -275,7 +275,7 @@ pub(super) const WORDS: Table = &[
     ),
     (
         "other_elsewhere",
-        "You have asked for something in another session, and nobody has decided on it yet. It is over in {span} at the latest.",
+        "You have asked for this in another session, and nobody has decided on it yet. It is over in {span} at the latest:",
     ),
     (
         "other_about",
@@ -283,6 +283,7 @@ pub(super) const WORDS: Table = &[
     ),
     ("other_look", "See how it stands"),
     ("other_replace", "Cancel that and ask for this"),
+    ("other_cancel", "Cancel that"),
     ("why_title", "Say why you need this"),
     (
         "why_about",
