@@ -1,4 +1,4 @@
-//! What a form says: yes, no, or that something is wrong. By POST from a page of this host, by somebody who may decide, at
+//! What a form says: yes, no, that something is wrong, or that whoever asked takes it back. By POST from a page of this host, by somebody who may decide, at
 //! the request's own level; all of that is looked at again here.
 
 use http::StatusCode;
@@ -78,6 +78,13 @@ impl Filled {
     }
 }
 
+/// By whoever asked; it is no vote, and has no more to say.
+fn takes_back(body: &[u8]) -> bool {
+    let mut fields = form_urlencoded::parse(body);
+    let only = fields.next().filter(|_| fields.next().is_none());
+    only.is_some_and(|(name, value)| name == "answer" && value == "take-back")
+}
+
 /// What stands twice is nobody's answer.
 pub(super) fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
     place.replace(value).is_none().then_some(())
@@ -99,6 +106,9 @@ impl Gate {
             }
             Access::Nothing => return Ok(self.nothing_here(visit)),
         };
+        if takes_back(visit.incoming.body) {
+            return self.take_back_own(visit, &seen).await;
+        }
         let Some(filled) = Filled::read(visit.incoming.body) else {
             let page = Page::Message {
                 title: "not_done",
@@ -175,6 +185,27 @@ impl Gate {
     }
 }
 
+impl Gate {
+    /// In whichever session it was asked for. What is over stays as it is, and the page says what it is.
+    async fn take_back_own(
+        &self,
+        visit: &Visit<'_, '_>,
+        seen: &Seen,
+    ) -> Result<Reply, Unavailable> {
+        if !seen.is_requester {
+            let notice = TEXTS.word(visit.language, "refused_other").to_owned();
+            let status = StatusCode::FORBIDDEN;
+            let reply = self.one(visit, seen, status, Some(notice)).await?;
+            return Ok(reply.reason("vote-refused"));
+        }
+        let (who, approval) = (visit.identity(), &seen.approval);
+        self.cancel_own(visit.incoming, who, approval, Some(CHANNEL), visit.now)
+            .await?;
+        let url = visit.site.url(&href(&approval.id));
+        Ok(Reply::redirect(&url, visit.record.clone()).reason("cancelled"))
+    }
+}
+
 /// The text that says so.
 fn told(refused: Refused, tries: u32) -> (StatusCode, &'static str) {
     match refused {
@@ -216,6 +247,7 @@ mod tests {
             "answer=Yes",
             "answer=yes&answer=yes",
             "answer=no&answer=yes",
+            "answer=take-back",
             "answer=yes&number=1&number=2",
             "answer=yes&reason=a&reason=b",
             "answer=yes&approval=other",
@@ -223,6 +255,10 @@ mod tests {
             "answer=yes&signature=a&signature=a",
         ] {
             assert_eq!(read(body), None, "{body}");
+        }
+        assert!(takes_back(b"answer=take-back"));
+        for body in ["answer=no", "answer=take-back&reason=x", "x=take-back", ""] {
+            assert!(!takes_back(body.as_bytes()), "{body}");
         }
         let long = |length| format!("answer=no&reason={}", "%C3%BC".repeat(length));
         assert!(read(&long(REASON_MOST)).is_some());

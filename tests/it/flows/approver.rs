@@ -266,6 +266,35 @@ async fn who_asked_does_not_decide_and_others_see_nothing() {
     assert_eq!(heading(&said), "Expired", "{}", said.text());
 }
 
+/// In the session of the approver app, which is another one than the one that asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asked_takes_it_back_there_and_nobody_else_does() {
+    let mut world = World::with_leads().await;
+    let waiting = world.asks_for("/pay/7", "amount=42").await;
+    let mut dave = world.lead("dave").await;
+    let path = dave.finds().await;
+    let page = dave.opens(&path).await;
+    assert!(!page.body.contains("Take back"), "{}", page.text());
+    let said = dave.says(&path, &[("answer", "take-back")]).await;
+    assert_eq!(said.status, 403, "{}", said.text());
+    assert_eq!(heading(&said), "Do you agree?", "{}", said.text());
+    let mut alice = world.lead("alice").await;
+    let page = alice.opens(&path).await;
+    assert!(page.body.contains("Take back"), "{}", page.text());
+    let said = alice.says(&path, &[("answer", "take-back")]).await;
+    assert_eq!(heading(&said), "Taken back", "{}", said.text());
+    let line = world
+        .audited("approval-cancelled", "payroll/four-eyes")
+        .await;
+    assert_eq!(line["channel"], "app", "{line}");
+    let said = dave.says(&path, &[("answer", "yes")]).await;
+    assert_eq!(heading(&said), "Taken back", "{}", said.text());
+    let page = world.looks_again(&waiting).await;
+    assert_eq!(heading(&page), "You have cancelled it", "{}", page.text());
+    // Nothing is in the way, and it is no "no" that would have to cool down.
+    world.asks_for("/pay/8", "amount=43").await;
+}
+
 /// Signed out, or at a level that has lapsed: nothing is decided, and the way leads back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vote_at_a_level_that_lapsed_leads_to_it_and_back() {

@@ -147,7 +147,7 @@ pub(in crate::gate) struct OwnDevice {
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::gate) struct Form<'a> {
     pub(in crate::gate) action: &'a str,
-    /// Who asks can only report, unless it is theirs.
+    /// Who asks can only report it and take it back, unless it is theirs.
     pub(in crate::gate) may_say_yes: bool,
     pub(in crate::gate) is_requester: bool,
     /// It was agreed to and still holds: everybody can only report.

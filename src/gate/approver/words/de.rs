@@ -188,6 +188,7 @@ pub(super) const WORDS: Table = &[
     // Forms.
     ("yes", "Zustimmen"),
     ("no", "Ablehnen"),
+    ("take_back", "Zurückziehen"),
     ("report", "Melden: Das sieht falsch aus"),
     ("report_own", "Melden: Das war ich nicht"),
     (

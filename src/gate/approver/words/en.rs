@@ -173,6 +173,7 @@ pub(super) const WORDS: Table = &[
     // Forms.
     ("yes", "Approve"),
     ("no", "Deny"),
+    ("take_back", "Take back"),
     ("report", "Report: this looks wrong"),
     ("report_own", "Report: this was not me"),
     (
