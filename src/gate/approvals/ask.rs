@@ -121,6 +121,7 @@ impl Gate {
             named: named(&rule.approvers, asker.identity()),
             digits: rule.digits,
             request_ttl: rule.request_ttl,
+            cooldown: self.longest_cooldown(),
         };
         record.reason = Some("approval-asked");
         match self.cools_down(&asking, rule.cooldown, now).await {
@@ -211,15 +212,27 @@ impl Gate {
                 };
                 self.tell_program(incoming, site, route, Some(&other), &told, record)
             }
+            Asked::Full => {
+                record.decision = "unavailable";
+                let text = "There is no room for another request for approval at the moment. Nobody was asked.";
+                let (code, status) = ("approvals-full", StatusCode::SERVICE_UNAVAILABLE);
+                let mut reply = self.say(incoming, route.challenge, status, code, text, record);
+                reply.retry_after(CROWDED);
+                reply
+            }
             Asked::Crowded => {
-                let text =
-                    "You have asked for too much lately. Wait for what is pending, or cancel it.";
+                let text = "Too many of your requests wait, were agreed to and not used, or were denied a moment ago. Cancel or use one of them, or wait until one is over.";
                 let (code, status) = ("too-many-approvals", StatusCode::TOO_MANY_REQUESTS);
                 let mut reply = self.say(incoming, route.challenge, status, code, text, record);
                 reply.retry_after(CROWDED);
                 reply
             }
         }
+    }
+
+    fn longest_cooldown(&self) -> Duration {
+        let rules = self.parts.config.apps.iter().flat_map(|app| &app.approvals);
+        rules.map(|rule| rule.cooldown).max().unwrap_or_default()
     }
 
     /// How much longer nobody is asked, after a no to this requester on this route, or a report of what was agreed to.

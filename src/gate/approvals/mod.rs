@@ -16,6 +16,7 @@ mod hook;
 mod numbers;
 mod operator;
 mod redeem;
+mod room;
 mod sweep;
 mod votes;
 mod waiting;
@@ -56,10 +57,11 @@ const ID_BYTES: usize = 16;
 /// How long it can be looked at when it is over.
 const HISTORY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Those of one user count over all that are still to be looked at; with all of them, browsers and devices.
+/// Those of one user count over all that are still to be looked at; with all of them, browsers and devices. What is over
+/// makes room for what is new ([`room`]).
 const MOST: Most = Most {
     all: 40_000,
-    share: 64,
+    share: 256,
 };
 
 /// Somebody else's change came between so often: more people than decide on anything.
@@ -84,6 +86,8 @@ pub struct Asking {
     pub digits: u8,
     /// For so long it can be decided on.
     pub request_ttl: Duration,
+    /// The longest of all: for so long no "no" to its requester makes room for it.
+    pub cooldown: Duration,
 }
 
 /// What became of it.
@@ -94,8 +98,10 @@ pub enum Asked {
     Same(Approval),
     /// Something else is, on this route and by this user: that has to end first.
     Other(Approval),
-    /// There are too many of this user, or at all.
+    /// There are too many of this user that cannot make room.
     Crowded,
+    /// There are too many of everybody's.
+    Full,
 }
 
 /// What became of a change.
@@ -139,16 +145,26 @@ impl Approvals {
 
     /// One user has one thing pending on one route, however many ask at once.
     pub async fn ask(&self, asking: Asking, now: Timestamp) -> Result<Asked, Unavailable> {
+        let cooldown = asking.cooldown;
         let approval = self.made_of(asking, now);
         for _ in 0..TRIES {
-            match self.put(&approval, Expect::Absent, now).await? {
+            let put = self.put(&approval, Expect::Absent, now).await?;
+            match put {
                 ApprovalPut::Done(_) => return Ok(Asked::New(approval)),
                 ApprovalPut::Beside(key) => {
                     if let Some(asked) = self.beside(&key, &approval, now).await? {
                         return Ok(asked);
                     }
                 }
-                ApprovalPut::Full | ApprovalPut::Crowded => return Ok(Asked::Crowded),
+                ApprovalPut::Full | ApprovalPut::Crowded => {
+                    let person = &approval.requester.person;
+                    if !self.make_room(person, cooldown, now).await? {
+                        return Ok(match put {
+                            ApprovalPut::Full => Asked::Full,
+                            _ => Asked::Crowded,
+                        });
+                    }
+                }
                 // A fresh id is nobody's.
                 ApprovalPut::Conflict => return Err(Unavailable),
             }

@@ -17,6 +17,7 @@ use crate::model::approval::{Answer, Denied};
 use crate::model::session::Lineage;
 use crate::seal::SystemRandom;
 use crate::store::{Approvals as _, Capacity, KeptApproval, MemoryStore, Version};
+use crate::telemetry::metrics::Format;
 
 pub(super) const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -129,6 +130,7 @@ pub(super) fn asking(who: &str, target: &str) -> Asking {
         named: Vec::new(),
         digits: 7,
         request_ttl: MINUTE,
+        cooldown: MINUTE,
     }
 }
 
@@ -394,13 +396,114 @@ async fn one_user_has_so_many_at_the_most() {
         asking.action.route = format!("erp/route-{route}");
         office.approvals.ask(asking, NOW).await.unwrap()
     };
-    for route in 0..64 {
+    for route in 0..256 {
         let asked = ask("alice", route).await;
         assert!(matches!(asked, Asked::New(_)), "{asked:?}");
     }
-    assert_eq!(ask("alice", 64).await, Asked::Crowded);
-    let bobs = ask("bob", 64).await;
+    assert_eq!(ask("alice", 256).await, Asked::Crowded);
+    let bobs = ask("bob", 256).await;
     assert!(matches!(bobs, Asked::New(_)), "{bobs:?}");
+}
+
+/// Whoever works all day is not stopped by what they are done with, and nobody gets around a no by asking for more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_over_makes_room_and_nothing_else_does() {
+    let office = Office::new();
+    let ask = async |route: u32, at: Timestamp| {
+        let mut asking = asking("alice", "/payments/7/release");
+        asking.action.route = format!("erp/route-{route}");
+        asking.terms.for_a_while = route == 2;
+        office.approvals.ask(asking, at).await.unwrap()
+    };
+    let new = async |route: u32, at: Timestamp| match ask(route, at).await {
+        Asked::New(approval) => approval,
+        other => panic!("{route}: {other:?}"),
+    };
+    let is_there = async |one: &Approval, at: Timestamp| {
+        let found = office.approvals.find(&one.id, at).await;
+        found.unwrap().is_some()
+    };
+    let says = async |one: &Approval, answer| {
+        done(office.says(&one.id, "bob", answer, None, NOW).await);
+    };
+    let (denied, agreed, window) = (new(0, NOW).await, new(1, NOW).await, new(2, NOW).await);
+    says(&denied, Answer::No).await;
+    says(&agreed, Answer::Yes).await;
+    says(&window, Answer::Yes).await;
+    let reported = new(3, NOW).await;
+    says(&reported, Answer::Yes).await;
+    says(&reported, Answer::Report).await;
+    let (used, cancelled) = (new(4, NOW.shifted(1)).await, new(5, NOW.shifted(2)).await);
+    says(&used, Answer::Yes).await;
+    done(office.redeem(&used, NOW).await);
+    let alice = &cancelled.requester.person;
+    let over = office.approvals.cancel(&cancelled.id, alice, NOW).await;
+    done(over.unwrap());
+    let soon = NOW.shifted(3);
+    for route in 6..256 {
+        new(route, soon).await;
+    }
+
+    // The oldest that is over goes first.
+    new(300, soon).await;
+    assert!(!is_there(&used, soon).await && is_there(&cancelled, soon).await);
+    // What is forgotten lets nothing pass.
+    assert_eq!(office.redeem(&used, soon).await, Changed::Absent);
+    let vote = office.says(&used.id, "carol", Answer::Yes, None, soon);
+    assert_eq!(vote.await, Changed::Absent);
+    new(301, soon).await;
+    assert!(!is_there(&cancelled, soon).await);
+    // And now there is nothing that could.
+    assert_eq!(ask(302, soon).await, Asked::Crowded);
+    for one in [&denied, &agreed, &window, &reported] {
+        assert!(is_there(one, soon).await, "{one:?}");
+    }
+    let all = office.approvals.asked_by(&person("alice"), soon).await;
+    assert_eq!(all.unwrap().len(), 256);
+
+    // What its time has ended goes before a no does, whose cool-down is over as well; it is written down first.
+    let later = NOW.plus(MINUTE);
+    for route in [310, 311] {
+        new(route, later).await;
+        assert!(is_there(&denied, later).await && is_there(&reported, later).await);
+    }
+    assert!(!is_there(&agreed, later).await && !is_there(&window, later).await);
+    for route in [312, 313] {
+        new(route, later).await;
+    }
+    assert!(!is_there(&denied, later).await && !is_there(&reported, later).await);
+    assert_eq!(ask(314, later).await, Asked::Crowded);
+    let written = office.approvals.metrics.encode(Format::Prometheus).unwrap();
+    let expired = "stepgate_approvals_total{approval=\"four-eyes\",outcome=\"expired\"} 2";
+    assert!(written.contains(expired), "{written}");
+}
+
+/// However many ask at once, each that is told so has been asked for, and no more are kept than may be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn room_is_made_for_all_who_ask_at_once() {
+    let office = Office::new();
+    let ask = async |route: u32| {
+        let mut asking = asking("alice", "/payments/7/release");
+        asking.action.route = format!("erp/route-{route}");
+        office.approvals.ask(asking, NOW).await.unwrap()
+    };
+    for route in 0..256 {
+        let Asked::New(one) = ask(route).await else {
+            panic!("{route}");
+        };
+        if route < 16 {
+            let alice = &one.requester.person;
+            done(office.approvals.cancel(&one.id, alice, NOW).await.unwrap());
+        }
+    }
+    let asked = join_all((300..324).map(ask)).await;
+    let (new, crowded): (Vec<_>, Vec<_>) = asked
+        .into_iter()
+        .partition(|asked| matches!(asked, Asked::New(_)));
+    assert_eq!((new.len(), crowded.len()), (16, 8));
+    assert!(crowded.iter().all(|asked| *asked == Asked::Crowded));
+    let all = office.approvals.asked_by(&person("alice"), NOW).await;
+    assert_eq!(all.unwrap().len(), 256);
 }
 
 /// Nobody else's, and not what was decided on.

@@ -268,6 +268,7 @@ impl House {
             terms: rule.terms.clone(),
             digits: rule.digits,
             request_ttl: rule.request_ttl,
+            cooldown: rule.cooldown,
         };
         let asked = self.gate.approvals().ask(asking, self.now()).await.unwrap();
         match asked {

@@ -205,7 +205,11 @@ pub(super) const DE: Table = &[
     ),
     (
         "too-many-approvals",
-        "Sie haben zuletzt um zu vieles gebeten. Warten Sie auf das, was noch offen ist, oder brechen Sie es ab.",
+        "Zu viele Ihrer Anfragen sind noch offen, haben eine Zustimmung, die nicht verwendet ist, oder wurden eben abgelehnt. Brechen Sie eine ab, verwenden Sie eine, oder warten Sie, bis eine vorbei ist.",
+    ),
+    (
+        "approvals-full",
+        "Im Augenblick ist kein Platz für eine weitere Anfrage. Niemand wurde gefragt.",
     ),
     (
         "another-approval-pending",

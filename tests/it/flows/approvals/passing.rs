@@ -373,7 +373,7 @@ async fn a_thousand_requests_are_three_notices() {
                     let state = told.body["status_url"].as_str().unwrap();
                     super::told_to(browser, "DELETE", state, &[], "").await;
                 }
-                (409, "another-approval-pending") | (429, "too-many-approvals") => {}
+                (409, "another-approval-pending") => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -381,8 +381,8 @@ async fn a_thousand_requests_are_three_notices() {
     };
     let asked = futures_util::future::join_all(sessions.iter().map(one)).await;
     let asked: usize = asked.into_iter().sum();
-    // So many of one user are kept; what is beyond that is refused, and said to be.
-    assert!((4..=64).contains(&asked), "{asked}");
+    // What is cancelled is in nobody's way, however much of it there was.
+    assert!((4..=1000).contains(&asked), "{asked}");
     let limited = "stepgate_notifications_total{channel=\"told\",result=\"limited\"}";
     eventually("the rest is counted", || {
         world
