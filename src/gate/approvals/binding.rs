@@ -224,8 +224,9 @@ impl Reading<'_> {
 
 /// What people are asked of it.
 pub fn summary(summary: &Summary, reading: &Reading<'_>) -> Result<String, Unreadable> {
+    let line = reading.read(|asked| summary.of(asked))?;
     reading.is_as_sent()?;
-    reading.read(|asked| summary.of(asked))
+    Ok(line)
 }
 
 /// Whether nobody needs to be asked. `name`: of the approval.
@@ -236,9 +237,10 @@ pub fn spared(
     reading: &Reading<'_>,
     now: Timestamp,
 ) -> Result<Option<Spared>, Unreadable> {
-    reading.is_as_sent()?;
     let method = &reading.request.method;
-    reading.read(|asked| when::spared(name, when, method, client, asked, now))
+    let spared = reading.read(|asked| when::spared(name, when, method, client, asked, now))?;
+    reading.is_as_sent()?;
+    Ok(spared)
 }
 
 /// Where an upstream's relaxation lets one through, it makes another action of the same method.
