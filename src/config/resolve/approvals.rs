@@ -28,6 +28,9 @@ const TTL: Duration = Duration::from_secs(10 * 60);
 
 const COOLDOWN: Duration = Duration::from_secs(60);
 
+/// What is over is remembered for so long.
+const LONGEST_COOLDOWN: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// More than 20 bits, which is what NIST SP 800-63B-4 (3.1.3.2) wants of a number that is typed.
 const DIGITS: u8 = 7;
 const LEAST_DIGITS: u64 = 4;
@@ -280,7 +283,7 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
     ];
     let reason = fields.choice("reason", &reasons).unwrap_or_default();
     let requester_reason = fields.choice("requester_reason", &reasons);
-    let cooldown = fields.duration("cooldown").unwrap_or(COOLDOWN);
+    let cooldown = cooldown(fields);
     let redeem_ttl = ttl(fields, "redeem_ttl");
     let level = match fields.has("level") {
         true => require::level(fields, names),
@@ -314,7 +317,7 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
             requester_reason: requester_reason.unwrap_or_default(),
             break_glass: escalate::people(fields, "break_glass", &keys::BREAK_GLASS),
             request_ttl,
-            cooldown: cooldown.min(LONGEST),
+            cooldown,
             level: level?,
             // Until the routes are known.
             device_level: level?,
@@ -326,6 +329,20 @@ fn draft(app: &str, entry: &Entry, names: &Names, report: &Report) -> Option<App
         place: entry.place.clone(),
         usual_level: !fields.has("level"),
     })
+}
+
+fn cooldown(fields: Fields<'_>) -> Duration {
+    let given = fields.duration("cooldown").unwrap_or(COOLDOWN);
+    if let Some(node) = fields.node("cooldown")
+        && given > LONGEST_COOLDOWN
+    {
+        fields.report().push(
+            Problem::error(Code::OutOfRange, &node.place, "it is at most one day").help(
+                "what is over is remembered for a day, and nobody is held to what is forgotten",
+            ),
+        );
+    }
+    given
 }
 
 /// `approvers = "self"`.

@@ -19,6 +19,7 @@ pub(super) const CASES: &[Case] = &[
     ("SG0005-self-of-another-type", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = { self = \"yes\" }"), (MORE, APPROVER_APP)]),
     ("SG0007-approvers-in-a-word", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = \"leads\""), (MORE, APPROVER_APP)]),
     ("SG0010-device-cooldown", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (LEADS, "approvers = \"self\""), (MORE, APPROVER_APP), (MORE, "device_cooldown = \"91d\"\n")]),
+    ("SG0010-cooldown-of-a-week", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "cooldown  = \"7d\""), (MORE, APPROVER_APP)]),
     ("SG0006-approval-without-a-summary", &[(METHODS, FOUR_EYES), (MORE_APP, "[approvals.four-eyes]\n"), (MORE, APPROVER_APP)]),
     ("SG0007-approval-by-another-mode", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "mode      = \"number\""), (MORE, APPROVER_APP)]),
     ("SG0010-approval-for-a-month", &[(METHODS, FOUR_EYES), (MORE_APP, APPROVAL), (MODE, "request_ttl = \"30d\"\nredeem_ttl  = \"8d\"\nneed = 0"), (MORE, APPROVER_APP)]),
