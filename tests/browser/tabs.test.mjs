@@ -79,7 +79,11 @@ test('ten tabs at the same instant: the sign-in of one serves all, and no addres
     assert.deepEqual(await flaws(page), []);
     return true;
   };
-  for (const page of pages) await until('the tab', Boolean, () => landed(page));
+  for (const page of pages) {
+    await until('the tab', Boolean, () => landed(page)).catch(async (error) => {
+      throw new Error(`${page.url()}: ${await text(page)}`, { cause: error });
+    });
+  }
   assert.deepEqual(paths.filter((path) => !seen.has(path)), [], 'addresses that are neither open nor offered');
 });
 
