@@ -1,10 +1,10 @@
 //! A yes by a device of one's own: what its key signs, and whether that counts.
 //!
-//! A key signs (ECDSA on P-256 with SHA-256, as the Web Cryptography API does it) lines of text that no other purpose has:
-//! the request by its id and by the digest of all that was shown and will run, the answer with its number, this host, and a
-//! challenge that one session gets and that is taken once. A sign-in by CIBA is decided on in the same way. In the sign-in
-//! that asked nothing is decided: whoever has that
-//! one, by a stolen cookie or an unlocked desk, needs a second thing.
+//! A key signs (ECDSA on P-256 with SHA-256, as the Web Cryptography API does it) lines of text that no other purpose
+//! has: the request by its id and by the digest of all that was shown and will run, the answer with its number, this
+//! host, and a challenge that one session gets and that is taken once. A sign-in by CIBA is decided on in the same way.
+//! In the sign-in that asked for an approval none is given: whoever has it, by a stolen cookie or an unlocked desk, needs a
+//! second thing.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What a form says: yes, no, that something is wrong, or that whoever asked takes it back. By POST from a page of this host, by somebody who may decide, at
-//! the request's own level; all of that is looked at again here.
+//! What a form says: yes, no, that something is wrong, or that whoever asked takes it back. By POST from a page of this
+//! host, by somebody who may decide, at the request's own level; all of that is looked at again here.
 
 use http::StatusCode;
 
